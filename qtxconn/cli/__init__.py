@@ -1,0 +1,1 @@
+"""The qtxconn command line, one file a command."""

@@ -1,0 +1,1 @@
+"""The compiled core: order lifecycle, books, trading rules and connector bases."""

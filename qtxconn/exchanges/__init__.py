@@ -1,0 +1,1 @@
+"""Exchange connectors, one package a venue."""

@@ -1,0 +1,1 @@
+"""REST and WebSocket clients, throttling and signing helpers; knows no exchange."""

@@ -1,0 +1,1 @@
+"""Latency recording and reports."""

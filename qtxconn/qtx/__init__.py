@@ -1,0 +1,1 @@
+"""QTX: UDP market data, shared-memory orders, and the hybrid connector."""

@@ -1,0 +1,1 @@
+"""The embedded simulated venue: matching engine, markets, wire dialects."""
