@@ -88,7 +88,7 @@ class Audit:
                 self.counts["filled"] += 1
                 if event.base_asset_amount != seen.filled_base:
                     self.violations.append(
-                        f"{event.order_id}: completed with {event.base_asset_amount}, its fills add up to {seen.filled_base}"
+                        f"{event.order_id}: completed with {event.base_asset_amount}, its fills are {seen.filled_base}"
                     )
             else:
                 self.counts[
@@ -143,7 +143,7 @@ class Audit:
                 )
             if Decimal(known["executedQty"]) != order.executed_amount_base:
                 self.violations.append(
-                    f"{client_order_id}: executed {order.executed_amount_base} here, {known['executedQty']} at the venue"
+                    f"{client_order_id}: executed {order.executed_amount_base}, {known['executedQty']} at the venue"
                 )
         for client_order_id in venue.orders.keys() - orders.keys():
             self.violations.append(f"{client_order_id}: at the venue, unknown here")

@@ -65,7 +65,7 @@ class DemoSettings:
     type=click.FloatRange(1, 86_400),
     help="How long to trade; without it 8 s, or the whole recording.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Of the synthetic market.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Of the market.")
 @click.option("--recording", type=click.Path(path_type=Path), help="Trade on the replay of this recorded session.")
 @click.option(
     "--speed",
@@ -134,7 +134,9 @@ class Progress:
 async def run_demo(settings: DemoSettings, progress: Progress) -> dict[str, Any]:
     """One session from the venue's start to its end. -> the report."""
     seconds = settings.trading_seconds()
-    market = f"{settings.recording} at {settings.speed:g}x" if settings.recording else f"synthetic, seed {settings.seed}"
+    market = f"synthetic, seed {settings.seed}"
+    if settings.recording is not None:
+        market = f"{settings.recording} at {settings.speed:g}x"
     progress.say(f"starting the venue ({market}) ...")
     async with VenueProcess(settings.venue_options()) as venue:
         ends = venue.endpoints
@@ -264,5 +266,3 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     for violation in report["violations"]:
         console.print(f"VIOLATION {violation}", style="bold red", highlight=False)
     console.print("ok: orders, fills and position equal the venue's" if report["ok"] else "NOT ok", style="bold")
-
-

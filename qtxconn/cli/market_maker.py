@@ -76,9 +76,7 @@ class MarketMaker(OrderEventListener, TradeEventListener):
         client_order_id = self._quotes.get(side)
         now_ns = self._clock.now_ns()
         if client_order_id is not None:
-            if not wanted or (
-                price != self._prices[side] and now_ns - self._requoted_ns[side] > REQUOTE_INTERVAL_NS
-            ):
+            if not wanted or (price != self._prices[side] and now_ns - self._requoted_ns[side] > REQUOTE_INTERVAL_NS):
                 self._connector.cancel(self._pair, client_order_id)
             return
         if not wanted or now_ns - self._requoted_ns[side] < REQUOTE_INTERVAL_NS:

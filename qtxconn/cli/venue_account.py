@@ -16,9 +16,7 @@ from qtxconn.net.rest import RestClient
 _PAGE = 1000  # rows a call, the venue's maximum
 
 
-async def read_venue_account(
-    rest_url: str, api_key: str, api_secret: str, symbol: str, asset: str
-) -> VenueAccount:
+async def read_venue_account(rest_url: str, api_key: str, api_secret: str, symbol: str, asset: str) -> VenueAccount:
     """Position, wallet balance, open orders, all orders and all trades of `symbol`. Raises as RestClient does."""
     auth = BinanceAuth(api_key, api_secret, lambda: SYSTEM_CLOCK.now_ns() // messages.MS_NS, RECV_WINDOW_MS)
     rest = RestClient(rest_url, clock=SYSTEM_CLOCK, parse_error=messages.parse_error_body)
