@@ -1,4 +1,4 @@
-"""One REST client on aiohttp: always time-outs, typed errors, retries for reads only, signing by a callable."""
+"""One REST client on aiohttp: always time-outs, typed errors, retries for reads only, signing by callable."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RestRequest:
 
 
 Auth = Callable[[RestRequest], RestRequest]
-"""Signs a request: returns it with what authentication adds. Called for every attempt, just before sending."""
+"""Signs a request: returns it with what authentication adds. Called for every attempt, right before it."""
 
 
 class RestClient:

@@ -122,7 +122,7 @@ class WebSocketClient:
         raise RequestTimeoutError(f"{self._name}: not connected after {timeout_s:g} s{cause}")
 
     async def send(self, message: str | bytes) -> None:
-        """Send one message (str as text, bytes as binary). Raises ConnectionClosedError when not connected."""
+        """Send one message (str as text, bytes as binary). ConnectionClosedError when not connected."""
         ws = self._ws
         if ws is None or ws.closed:
             raise ConnectionClosedError(f"{self._name}: not connected")
