@@ -1,0 +1,163 @@
+"""Event payloads, and the listener interfaces that receive them. Payload fields are Hummingbot's, in its order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+from qtxconn.core.types import MarketEvent, OrderType, TradeFeeBase, TradeType
+
+# Timestamps of events are local wall time in seconds; creation_timestamp likewise.
+
+
+@dataclass(slots=True)
+class _OrderCreatedEvent:
+    timestamp: float
+    type: OrderType
+    trading_pair: str
+    amount: Decimal
+    price: Decimal | None
+    order_id: str
+    creation_timestamp: float
+    exchange_order_id: str | None = None
+    leverage: int = 1
+    position: str = "NIL"
+
+
+class BuyOrderCreatedEvent(_OrderCreatedEvent):
+    """The venue has accepted a buy order."""
+
+    __slots__ = ()
+
+
+class SellOrderCreatedEvent(_OrderCreatedEvent):
+    """The venue has accepted a sell order."""
+
+    __slots__ = ()
+
+
+class OrderFilledEvent(NamedTuple):
+    """One execution of an order: `price` in quote per base, `amount` in base."""
+
+    timestamp: float
+    order_id: str
+    trading_pair: str
+    trade_type: TradeType
+    order_type: OrderType
+    price: Decimal
+    amount: Decimal
+    trade_fee: TradeFeeBase
+    exchange_trade_id: str = ""
+    exchange_order_id: str = ""
+    leverage: int = 1
+    position: str = "NIL"
+
+
+@dataclass(slots=True)
+class _OrderCompletedEvent:
+    timestamp: float
+    order_id: str
+    base_asset: str
+    quote_asset: str
+    base_asset_amount: Decimal
+    quote_asset_amount: Decimal
+    order_type: OrderType
+    exchange_order_id: str | None = None
+
+
+class BuyOrderCompletedEvent(_OrderCompletedEvent):
+    """A buy order is fully executed; the amounts are the exact sums of its fills."""
+
+    __slots__ = ()
+
+
+class SellOrderCompletedEvent(_OrderCompletedEvent):
+    """A sell order is fully executed; the amounts are the exact sums of its fills."""
+
+    __slots__ = ()
+
+
+@dataclass(slots=True)
+class OrderCancelledEvent:
+    timestamp: float
+    order_id: str
+    exchange_order_id: str | None = None
+
+
+@dataclass(slots=True)
+class OrderExpiredEvent:
+    """The venue ended the order by its own rules: an IOC remainder, a good-till date, self-trade prevention."""
+
+    timestamp: float
+    order_id: str
+    exchange_order_id: str | None = None
+
+
+class MarketOrderFailureEvent(NamedTuple):
+    """The order never lived: refused by us before sending, or by the venue's word."""
+
+    timestamp: float
+    order_id: str
+    order_type: OrderType
+    error_message: str | None = None
+    error_type: str | None = None
+
+
+class ErrorEvent(NamedTuple):
+    """Something a strategy should know that is not an order's ordinary life.
+
+    `kind` is one of `overfill`, `cancel_failed`, `outcome_unknown`, `user_stream`, `market_data`, `listener`.
+    """
+
+    timestamp: float
+    kind: str
+    message: str
+    order_id: str | None = None
+    error: BaseException | None = None
+
+
+class EventListener:
+    """Base of listeners added with `add_listener(event_tag, listener)`: subclass and define `__call__`."""
+
+    def __call__(self, event: object) -> None:
+        raise NotImplementedError(f"{type(self).__name__} must define __call__(self, event)")
+
+
+class OrderEventListener:
+    """Receives every order event of a connector. Override what you need; calls come from the event loop's thread."""
+
+    def on_order_created(self, event: BuyOrderCreatedEvent | SellOrderCreatedEvent) -> None: ...
+
+    def on_order_completed(self, event: BuyOrderCompletedEvent | SellOrderCompletedEvent) -> None: ...
+
+    def on_order_cancelled(self, event: OrderCancelledEvent) -> None: ...
+
+    def on_order_expired(self, event: OrderExpiredEvent) -> None: ...
+
+    def on_order_failed(self, event: MarketOrderFailureEvent) -> None: ...
+
+
+class TradeEventListener:
+    """Receives every execution of own orders."""
+
+    def on_order_filled(self, event: OrderFilledEvent) -> None: ...
+
+
+class ErrorEventListener:
+    """Receives alarms."""
+
+    def on_error(self, event: ErrorEvent) -> None: ...
+
+
+# Where each event goes: its tag, and the method of the typed listener.
+EVENT_ROUTES: dict[type, tuple[MarketEvent, str]] = {
+    BuyOrderCreatedEvent: (MarketEvent.BuyOrderCreated, "on_order_created"),
+    SellOrderCreatedEvent: (MarketEvent.SellOrderCreated, "on_order_created"),
+    OrderFilledEvent: (MarketEvent.OrderFilled, "on_order_filled"),
+    BuyOrderCompletedEvent: (MarketEvent.BuyOrderCompleted, "on_order_completed"),
+    SellOrderCompletedEvent: (MarketEvent.SellOrderCompleted, "on_order_completed"),
+    OrderCancelledEvent: (MarketEvent.OrderCancelled, "on_order_cancelled"),
+    OrderExpiredEvent: (MarketEvent.OrderExpired, "on_order_expired"),
+    MarketOrderFailureEvent: (MarketEvent.OrderFailure, "on_order_failed"),
+}

@@ -1,0 +1,73 @@
+"""Conversion between decimal.Decimal and the exact C decimals of include/qtxconn/fixed.hpp."""
+
+
+from decimal import Decimal
+
+from qtxconn.errors import AmountError
+
+
+cdef extern from "Python.h":
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+
+
+cdef object _refused(object value, FixedError error):
+    if error == FixedError.overflow:
+        return AmountError(f"{value!r} has more than 18 digits or decimals and cannot be held exactly")
+    return AmountError(f"{value!r} is not a decimal number")
+
+
+cdef Fixed fixed_from(object value) except *:
+    cdef Fixed result
+    cdef Py_ssize_t size = 0
+    cdef const char* text
+    cdef FixedError error
+    if type(value) is not str:
+        if isinstance(value, float):
+            raise AmountError(f"{value!r} is a float; pass a Decimal, an int or decimal text, which are exact")
+        value = str(value)
+    text = PyUnicode_AsUTF8AndSize(value, &size)
+    error = parse_fixed(text, <size_t>size, result)
+    if error != FixedError.ok:
+        raise _refused(value, error)
+    return result
+
+
+cdef str fixed_to_text(Fixed value):
+    cdef char text[32]
+    cdef size_t size = format_fixed(value, text)
+    return text[:size].decode("ascii")
+
+
+cdef object fixed_to_decimal(Fixed value):
+    return Decimal(fixed_to_text(value))
+
+
+cdef Fixed fixed_checked(FixedError error, Fixed value) except *:
+    if error != FixedError.ok:
+        raise AmountError("the result has more than 18 digits or decimals and cannot be held exactly")
+    return value
+
+
+def decimal_round_trip(value):
+    """The value as the core holds it: exact, without trailing zeros. Raises AmountError where it cannot be held."""
+    return fixed_to_decimal(fixed_from(value))
+
+
+def quantize_decimal(value, increment, str rounding):
+    """`value` on the grid of `increment`; rounding is "down", "up", "floor" or "ceiling"."""
+    cdef Fixed result
+    cdef Rounding mode
+    if rounding == "down":
+        mode = Rounding.down
+    elif rounding == "up":
+        mode = Rounding.up
+    elif rounding == "floor":
+        mode = Rounding.floor
+    elif rounding == "ceiling":
+        mode = Rounding.ceiling
+    else:
+        raise ValueError(f"rounding {rounding!r} is none of down, up, floor, ceiling")
+    cdef FixedError error = quantize(fixed_from(value), fixed_from(increment), mode, result)
+    if error == FixedError.syntax:
+        raise AmountError(f"the increment must be positive, not {increment!r}")
+    return fixed_to_decimal(fixed_checked(error, result))

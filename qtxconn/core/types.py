@@ -1,0 +1,182 @@
+"""Enumerations and plain values of the public surface; members and fields that Hummingbot has keep its names and values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+from typing import Any, NamedTuple
+
+
+class OrderType(Enum):
+    MARKET = 1
+    LIMIT = 2
+    LIMIT_MAKER = 3
+
+    def is_limit_type(self) -> bool:
+        return self is not OrderType.MARKET
+
+
+class TradeType(Enum):
+    BUY = 1
+    SELL = 2
+
+    @property
+    def opposite(self) -> TradeType:
+        return TradeType.SELL if self is TradeType.BUY else TradeType.BUY
+
+
+class PositionAction(Enum):
+    OPEN = "OPEN"
+    CLOSE = "CLOSE"
+    NIL = "NIL"
+
+
+class PositionSide(Enum):
+    LONG = "LONG"
+    SHORT = "SHORT"
+    BOTH = "BOTH"
+
+
+class PositionMode(Enum):
+    HEDGE = "HEDGE"
+    ONEWAY = "ONEWAY"
+
+
+class PriceType(Enum):
+    MidPrice = 1
+    BestBid = 2
+    BestAsk = 3
+    LastTrade = 4
+    LastOwnTrade = 5
+    InventoryCost = 6
+    Custom = 7
+
+
+class ConnectorType(Enum):
+    SPOT = "SPOT"
+    DERIVATIVE_PERPETUAL = "DERIVATIVE_PERPETUAL"
+
+
+class OrderState(Enum):
+    """State of an order. 0 to 6 are Hummingbot's values; the legal moves are in include/qtxconn/in_flight_order.hpp."""
+
+    PENDING_CREATE = 0
+    OPEN = 1
+    PENDING_CANCEL = 2
+    CANCELED = 3
+    PARTIALLY_FILLED = 4
+    FILLED = 5
+    FAILED = 6
+    PENDING_SUBMIT = 20
+    PENDING_UPDATE = 21
+    UNKNOWN = 22
+    EXPIRED = 23
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({OrderState.CANCELED, OrderState.FILLED, OrderState.FAILED, OrderState.EXPIRED})
+
+
+class MarketEvent(Enum):
+    BuyOrderCompleted = 102
+    SellOrderCompleted = 103
+    OrderCancelled = 106
+    OrderFilled = 107
+    OrderExpired = 108
+    OrderUpdate = 109
+    TradeUpdate = 110
+    OrderFailure = 198
+    BuyOrderCreated = 200
+    SellOrderCreated = 201
+    FundingPaymentCompleted = 202
+    FundingInfo = 203
+
+
+class AccountEvent(Enum):
+    PositionModeChangeSucceeded = 401
+    PositionModeChangeFailed = 402
+    BalanceEvent = 403
+    PositionUpdate = 404
+    MarginCall = 405
+    LiquidationEvent = 406
+
+
+class TokenAmount(NamedTuple):
+    token: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class TradeFeeBase:
+    """A fee as a fraction of the trade (`percent`, 0.0004 = 4 bp, charged in `percent_token`) and as flat amounts."""
+
+    percent: Decimal = Decimal(0)
+    percent_token: str | None = None
+    flat_fees: list[TokenAmount] = field(default_factory=list)
+
+
+class AddedToCostTradeFee(TradeFeeBase):
+    """A fee paid on top of the traded amounts."""
+
+    __slots__ = ()
+
+
+class DeductedFromReturnsTradeFee(TradeFeeBase):
+    """A fee taken out of what the trade returns."""
+
+    __slots__ = ()
+
+
+class OrderUpdate(NamedTuple):
+    """What is newly known of an order's state. Either id may be missing, not both.
+
+    `update_timestamp` is the venue's clock in seconds (kept to 1 us; 0 when the venue gave none). Keys of
+    `misc_updates` that are understood: `error_message`, `error_type` (on FAILED).
+    """
+
+    trading_pair: str
+    update_timestamp: float
+    new_state: OrderState
+    client_order_id: str | None = None
+    exchange_order_id: str | None = None
+    misc_updates: dict[str, Any] | None = None
+
+
+class TradeUpdate(NamedTuple):
+    """One execution. `fill_timestamp` is the venue's clock in seconds; amounts are magnitudes in base and quote."""
+
+    trade_id: str
+    client_order_id: str
+    exchange_order_id: str
+    trading_pair: str
+    fill_timestamp: float
+    fill_price: Decimal
+    fill_base_amount: Decimal
+    fill_quote_amount: Decimal
+    fee: TradeFeeBase
+    is_taker: bool = True
+
+
+class Position(NamedTuple):
+    """A derivative position: `amount` in base asset, negative when short; `entry_price` in quote per base."""
+
+    trading_pair: str
+    position_side: PositionSide
+    unrealized_pnl: Decimal
+    entry_price: Decimal
+    amount: Decimal
+    leverage: Decimal
+
+
+class FundingInfo(NamedTuple):
+    """Prices in quote per base; `rate` per funding interval; `next_funding_utc_timestamp` in seconds."""
+
+    trading_pair: str
+    index_price: Decimal
+    mark_price: Decimal
+    next_funding_utc_timestamp: int
+    rate: Decimal
