@@ -20,6 +20,8 @@ these numbers:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sortedcontainers import SortedDict
 
 from qtxconn.sim.model import Side, SimOrder
@@ -167,6 +169,14 @@ class BookSide:
         found = self.levels.get(price)
         return found.ambient + found.own if found is not None else 0
 
-    def prices(self) -> object:
+    def prices(self) -> Iterator[int]:
         """All prices, best first."""
         return reversed(self.levels) if self.side is Side.BUY else iter(self.levels)
+
+    def prices_before(self, price: int) -> Iterator[int]:
+        """The prices better than `price`, best first."""
+        if self.best == 0 or self.best == price:
+            return iter(())
+        if self.side is Side.BUY:
+            return self.levels.irange(price, None, inclusive=(False, True), reverse=True)
+        return self.levels.irange(None, price, inclusive=(True, False))

@@ -168,6 +168,13 @@ class MatchingEngine:
         book.touched(price, level)
         self._update_id += 1
 
+    def set_ambient_touch(self, side: Side, price: int, quantity: int, time_ms: int) -> None:
+        """A recording says: the best ambient price of `side` is `price`, with `quantity` lots."""
+        book = self.side(side)
+        for better in list(book.prices_before(price)):
+            self.set_ambient(side, better, 0, time_ms)
+        self.set_ambient(side, price, quantity, time_ms)
+
     def _run_over(self, other: BookSide, limit: int, quantity: int, time_ms: int) -> int:
         while other.reaches(limit):
             price = other.best
@@ -191,23 +198,13 @@ class MatchingEngine:
         """
         book = self.side(aggressor.opposite)
         left = quantity
-        for own_price in self._own_prices_before(book, price):
+        for own_price in [p for p in book.prices_before(price) if book.levels[p].orders]:
             left -= self._fill_front(book, own_price, left, passed_over=True)
         level = book.levels.get(price)
         if left and level is not None and level.orders:
             left -= self._fill_front(book, price, level.unexplained(left, time_ms), passed_over=False)
         if left:
             self._publish_trade(aggressor, price, left)
-
-    def _own_prices_before(self, book: BookSide, price: int) -> list[int]:
-        """Prices better than `price` where own orders rest, best first."""
-        found = []
-        for candidate in book.prices():
-            if candidate == price or (candidate < price) is (book.side is Side.BUY):
-                break
-            if book.levels[candidate].orders:
-                found.append(candidate)
-        return found
 
     def _fill_front(self, book: BookSide, price: int, reach: int, passed_over: bool) -> int:
         """Advance the queue at `price` by `reach` lots; returns the lots of own orders filled on the way.
