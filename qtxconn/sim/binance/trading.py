@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from qtxconn.sim.account import HISTORY_LIMIT
 from qtxconn.sim.binance import codec
 from qtxconn.sim.binance.errors import (
     ApiError,
@@ -34,6 +35,8 @@ CLIENT_ID_RANGE = r"^[\.A-Z\:/a-z0-9_-]{1,36}$"
 _DECIMAL = re.compile(DECIMAL_RANGE)
 _CLIENT_ID = re.compile(CLIENT_ID_RANGE)
 CLIENT_ID_MAX = 36
+TRADES_DEFAULT = 500
+TRADES_MAX = 1000
 
 SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
 # Conditional types live in the Algo service since the end of 2025.
@@ -130,14 +133,12 @@ def _parse_quantity(instrument: Instrument, params: Params) -> Decimal:
     return quantity
 
 
-def _order_error(venue: Venue, instrument: Instrument, side: Side, is_limit: bool, reject: Reject) -> ApiError:
+def _order_error(instrument: Instrument, side: Side, is_limit: bool, reject: Reject) -> ApiError:
     """The refusal of an order; a limit price outside the PERCENT_PRICE band names the bound it broke."""
     if reject.reason is RejectReason.PERCENT_PRICE and is_limit:
-        bound = venue.mark_price(instrument.symbol) * (1 + int(side) * instrument.percent_price)
-        text = f"{bound:.{codec.price_precision(instrument)}f}"
         if side is Side.BUY:
-            return ApiError(-4016, f"Limit price can't be higher than {text}.")
-        return ApiError(-4024, f"Limit price can't be lower than {text}.")
+            return ApiError(-4016, f"Limit price can't be higher than {reject.detail}.")
+        return ApiError(-4024, f"Limit price can't be lower than {reject.detail}.")
     return reject_to_error(reject, instrument)
 
 
@@ -183,7 +184,7 @@ def place_order(venue: Venue, account: Account, params: Params) -> dict[str, Any
             reduce_only=reduce_only,
         )
     except Reject as reject:
-        raise _order_error(venue, instrument, side, price is not None, reject) from None
+        raise _order_error(instrument, side, price is not None, reject) from None
     return codec.order_result(instrument, order, ack=response_type == "ACK")
 
 
@@ -212,7 +213,7 @@ def amend_order(venue: Venue, account: Account, params: Params) -> dict[str, Any
             account, instrument.symbol, order_id, client_order_id, quantity=quantity, price=price
         )
     except Reject as reject:
-        raise _order_error(venue, instrument, side, True, reject) from None
+        raise _order_error(instrument, side, True, reject) from None
     return codec.order_result(instrument, order)
 
 
@@ -249,20 +250,18 @@ def cancel_all(venue: Venue, account: Account, params: Params) -> dict[str, Any]
 
 
 def user_trades(venue: Venue, account: Account, params: Params) -> list[dict[str, Any]]:
-    """GET /fapi/v1/userTrades, oldest first; without fromId the latest `limit` (default 500, at most 1000)."""
+    """GET /fapi/v1/userTrades, oldest first; at most `limit` (500 unless told, 1000 at most).
+
+    From fromId or startTime on if one is given, else the latest.
+    """
     instrument = parse_instrument(venue, params)
-    limit = parse_int(params, "limit")
+    limit = min(parse_int(params, "limit") or TRADES_DEFAULT, TRADES_MAX)
+    order_id, from_id = parse_int(params, "orderId"), parse_int(params, "fromId")
     start_ms, end_ms = parse_int(params, "startTime"), parse_int(params, "endTime")
-    executions = venue.executions(
-        account,
-        instrument.symbol,
-        order_id=parse_int(params, "orderId"),
-        from_id=parse_int(params, "fromId"),
-        limit=min(500 if limit is None else limit, 1000),
-    )
-    return [
-        codec.user_trade(instrument, execution)
-        for execution in executions
-        if (start_ms is None or execution.time_ms >= start_ms)
-        and (end_ms is None or execution.time_ms <= end_ms)
-    ]
+    if start_ms is None and end_ms is None:
+        executions = venue.executions(account, instrument.symbol, order_id, from_id, limit)
+    else:
+        first_ms, last_ms = start_ms or 0, end_ms if end_ms is not None else venue.clock.now_ms()
+        every = venue.executions(account, instrument.symbol, order_id, from_id, HISTORY_LIMIT)
+        executions = [e for e in every if first_ms <= e.time_ms <= last_ms][:limit]
+    return [codec.user_trade(instrument, execution) for execution in executions]
