@@ -114,10 +114,12 @@ public:
 
     // -- updates -----------------------------------------------------------------------------------------------
 
-    // `venue_ns` is the venue's clock, 0 for what we know ourselves; `now_ns` is local wall time.
-    Applied process_state(std::uint32_t slot, OrderState next, std::int64_t venue_ns, std::int64_t now_ns) {
+    // `venue_ns` is the venue's clock, 0 for what we know ourselves; `executed` the base amount that the report says is
+    // executed (0: it does not say); `now_ns` is local wall time.
+    Applied process_state(std::uint32_t slot, OrderState next, std::int64_t venue_ns, Fixed executed,
+                          std::int64_t now_ns) {
         InFlightOrder& order = at(slot);
-        const Applied applied = count(apply_state(order, next, venue_ns));
+        const Applied applied = count(apply_state(order, next, venue_ns, executed));
         if (applied == Applied::changed || applied == Applied::unchanged) {
             stamp(order, next, now_ns);
             queue_lifecycle(slot, next, now_ns);

@@ -119,8 +119,9 @@ struct InFlightOrder {
     std::int32_t leverage = 1;
     Fixed price;   // quote per base; 0 for a market order without a price
     Fixed amount;  // base asset, > 0
-    Fixed executed_base;
+    Fixed executed_base;   // sums of the booked fills
     Fixed executed_quote;
+    Fixed reported_base;  // executed amount the venue has reported; fills up to it may still be on their way
     VenueOrderId exchange_order_id;
     std::int64_t created_ns = 0;    // local wall time of each step, 0 = not yet
     std::int64_t submitted_ns = 0;  // first byte left
@@ -158,11 +159,22 @@ inline OrderState live_state(const InFlightOrder& order) noexcept {
     return order.executed_base.units > 0 ? OrderState::partially_filled : OrderState::open;
 }
 
+// Whether the venue has reported the end and every fill it counted is booked.
+inline bool is_end_due(const InFlightOrder& order) noexcept {
+    if (order.reported == OrderState::filled) {
+        return is_executed(order);
+    }
+    return is_terminal(order.reported) && compare(order.executed_base, order.reported_base) >= 0;
+}
+
 // Applies a reported state. The public state only moves along kStateEdges:
 //  - an accept or a fill report during a pending cancel or amend is noted, and the order stays pending;
-//  - FILLED takes effect once the fills add up (they may come on another stream, later): until then the order stays
-//    live and the report is kept in `reported`, so the completed event never carries wrong amounts.
-inline Applied apply_state(InFlightOrder& order, OrderState next, std::int64_t venue_ns) noexcept {
+//  - an end (FILLED, CANCELED, EXPIRED) takes effect once the fills that the venue counts are booked, because they may
+//    come later, on another stream: until then the order stays live and the report is kept in `reported`. So fills
+//    come before the terminal event, and its amounts are right.
+// `executed` is the executed base amount the report carries, 0 where it carries none.
+inline Applied apply_state(InFlightOrder& order, OrderState next, std::int64_t venue_ns,
+                           Fixed executed = Fixed{}) noexcept {
     if (is_terminal(order.state)) {
         return Applied::terminal;
     }
@@ -173,10 +185,14 @@ inline Applied apply_state(InFlightOrder& order, OrderState next, std::int64_t v
     if (!local && venue_ns > order.venue_ns) {
         order.venue_ns = venue_ns;
     }
-    if (next == OrderState::open || next == OrderState::partially_filled || is_terminal(next)) {
+    if (compare(executed, order.reported_base) > 0) {
+        order.reported_base = executed;
+    }
+    const bool word = next == OrderState::open || next == OrderState::partially_filled || is_terminal(next);
+    if (word && !is_terminal(order.reported)) {
         order.reported = next;
     }
-    if (next == OrderState::filled && !is_executed(order)) {
+    if (next != OrderState::failed && is_terminal(next) && !is_end_due(order)) {
         next = live_state(order);
     }
     if (next == OrderState::open || next == OrderState::partially_filled) {
@@ -239,6 +255,8 @@ inline Applied apply_fill(InFlightOrder& order, const Fill& fill) noexcept {
     }
     if (is_executed(order)) {
         order.state = OrderState::filled;
+    } else if (is_end_due(order)) {
+        order.state = order.reported;  // the last fill that a reported end was waiting for
     } else if (order.state == OrderState::pending_cancel || order.state == OrderState::pending_update) {
         order.resume = OrderState::partially_filled;
     } else {

@@ -135,7 +135,8 @@ class OrderUpdate(NamedTuple):
     """What is newly known of an order's state. Either id may be missing, not both.
 
     `update_timestamp` is the venue's clock in seconds (kept to 1 us; 0 when the venue gave none). Keys of
-    `misc_updates` that are understood: `error_message`, `error_type` (on FAILED).
+    `misc_updates` that are understood: `error_message`, `error_type` (on FAILED), and `cumulative_base`, the executed
+    amount in base asset that the report counts: an end takes effect once the fills up to it are booked.
     """
 
     trading_pair: str

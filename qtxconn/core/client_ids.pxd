@@ -1,0 +1,31 @@
+# Where client order ids come from.
+
+from libc.stdint cimport uint32_t, uint64_t
+from libcpp.memory cimport unique_ptr
+
+from qtxconn.core.clock cimport Clock
+
+
+cdef extern from "qtxconn/order_id.hpp" namespace "qtxconn" nogil:
+    const uint64_t kOrderIdEpochS
+    const uint32_t kOrderIdInstanceMax
+
+    cdef cppclass OrderIdSource:
+        OrderIdSource(uint32_t instance, uint64_t first_second) noexcept
+        uint64_t next(uint64_t now_s) noexcept
+        uint64_t high_water_s() noexcept
+
+
+cdef class ClientIds:
+    cdef unique_ptr[OrderIdSource] _source
+    cdef readonly int instance          # 0..1023, unlike any other process's
+    cdef Clock _clock
+    cdef int _lease                     # descriptor of the locked lease file
+    cdef int _owner_pid
+    cdef object _directory
+    cdef object _wanted                 # the instance asked for, or None
+    cdef uint64_t _reserved_until_s
+
+    cdef uint64_t c_next(self) except 0
+    cdef int _acquire(self) except -1
+    cdef int _reserve(self, uint64_t above_s) except -1

@@ -1,0 +1,30 @@
+# An order as Python sees it: a view on the record in the tracker's store.
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libcpp.string_view cimport string_view
+
+from qtxconn.core.order_store cimport Fill, OrderRecord, OrderState, OrderStore
+
+
+cdef class InFlightOrder:
+    cdef readonly str client_order_id     # text form: prefix and the digits of the 64-bit id
+    cdef readonly str trading_pair
+    cdef OrderStore* _store               # null while the record is our own (not tracked yet, or no longer)
+    cdef uint32_t _slot
+    cdef OrderRecord _own
+    cdef dict _own_fills                  # trade id -> TradeUpdate, once detached
+    cdef object _owner                    # the tracker that keeps _store alive
+    cdef list _waiters                    # futures woken at the next change
+    cdef object __weakref__
+
+    cdef OrderRecord* c_record(self) noexcept
+    cdef void c_attach(self, object owner, OrderStore* store, uint32_t slot)
+    cdef void c_detach(self)
+    cdef void c_wake(self)
+
+
+cdef object state_to_python(OrderState state)
+cdef OrderState state_from_python(object state) except *
+cdef str text_of(string_view text)
+cdef object fill_to_trade_update(str client_order_id, str exchange_order_id, str trading_pair, const Fill& fill)
+cdef int64_t seconds_to_ns(double seconds) noexcept nogil

@@ -1,0 +1,350 @@
+"""An order as Python sees it: a view on its record in the tracker's C++ store, exact and never out of date."""
+
+import asyncio
+from decimal import Decimal
+
+from libc.math cimport llround
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libcpp.string_view cimport string_view
+
+from qtxconn.core.fixed cimport fixed_from, fixed_to_decimal
+from qtxconn.core.order_store cimport (
+    Fill,
+    OrderRecord,
+    OrderState,
+    OrderStore,
+    OrderType,
+    PositionAction,
+    TradeType,
+    can_move,
+    is_end_due,
+    is_executed,
+    is_order_state,
+    is_terminal,
+    kNoFill,
+)
+
+from qtxconn.core import types
+from qtxconn.errors import OrderValidationError
+
+_STATES = {state.value: state for state in types.OrderState}
+_POSITIONS = {0: types.PositionAction.NIL, 1: types.PositionAction.OPEN, 2: types.PositionAction.CLOSE}
+_POSITION_CODES = {action: code for code, action in _POSITIONS.items()}
+
+
+cdef object state_to_python(OrderState state):
+    return _STATES[<uint8_t>state]
+
+
+cdef OrderState state_from_python(object state) except *:
+    cdef int value = state.value
+    if not 0 <= value < 256 or not is_order_state(<uint8_t>value):
+        raise ValueError(f"{state!r} is not an order state")
+    return <OrderState><uint8_t>value
+
+
+cdef str text_of(string_view text):
+    return text.data()[:text.size()].decode("utf-8", "replace")
+
+
+cdef int64_t seconds_to_ns(double seconds) noexcept nogil:
+    # A double holds today's time in seconds to 0.24 us: whole microseconds come back exactly.
+    return llround(seconds * 1e6) * 1000
+
+
+cdef object fill_to_trade_update(str client_order_id, str exchange_order_id, str trading_pair, const Fill& fill):
+    cdef Fill copy = fill
+    fees = []
+    if copy.fee.units != 0:
+        fees.append(types.TokenAmount(text_of(copy.fee_asset.view()), fixed_to_decimal(copy.fee)))
+    return types.TradeUpdate(
+        trade_id=text_of(copy.trade_id.view()),
+        client_order_id=client_order_id,
+        exchange_order_id=exchange_order_id or "",
+        trading_pair=trading_pair,
+        fill_timestamp=copy.venue_ns / 1e9,
+        fill_price=fixed_to_decimal(copy.price),
+        fill_base_amount=fixed_to_decimal(copy.amount),
+        fill_quote_amount=fixed_to_decimal(copy.quote),
+        fee=types.AddedToCostTradeFee(flat_fees=fees),
+        is_taker=copy.is_taker,
+    )
+
+
+def legal_moves():
+    """The state machine's table: {state: set of states it may move to}."""
+    return {
+        source: {target for target in types.OrderState if can_move(state_from_python(source), state_from_python(target))}
+        for source in types.OrderState
+    }
+
+
+cdef class InFlightOrder:
+    """One order, from before it is sent until long after it has ended.
+
+    While tracked it is a view on the tracker's record, so every read is current; once the tracker has forgotten the
+    order it keeps a copy of its last state. `price` is in quote per base (None for a market order without one),
+    amounts are Decimals in base or quote asset, `*_timestamp` in seconds, `*_ns` in ns, both local wall time.
+    """
+
+    def __init__(
+        self,
+        str client_order_id not None,
+        str trading_pair not None,
+        order_type,
+        trade_type,
+        amount,
+        double creation_timestamp,
+        price=None,
+        str exchange_order_id=None,
+        initial_state=types.OrderState.PENDING_CREATE,
+        int leverage=1,
+        position=types.PositionAction.NIL,
+    ):
+        self.client_order_id = client_order_id
+        self.trading_pair = trading_pair
+        self._own.order_type = <OrderType><uint8_t>order_type.value
+        self._own.trade_type = <TradeType><uint8_t>trade_type.value
+        self._own.amount = fixed_from(amount)
+        if self._own.amount.units <= 0:
+            raise OrderValidationError(f"an order's amount must be positive, not {amount}")
+        if price is not None:
+            self._own.price = fixed_from(price)
+        self._own.created_ns = seconds_to_ns(creation_timestamp)
+        self._own.state = state_from_python(initial_state)
+        self._own.leverage = leverage
+        self._own.position = <PositionAction><uint8_t>_POSITION_CODES[position]
+        self._own_fills = {}
+        cdef bytes id_bytes
+        if exchange_order_id is not None:
+            id_bytes = exchange_order_id.encode()
+            if not self._own.exchange_order_id.assign(string_view(<const char*>id_bytes, len(id_bytes))):
+                raise OrderValidationError(f"exchange order id of {len(id_bytes)} bytes is too long (47 at most)")
+
+    # -- the record ------------------------------------------------------------------------------------------
+
+    cdef OrderRecord* c_record(self) noexcept:
+        if self._store != NULL:
+            return &self._store.at(self._slot)
+        return &self._own
+
+    cdef void c_attach(self, object owner, OrderStore* store, uint32_t slot):
+        self._owner = owner
+        self._store = store
+        self._slot = slot
+
+    cdef void c_detach(self):
+        fills = self.order_fills
+        self._own = self.c_record()[0]
+        self._own_fills = fills
+        self._store = NULL
+        self._owner = None
+
+    cdef void c_wake(self):
+        if self._waiters is None:
+            return
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # -- identity --------------------------------------------------------------------------------------------
+
+    @property
+    def client_id(self) -> int:
+        """The client order id as the 64-bit number that goes over numeric wires; 0 before the order is tracked."""
+        return self.c_record().client_id
+
+    @property
+    def exchange_order_id(self):
+        """The venue's id, or None while it has given none."""
+        cdef OrderRecord* record = self.c_record()
+        return None if record.exchange_order_id.empty() else text_of(record.exchange_order_id.view())
+
+    @property
+    def base_asset(self) -> str:
+        return self.trading_pair.split("-")[0]
+
+    @property
+    def quote_asset(self) -> str:
+        return self.trading_pair.split("-")[1]
+
+    @property
+    def order_type(self):
+        return types.OrderType(<uint8_t>self.c_record().order_type)
+
+    @property
+    def trade_type(self):
+        return types.TradeType(<uint8_t>self.c_record().trade_type)
+
+    @property
+    def position(self):
+        return _POSITIONS[<uint8_t>self.c_record().position]
+
+    @property
+    def leverage(self) -> int:
+        return self.c_record().leverage
+
+    @property
+    def price(self):
+        cdef OrderRecord* record = self.c_record()
+        return fixed_to_decimal(record.price) if record.price.units != 0 else None
+
+    @property
+    def amount(self):
+        return fixed_to_decimal(self.c_record().amount)
+
+    # -- progress --------------------------------------------------------------------------------------------
+
+    @property
+    def current_state(self):
+        return state_to_python(self.c_record().state)
+
+    @property
+    def reported_state(self):
+        """What the venue said last; differs from `current_state` while fills are still missing."""
+        return state_to_python(self.c_record().reported)
+
+    @property
+    def awaits_fills(self) -> bool:
+        """The venue has reported the end of the order, and some of the fills it counted have not come in yet."""
+        cdef OrderRecord* record = self.c_record()
+        return not is_terminal(record.state) and is_terminal(record.reported) and not is_end_due(record[0])
+
+    @property
+    def executed_amount_base(self):
+        return fixed_to_decimal(self.c_record().executed_base)
+
+    @property
+    def executed_amount_quote(self):
+        return fixed_to_decimal(self.c_record().executed_quote)
+
+    @property
+    def average_executed_price(self):
+        """Quote per base over all fills, or None before the first. For display: the quotient is rounded."""
+        base = self.executed_amount_base
+        return self.executed_amount_quote / base if base else None
+
+    @property
+    def order_fills(self) -> dict:
+        """{trade id: TradeUpdate} in the order they were booked."""
+        if self._store == NULL:
+            return dict(self._own_fills)
+        fills = {}
+        cdef str exchange_id = self.exchange_order_id
+        cdef int32_t number = self.c_record().first_fill
+        while number != kNoFill:
+            update = fill_to_trade_update(
+                self.client_order_id, exchange_id, self.trading_pair, self._store.fill(number)
+            )
+            fills[update.trade_id] = update
+            number = self._store.fill(number).next
+        return fills
+
+    def cumulative_fee_paid(self, str token not None):
+        """Sum of the fees that were charged in `token`."""
+        total = Decimal(0)
+        for fill in self.order_fills.values():
+            for fee in fill.fee.flat_fees:
+                if fee.token == token:
+                    total += fee.amount
+        return total
+
+    @property
+    def is_tracked(self) -> bool:
+        return self._store != NULL
+
+    @property
+    def is_pending_create(self) -> bool:
+        return self.c_record().state == OrderState.pending_create
+
+    @property
+    def is_pending_cancel_confirmation(self) -> bool:
+        return self.c_record().state == OrderState.pending_cancel
+
+    @property
+    def is_open(self) -> bool:
+        """Not ended, as far as is known (an UNKNOWN order counts as open)."""
+        return not is_terminal(self.c_record().state)
+
+    @property
+    def is_done(self) -> bool:
+        return is_terminal(self.c_record().state)
+
+    @property
+    def is_filled(self) -> bool:
+        return is_executed(self.c_record()[0])
+
+    @property
+    def is_failure(self) -> bool:
+        return self.c_record().state == OrderState.failed
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self.c_record().state == OrderState.canceled
+
+    # -- times -----------------------------------------------------------------------------------------------
+
+    @property
+    def creation_timestamp(self) -> float:
+        return self.c_record().created_ns / 1e9
+
+    @property
+    def last_update_timestamp(self) -> float:
+        """The venue's clock at the newest update, in seconds; the creation time before the first."""
+        cdef OrderRecord* record = self.c_record()
+        return (record.venue_ns if record.venue_ns else record.created_ns) / 1e9
+
+    @property
+    def creation_timestamp_ns(self) -> int:
+        return self.c_record().created_ns
+
+    @property
+    def submitted_ns(self) -> int:
+        """When the first byte left; 0 = not yet. The same holds for the other stages."""
+        return self.c_record().submitted_ns
+
+    @property
+    def acked_ns(self) -> int:
+        return self.c_record().acked_ns
+
+    @property
+    def first_fill_ns(self) -> int:
+        return self.c_record().first_fill_ns
+
+    @property
+    def done_ns(self) -> int:
+        return self.c_record().done_ns
+
+    # -- waiting ---------------------------------------------------------------------------------------------
+
+    async def _wait_until(self, condition):
+        while not condition():
+            waiter = asyncio.get_running_loop().create_future()
+            if self._waiters is None:
+                self._waiters = []
+            self._waiters.append(waiter)
+            await waiter
+
+    async def get_exchange_order_id(self, double timeout=10.0):
+        """The venue's id, waiting for it up to `timeout` seconds. Raises TimeoutError."""
+        async with asyncio.timeout(timeout):
+            await self._wait_until(lambda: self.exchange_order_id is not None)
+        return self.exchange_order_id
+
+    async def wait_until_completely_filled(self):
+        await self._wait_until(lambda: self.is_filled)
+
+    async def wait_until_processed_by_exchange(self):
+        """Until the venue has given a first word: accepted, refused or ended."""
+        await self._wait_until(lambda: self.c_record().acked_ns != 0 or self.is_done)
+
+    async def wait_until_done(self):
+        await self._wait_until(lambda: self.is_done)
+
+    def __repr__(self):
+        return (
+            f"InFlightOrder({self.client_order_id!r}, {self.trading_pair}, {self.trade_type.name} "
+            f"{self.order_type.name} {self.amount} @ {self.price}, {self.current_state.name}, "
+            f"executed {self.executed_amount_base}, exchange id {self.exchange_order_id})"
+        )

@@ -1,0 +1,236 @@
+"""The order book as Python sees it: exact Decimals over the C++ book, and whether it may be trusted."""
+
+from libc.stdint cimport int64_t, uint64_t
+from libcpp.memory cimport make_unique
+from libcpp.vector cimport vector
+
+from qtxconn.core.fixed cimport (
+    Fixed,
+    FixedError,
+    Rounding,
+    fixed_checked,
+    fixed_from,
+    fixed_to_decimal,
+    from_increments,
+    to_increments,
+)
+from qtxconn.core.l2_book cimport BookInvalid, BookLevel, L2Book, LastTrade, Side
+
+from qtxconn.core.clock import SYSTEM_CLOCK
+from qtxconn.errors import ConfigurationError, MessageError
+
+_INVALID_NAMES = {
+    <int>BookInvalid.none: None,
+    <int>BookInvalid.empty: "empty",
+    <int>BookInvalid.crossed: "crossed",
+    <int>BookInvalid.gap: "gap",
+    <int>BookInvalid.disconnected: "disconnected",
+}
+_INVALID_CODES = {"gap": <int>BookInvalid.gap, "disconnected": <int>BookInvalid.disconnected}
+
+
+cdef class OrderBook:
+    """L2 book of one pair. Prices are Decimals in quote per base, amounts in base asset.
+
+    Inside, a price is a count of ticks and an amount a count of lots; a number off that grid is a MessageError and
+    changes nothing. Reads are safe while another thread applies market data. A book that is not `valid` still shows
+    what it holds, and `invalid_reason` says what is wrong: "empty", "crossed", "gap" or "disconnected".
+    """
+
+    def __init__(self, str trading_pair not None, tick_size, lot_size):
+        self.trading_pair = trading_pair
+        self.c_tick_size = fixed_from(tick_size)
+        self.c_lot_size = fixed_from(lot_size)
+        if self.c_tick_size.units <= 0 or self.c_lot_size.units <= 0:
+            raise ConfigurationError(f"{trading_pair}: tick size and lot size of a book must be positive")
+        self._book = make_unique[L2Book]()
+
+    cdef L2Book* c_book(self) noexcept nogil:
+        return self._book.get()
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def apply_snapshot(self, bids, asks, update_id, int64_t timestamp_ns=0):
+        """Replaces the book. `bids` and `asks` are iterables of (price, amount) as Decimals or decimal text;
+        `timestamp_ns` is when it was received (now, if 0)."""
+        self._apply(bids, asks, update_id, timestamp_ns, True)
+
+    def apply_diffs(self, bids, asks, update_id, int64_t timestamp_ns=0):
+        """Sets the given levels; amount 0 removes one."""
+        self._apply(bids, asks, update_id, timestamp_ns, False)
+
+    cdef int _apply(self, object bids, object asks, object update_id, int64_t timestamp_ns, bint snapshot) except -1:
+        # Everything is read before the first level is touched: a malformed message changes nothing.
+        cdef vector[BookLevel] levels[2]
+        cdef BookLevel level
+        cdef int side
+        for side, entries in enumerate((bids, asks)):
+            for price, amount in entries:
+                level.price = self._count(price, self.c_tick_size, "price")
+                level.size = self._count(amount, self.c_lot_size, "amount")
+                levels[side].push_back(level)
+        cdef uint64_t number = update_id
+        cdef L2Book* book = self.c_book()
+        cdef size_t i
+        if timestamp_ns == 0:
+            timestamp_ns = SYSTEM_CLOCK.now_ns()
+        with nogil:
+            book.lock.lock()
+            if snapshot:
+                book.begin_snapshot()
+            for side in range(2):
+                for i in range(levels[side].size()):
+                    book.set_level(<Side>side, levels[side][i].price, levels[side][i].size)
+            book.commit(number, timestamp_ns)
+            book.lock.unlock()
+        return 0
+
+    cdef int64_t _count(self, object value, Fixed increment, str what) except? -1:
+        cdef int64_t count = 0
+        cdef FixedError error = to_increments(fixed_from(value), increment, Rounding.down, count)
+        if error != FixedError.ok or count < 0:
+            raise MessageError(f"{self.trading_pair}: {what} {value} is negative or no multiple of "
+                               f"{fixed_to_decimal(increment)}")
+        return count
+
+    def apply_trade(self, price, amount, bint is_buy, int64_t timestamp_ns=0):
+        """Notes the last public trade; `is_buy` is the taker's side."""
+        cdef LastTrade trade
+        trade.price = self._count(price, self.c_tick_size, "price")
+        trade.size = self._count(amount, self.c_lot_size, "amount")
+        trade.time_ns = timestamp_ns
+        trade.taker_side = Side.bid if is_buy else Side.ask
+        cdef L2Book* book = self.c_book()
+        book.lock.lock()
+        book.set_trade(trade)
+        book.lock.unlock()
+
+    def invalidate(self, str reason not None="gap"):
+        """The book lost touch ("gap" or "disconnected"): it stays invalid until the next snapshot."""
+        if reason not in _INVALID_CODES:
+            raise ValueError(f"reason {reason!r} is none of {sorted(_INVALID_CODES)}")
+        cdef int code = _INVALID_CODES[reason]
+        cdef L2Book* book = self.c_book()
+        cdef int64_t now_ns = SYSTEM_CLOCK.now_ns()
+        book.lock.lock()
+        book.invalidate(<BookInvalid>code, now_ns)
+        book.lock.unlock()
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    @property
+    def tick_size(self):
+        return fixed_to_decimal(self.c_tick_size)
+
+    @property
+    def lot_size(self):
+        return fixed_to_decimal(self.c_lot_size)
+
+    @property
+    def valid(self) -> bool:
+        return self.c_book().valid()
+
+    @property
+    def invalid_reason(self):
+        """None while the book is valid, else "empty", "crossed", "gap" or "disconnected"."""
+        return _INVALID_NAMES[<int>self.c_book().invalid_reason()]
+
+    @property
+    def valid_since_ns(self) -> int:
+        """Local wall time since which the book has been valid without a break; 0 while it is not."""
+        return self.c_book().valid_since_ns()
+
+    @property
+    def last_update_id(self) -> int:
+        return self.c_book().last_update_id()
+
+    @property
+    def last_update_ns(self) -> int:
+        """Local wall time at which the newest message was applied."""
+        return self.c_book().last_update_ns()
+
+    @property
+    def revision(self) -> int:
+        """Grows with every message applied; equal revisions mean an unchanged book."""
+        return self.c_book().revision()
+
+    @property
+    def best_bid(self):
+        """Highest bid price, or None on an empty side. The same holds for the other tops."""
+        return self._best(Side.bid, False)
+
+    @property
+    def best_ask(self):
+        return self._best(Side.ask, False)
+
+    @property
+    def best_bid_size(self):
+        return self._best(Side.bid, True)
+
+    @property
+    def best_ask_size(self):
+        return self._best(Side.ask, True)
+
+    @property
+    def mid_price(self):
+        """Mean of the best prices, exact; None while a side is empty."""
+        cdef L2Book* book = self.c_book()
+        cdef int64_t bid = 0, ask = 0
+        book.lock.lock()
+        if book.best(Side.bid) != NULL and book.best(Side.ask) != NULL:
+            bid = book.best(Side.bid).price
+            ask = book.best(Side.ask).price
+        book.lock.unlock()
+        return (self.c_price(bid) + self.c_price(ask)) / 2 if bid or ask else None
+
+    @property
+    def last_trade_price(self):
+        cdef int64_t ticks = self.c_book().last_trade().price
+        return self.c_price(ticks) if ticks else None
+
+    def get_price(self, bint is_buy):
+        """Price at which a taker would trade: the best ask for a buy, the best bid for a sell. None on an empty side."""
+        return self._best(Side.ask if is_buy else Side.bid, False)
+
+    def bid_entries(self, Py_ssize_t depth=20):
+        """[(price, amount)] of the best `depth` bids, best first."""
+        return self._entries(Side.bid, depth)
+
+    def ask_entries(self, Py_ssize_t depth=20):
+        return self._entries(Side.ask, depth)
+
+    cdef object c_price(self, int64_t ticks):
+        cdef Fixed value
+        return fixed_to_decimal(fixed_checked(from_increments(ticks, self.c_tick_size, value), value))
+
+    cdef object c_amount(self, int64_t lots):
+        cdef Fixed value
+        return fixed_to_decimal(fixed_checked(from_increments(lots, self.c_lot_size, value), value))
+
+    cdef object _best(self, Side side, bint size):
+        cdef L2Book* book = self.c_book()
+        cdef BookLevel top
+        cdef const BookLevel* best
+        book.lock.lock()
+        best = book.best(side)
+        if best != NULL:
+            top = best[0]
+        book.lock.unlock()
+        if best == NULL:
+            return None
+        return self.c_amount(top.size) if size else self.c_price(top.price)
+
+    cdef list _entries(self, Side side, Py_ssize_t depth):
+        cdef vector[BookLevel] levels
+        cdef L2Book* book = self.c_book()
+        cdef size_t i
+        levels.reserve(<size_t>max(depth, 0))
+        book.lock.lock()
+        for i in range(min(<size_t>max(depth, 0), book.depth(side))):
+            levels.push_back(book.level(side, i)[0])
+        book.lock.unlock()
+        return [(self.c_price(levels[i].price), self.c_amount(levels[i].size)) for i in range(levels.size())]
+
+    def __repr__(self):
+        state = "valid" if self.valid else f"invalid: {self.invalid_reason}"
+        return f"OrderBook({self.trading_pair!r}, {self.best_bid} / {self.best_ask}, {state})"
