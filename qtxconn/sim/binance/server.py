@@ -48,10 +48,10 @@ class BinanceServer:
                 app.router.add_get(f"{prefix}/{kind}/{{names:.*}}", self.streams.handle)
         app.router.add_get("/ws-fapi/v1", self.ws_api.handle)
         app.router.add_route("*", "/{path:.*}", self.rest.handle)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         try:
-            site = web.TCPSite(self._runner, host, port, shutdown_timeout=1.0)
+            site = web.TCPSite(self._runner, host, port)
             await site.start()
         except BaseException:
             await self._runner.cleanup()
