@@ -61,7 +61,7 @@ class QtxOrderManager:
     def _on_orders(self) -> None:
         for request in self._queue.take():
             message = self.answer(request)
-            if self._queue.answer(request.slot, message, self._clock.now_ns()):
+            if self._queue.answer(request.slot, message, res_ts_ns=self._clock.now_ns()):
                 self.answered += 1
 
     def answer(self, request: QueuedRequest) -> bytes:
