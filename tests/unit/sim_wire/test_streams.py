@@ -223,7 +223,8 @@ async def test_depth_stream_kept_by_the_rule_equals_get_depth(connect, client, v
         stop.set()
         await task
     final = await client.get("/fapi/v1/depth", symbol="BTCUSDT", limit=1000)
-    churn(venue, rng)  # one more update, which straddles the snapshot's id
+    venue.engine("BTCUSDT").add_ambient(Side.BUY, 599_990, 1)
+    venue.engine("BTCUSDT").publish()  # one more update, which straddles the snapshot's id
     while book.last_id is None or book.last_id < final["lastUpdateId"]:
         event = await socket.next()
         book.apply(event)
