@@ -180,3 +180,9 @@ class BookSide:
         if self.side is Side.BUY:
             return self.levels.irange(price, None, inclusive=(False, True), reverse=True)
         return self.levels.irange(None, price, inclusive=(True, False))
+
+    def prices_behind(self, price: int) -> Iterator[int]:
+        """The prices worse than `price`, ascending."""
+        if self.side is Side.BUY:
+            return self.levels.irange(None, price, inclusive=(True, False))
+        return self.levels.irange(price, None, inclusive=(False, True))

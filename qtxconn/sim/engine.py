@@ -248,6 +248,11 @@ class MatchingEngine:
         self._update_id += 1
         return quantity
 
+    def ambient_at(self, side: Side, price: int) -> int:
+        """Ambient lots of `side` at `price`."""
+        level = self.side(side).levels.get(price)
+        return level.ambient if level is not None else 0
+
     def background_order(self, side: Side, quantity: int, limit: int) -> int:
         """A background aggressor takes up to `quantity` lots within `limit` (ticks).
 
