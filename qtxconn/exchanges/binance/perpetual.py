@@ -370,6 +370,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         await self._update_positions()
 
     def _on_user_message(self, data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
+        self.user_stream_received_ns = received_ns
         event = orjson.loads(data)
         event = event.get("data", event)
         match event.get("e"):
