@@ -425,6 +425,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
     async def _stop_market_data(self) -> None:
         for stream in self._market_streams:
             await stream.close()
+        for feed in self._book_feeds.values():
+            feed.stop()
         self._market_streams.clear()
         self._book_feeds.clear()
 

@@ -97,6 +97,7 @@ async def test_connect_makes_everything_ready(venue: ScriptedBinance) -> None:
         await until(lambda: exchange.get_mark_price(PAIR) == 50010 and exchange.get_order_book(PAIR).last_trade_price)
         assert exchange.get_funding_rate(PAIR) == D("0.0002")
     assert not exchange.is_connected
+    assert exchange.order_books[PAIR].invalid_reason == "disconnected"
     await until(lambda: all(socket.closed for sockets in venue.sockets.values() for socket in sockets))
 
 
@@ -378,4 +379,23 @@ async def test_validation_happens_before_anything_is_sent(venue: ScriptedBinance
     async with trading(venue) as (exchange, _):
         with pytest.raises(OrderValidationError):
             exchange.buy(PAIR, D("0.0001"), OrderType.LIMIT, D("49999"))
+    assert not venue.asked(PLACE)
+
+
+async def test_it_connects_again_after_a_disconnect(venue: ScriptedBinance) -> None:
+    exchange = connector(venue)
+    for _ in range(2):
+        async with exchange:
+            assert exchange.is_ready
+        assert not exchange.is_ready
+    assert len(venue.sockets["private"]) == len(venue.sockets["public"]) == 2
+
+
+async def test_an_order_the_rate_limit_has_no_room_for_is_refused_unsent(venue: ScriptedBinance) -> None:
+    async with trading(venue) as (exchange, events):
+        exchange._throttler.pause_until(exchange._clock.monotonic_ns() + 3600 * 10**9)
+        order = buy(exchange)
+        await until(lambda: order.is_done)
+        assert order.current_state is OrderState.FAILED
+        assert "not sent" in next(event.error_message for event in events if hasattr(event, "error_message"))
     assert not venue.asked(PLACE)
