@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import orjson
@@ -399,28 +400,34 @@ class BinancePerpetual(PerpetualDerivativeBase):
     # -- market data ---------------------------------------------------------------------------------------
 
     async def _start_market_data(self) -> None:
-        depth, marks = [], []
+        await self._start_order_books()
+        await self._start_funding_info()
+
+    async def _start_order_books(self) -> None:
+        """Books and trades of all trading pairs from the public streams."""
+        streams = []
         for pair in self._trading_pairs:
             symbol = self.exchange_symbol_associated_to_pair(pair)
             feed = BookFeed(
                 BookSync(self._order_books[pair]),
-                lambda symbol=symbol: self._request_depth(symbol),
+                partial(self._request_depth, symbol),
                 clock=self._clock,
                 name=f"{pair} book",
             )
             self._book_feeds[symbol] = feed
             self._spawn(feed.run(), f"{pair} book")
-            depth += [f"{symbol.lower()}@depth@100ms", f"{symbol.lower()}@trade"]
-            marks.append(f"{symbol.lower()}@markPrice@1s")
-        await self._start_market_stream(self._ws_public_url, "public stream", depth, feeds=True)
-        await self._start_funding_info(marks)
+            streams += [f"{symbol.lower()}@depth@100ms", f"{symbol.lower()}@trade"]
+        await self._start_market_stream(self._ws_public_url, "public stream", streams, self._book_feeds)
 
-    async def _start_funding_info(self, streams: list[str]) -> None:
+    async def _start_funding_info(self) -> None:
+        """Mark and index prices and funding rates of all trading pairs: once over REST, then from the stream."""
+        streams = []
         for pair in self._trading_pairs:
             symbol = self.exchange_symbol_associated_to_pair(pair)
             answer = await self._request(constants.PREMIUM_INDEX, {"symbol": symbol})
             self._set_funding_info(messages.parse_premium_index(answer, pair))
-        await self._start_market_stream(self._ws_market_url, "market stream", streams)
+            streams.append(f"{symbol.lower()}@markPrice@1s")
+        await self._start_market_stream(self._ws_market_url, "market stream", streams, {})
 
     async def _stop_market_data(self) -> None:
         for stream in self._market_streams:
@@ -430,18 +437,22 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._market_streams.clear()
         self._book_feeds.clear()
 
-    async def _start_market_stream(self, url: str, name: str, streams: list[str], feeds: bool = False) -> None:
-        """A connection that subscribes to `streams` whenever it is made; `feeds`: it carries the books."""
+    async def _start_market_stream(
+        self, url: str, name: str, streams: list[str], feeds: Mapping[str, BookFeed]
+    ) -> None:
+        """A connection that subscribes to `streams` whenever it is made; `feeds` are the books it carries."""
+        if not streams:
+            return
 
         async def subscribe() -> None:
             request_id = next(self._request_ids)
             message = orjson.dumps({"method": "SUBSCRIBE", "params": streams, "id": request_id}).decode()
             await stream.request(request_id, message, timeout_s=STREAM_TIMEOUT_S)
-            for feed in self._book_feeds.values() if feeds else ():
+            for feed in feeds.values():
                 feed.start()
 
         def lost(error: QtxconnError) -> None:
-            for feed in self._book_feeds.values() if feeds else ():
+            for feed in feeds.values():
                 feed.stop()
 
         def on_message(data: str | bytes, received_ns: int, monotonic_ns: int) -> None:

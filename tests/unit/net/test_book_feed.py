@@ -80,12 +80,10 @@ async def test_a_snapshot_from_before_a_break_is_not_used_after_it() -> None:
         feed.start()
         await settle()
         feed.stop()
+        feed.start()
         snapshots.asked[0].set_result(5)
         await settle()
         assert book.invalid_reason == "disconnected"
-        assert len(snapshots.asked) == 1
-        feed.start()
-        await settle()
         snapshots.asked[1].set_result(9)
         await settle()
         assert book.applied == [9]
