@@ -1,0 +1,246 @@
+// A thread that watches memory written by another process and makes an eventfd readable when there is work.
+#pragma once
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdint>
+#include <system_error>
+#include <thread>
+
+#include "qtxconn/clock.hpp"
+#include "qtxconn/qtx_segment.hpp"
+
+namespace qtxconn::qtx {
+
+// A counter that an event loop can watch; many signals before one clear() are one wake-up.
+class EventFd {
+public:
+    EventFd() noexcept : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
+    EventFd(const EventFd&) = delete;
+    EventFd& operator=(const EventFd&) = delete;
+    ~EventFd() {
+        if (fd_ >= 0) {
+            ::close(fd_);
+        }
+    }
+
+    int fd() const noexcept { return fd_; }  // -1: none could be had
+
+    // From any thread. Only the first signal since the last clear() costs a system call.
+    void signal() noexcept {
+        if (!signalled_.exchange(true, std::memory_order_acq_rel)) {
+            const std::uint64_t one = 1;
+            [[maybe_unused]] const ssize_t written = write(fd_, &one, sizeof one);
+        }
+    }
+
+    bool signalled() const noexcept { return signalled_.load(std::memory_order_acquire); }
+
+    // Call before looking at the work, so that work which arrives later signals again.
+    void clear() noexcept {
+        std::uint64_t count = 0;
+        [[maybe_unused]] const ssize_t got = read(fd_, &count, sizeof count);
+        signalled_.store(false, std::memory_order_release);
+    }
+
+private:
+    int fd_;
+    std::atomic<bool> signalled_{false};
+};
+
+// Starts `body` in a thread that takes no signals: they belong to the interpreter's main thread.
+template <class Body>
+bool start_thread(std::thread& thread, Body body) noexcept {
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    bool started = true;
+    try {
+        thread = std::thread(body);
+    } catch (const std::system_error&) {
+        started = false;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return started;
+}
+
+// Source:
+//   bool ready() noexcept                    there is work for the event loop
+//   bool quiet() const noexcept              nothing can become ready before wake() is called
+//   std::uint64_t activity() const noexcept  changes when work is expected soon: spin again
+//   void heartbeat() noexcept                called about every kHeartbeatNs
+// While quiet the thread sleeps in the kernel and costs nothing; wake() is then one system call, else one load.
+template <class Source>
+class Watcher {
+public:
+    static constexpr std::int64_t kHeartbeatNs = kNsPerSecond;
+
+    Watcher(Source& source, const WaitPolicy& policy) noexcept : source_(source), policy_(policy) {}
+    Watcher(const Watcher&) = delete;
+    Watcher& operator=(const Watcher&) = delete;
+    ~Watcher() { stop(); }
+
+    bool start() noexcept {
+        if (thread_.joinable()) {
+            return true;
+        }
+        stopping_.store(false, std::memory_order_relaxed);
+        return start_thread(thread_, [this] { run(); });
+    }
+
+    void stop() noexcept {
+        if (thread_.joinable()) {
+            stopping_.store(true, std::memory_order_seq_cst);
+            wake();
+            thread_.join();
+        }
+    }
+
+    // After the source has stopped being quiet. The change must be sequentially consistent.
+    void wake() noexcept {
+        if (parked_.load(std::memory_order_seq_cst) != 0) {
+            parked_.store(0, std::memory_order_seq_cst);
+            syscall(SYS_futex, &parked_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+        }
+    }
+
+    EventFd& event() noexcept { return event_; }
+
+private:
+    static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
+
+    void run() noexcept {
+        prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);  // short sleeps that are short
+        Backoff backoff(policy_);
+        std::uint64_t activity = source_.activity();
+        std::int64_t heartbeat_ns = monotonic_ns() + kHeartbeatNs;
+        std::int64_t now_ns = 0;
+        while (!stopping_.load(std::memory_order_relaxed)) {
+            if (source_.ready()) {
+                event_.signal();
+            }
+            if (activity != source_.activity()) {
+                activity = source_.activity();
+                backoff.reset();
+            }
+            if (source_.quiet()) {
+                park();
+                backoff.reset();
+                now_ns = monotonic_ns();
+            } else {
+                now_ns = backoff.pause(heartbeat_ns);
+            }
+            if (now_ns >= heartbeat_ns) {
+                source_.heartbeat();
+                heartbeat_ns = now_ns + kHeartbeatNs;
+            }
+        }
+    }
+
+    void park() noexcept {
+        parked_.store(1, std::memory_order_seq_cst);
+        if (source_.quiet() && !stopping_.load(std::memory_order_seq_cst)) {
+            const timespec limit{static_cast<time_t>(kHeartbeatNs / kNsPerSecond), 0};
+            syscall(SYS_futex, &parked_, FUTEX_WAIT_PRIVATE, 1, &limit, nullptr, 0);
+        }
+        parked_.store(0, std::memory_order_seq_cst);
+    }
+
+    Source& source_;
+    const WaitPolicy policy_;
+    EventFd event_;
+    std::thread thread_;
+    std::atomic<bool> stopping_{false};
+    std::atomic<std::uint32_t> parked_{0};
+};
+
+// The producer's watcher: answers to take. Looks after the segment as well.
+class AnswerSource {
+public:
+    AnswerSource(QueueProducer& producer, const SegmentMap& map) noexcept : producer_(producer), map_(map) {}
+
+    // The end of the queue is news too, once.
+    bool ready() noexcept {
+        const QueueStatus closed = producer_.closed();
+        const bool news = closed != announced_;
+        announced_ = closed;
+        return news || producer_.answer_ready();
+    }
+
+    bool quiet() const noexcept { return producer_.outstanding() == 0 && producer_.closed() == announced_; }
+    std::uint64_t activity() const noexcept { return producer_.published_count(); }
+
+    void heartbeat() noexcept {
+        if (!map_.intact()) {
+            producer_.close(QueueStatus::replaced);
+        }
+    }
+
+private:
+    QueueProducer& producer_;
+    const SegmentMap& map_;
+    QueueStatus announced_ = QueueStatus::ok;  // the watcher's thread only
+};
+
+// The consumer's watcher: orders to take. The producer is another process, so there is nobody to call wake().
+class RequestSource {
+public:
+    explicit RequestSource(const QueueConsumer& consumer) noexcept : consumer_(consumer) {}
+
+    bool ready() noexcept { return consumer_.pending(); }
+    bool quiet() const noexcept { return false; }
+    std::uint64_t activity() const noexcept { return consumer_.taken_count(); }
+    void heartbeat() noexcept {}
+
+private:
+    const QueueConsumer& consumer_;
+};
+
+// All of the client's end over a mapped segment. `submit` is what a strategy calls: from any thread, no allocation, no
+// system call unless the watcher sleeps.
+class OrderClient {
+public:
+    OrderClient(const SegmentMap& map, std::int64_t stall_limit_ns, bool wipe_secrets,
+                const WaitPolicy& policy) noexcept
+        : producer(*map.get(), stall_limit_ns, wipe_secrets), source_(producer, map), watcher(source_, policy) {}
+
+    // The slot (0..99), or a negative QueueStatus: then nothing was published.
+    int submit(const OrderRequest& request) noexcept {
+        const int slot = producer.publish(request);
+        watcher.wake();
+        return slot;
+    }
+
+    QueueProducer producer;
+
+private:
+    AnswerSource source_;
+
+public:
+    Watcher<AnswerSource> watcher;
+};
+
+// All of the order manager's end over a mapped segment.
+class OrderManager {
+public:
+    OrderManager(const SegmentMap& map, const WaitPolicy& policy) noexcept
+        : consumer(*map.get()), source_(consumer), watcher(source_, policy) {}
+
+    QueueConsumer consumer;
+
+private:
+    RequestSource source_;
+
+public:
+    Watcher<RequestSource> watcher;
+};
+
+}  // namespace qtxconn::qtx
