@@ -516,13 +516,15 @@ cdef class ConnectorBase:
 
     async def _place_cancel_and_process_update(self, InFlightOrder order):
         try:
-            confirmed = await self._place_cancel(order.client_order_id, order)
+            answer = await self._place_cancel(order.client_order_id, order)
         except asyncio.CancelledError:
             raise
         except Exception as error:
             self._cancel_failed(order.client_order_id, error)
         else:
-            if confirmed and self.is_cancel_request_in_exchange_synchronous:
+            if isinstance(answer, OrderUpdate):
+                self._order_tracker.process_order_update(answer)
+            elif answer and self.is_cancel_request_in_exchange_synchronous:
                 self._cancel_accepted(order.client_order_id, 0.0)
 
     def _cancel_accepted(self, str client_order_id, double timestamp_s, executed_base=None):
@@ -646,7 +648,8 @@ cdef class ConnectorBase:
         raise NotImplementedError(f"{type(self).__name__} must define _place_order")
 
     async def _place_cancel(self, str order_id, InFlightOrder tracked_order):
-        """Asks for a cancel. -> True if the venue confirms it. Raises OrderNotFoundError on "unknown order"."""
+        """Asks for a cancel. -> the order as the answer shows it (OrderUpdate), or True where the answer only confirms.
+        Raises OrderNotFoundError on "unknown order"."""
         raise NotImplementedError(f"{type(self).__name__} must define _place_cancel")
 
     async def _request_order_status(self, InFlightOrder tracked_order):

@@ -1,0 +1,26 @@
+# What other packages cimport: `from qtxconn cimport ConnectorBase, import_qtxconn`. Modules not named here are private.
+
+from qtxconn.core.abi cimport abi_version, import_qtxconn
+from qtxconn.core.client_ids cimport ClientIds
+from qtxconn.core.client_order_tracker cimport ClientOrderTracker
+from qtxconn.core.clock cimport Clock, monotonic_ns, wall_ns
+from qtxconn.core.connector_base cimport ConnectorBase
+from qtxconn.core.fixed cimport Fixed, FixedError, Rounding, fixed_from, fixed_to_decimal, fixed_to_text
+from qtxconn.core.in_flight_order cimport InFlightOrder
+from qtxconn.core.l2_book cimport BookLevel, L2Book, LastTrade, Side
+from qtxconn.core.order_book cimport OrderBook
+from qtxconn.core.order_store cimport (
+    Applied,
+    Fill,
+    OrderEvent,
+    OrderEventKind,
+    OrderRecord,
+    OrderState,
+    OrderStore,
+    OrderType,
+    PositionAction,
+    TradeType,
+)
+from qtxconn.core.perpetual_derivative_base cimport PerpetualDerivativeBase
+from qtxconn.core.spot_exchange_base cimport SpotExchangeBase
+from qtxconn.core.trading_rule cimport TradingRule

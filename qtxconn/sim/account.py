@@ -1,0 +1,216 @@
+"""Money of one account: wallet, positions, realised and unrealised profit, margin. Linear, one-way mode.
+
+All sums are exact. A position keeps its cost basis as an integer of `COST_UNIT` quote (1e-8, or one tick
+times one lot where that is finer); closing a part takes the proportional share of it, rounded down, and
+leaves the rest in the position, so that nothing is lost over the life of a position and every realised
+profit is a whole number of units.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from qtxconn.sim.model import Execution, Instrument, Reject, RejectReason, Side, SimOrder
+
+COST_UNIT = Decimal("1e-8")
+DEFAULT_LEVERAGE = 20
+MAX_LEVERAGE = 125
+HISTORY_LIMIT = 50_000
+"""Finished orders and executions kept per account; older ones are forgotten (a query then finds nothing)."""
+
+
+def fee_of(instrument: Instrument, price: int, quantity: int, is_maker: bool) -> Decimal:
+    """Fee in quote for `quantity` lots at `price` ticks, rounded half-even to 1e-8."""
+    rate = instrument.maker_fee if is_maker else instrument.taker_fee
+    return (instrument.value(price * quantity) * rate).quantize(COST_UNIT, ROUND_HALF_EVEN)
+
+
+@dataclass(slots=True, eq=False)
+class SimPosition:
+    """Position of one account in one instrument. `amount` is signed lots."""
+
+    instrument: Instrument
+    amount: int = 0
+    realized_pnl: Decimal = Decimal(0)
+    """Quote, before fees, since the account was opened."""
+    open_bids: int = 0
+    """Ticks times lots of resting buy orders that may add to the position (not reduce-only)."""
+    open_asks: int = 0
+    updated_ms: int = 0
+    _cost: int = 0
+    """Signed cost basis in `_unit`."""
+    _scale: int = field(init=False)
+    _unit: Decimal = field(init=False)
+
+    def __post_init__(self) -> None:
+        scale = self.instrument.tick_value / COST_UNIT
+        exact = scale == scale.to_integral_value()
+        self._scale = int(scale) if exact else 1
+        self._unit = COST_UNIT if exact else self.instrument.tick_value
+
+    @property
+    def symbol(self) -> str:
+        return self.instrument.symbol
+
+    @property
+    def quantity(self) -> Decimal:
+        """Signed amount in base."""
+        return self.instrument.lots_to_quantity(self.amount)
+
+    @property
+    def entry_price(self) -> Decimal:
+        """Average entry in quote, rounded half-even to 1e-8; 0 when flat."""
+        if self.amount == 0:
+            return Decimal(0)
+        return (self._cost * self._unit / self.quantity).quantize(COST_UNIT, ROUND_HALF_EVEN)
+
+    def apply_fill(self, side: Side, price: int, quantity: int) -> Decimal:
+        """Book a fill of `quantity` lots at `price` ticks.
+
+        Returns the realised profit in quote, before fees.
+        """
+        signed = int(side) * quantity
+        if self.amount * signed >= 0:
+            self.amount += signed
+            self._cost += signed * price * self._scale
+            return Decimal(0)
+        closed = min(quantity, abs(self.amount))
+        share = abs(self._cost) * closed // abs(self.amount)
+        basis = share if self._cost > 0 else -share
+        profit = (-int(side) * closed * price * self._scale - basis) * self._unit
+        self._cost -= basis
+        self.amount += int(side) * closed
+        if opened := quantity - closed:
+            self.amount = int(side) * opened
+            self._cost = int(side) * opened * price * self._scale
+        self.realized_pnl += profit
+        return profit
+
+    def unrealized_pnl(self, mark_price: Decimal) -> Decimal:
+        """Quote, at `mark_price` (quote)."""
+        return mark_price * self.quantity - self._cost * self._unit
+
+    def margin_notional(self, mark_price: Decimal, extra_bids: int = 0, extra_asks: int = 0) -> Decimal:
+        """Notional in quote that margin is held for.
+
+        The larger of position with all bids, position with all asks.
+        """
+        held = mark_price * self.quantity
+        bids = self.instrument.value(self.open_bids + extra_bids)
+        asks = self.instrument.value(self.open_asks + extra_asks)
+        return max(abs(held + bids), abs(held - asks))
+
+    def can_reduce(self, side: Side, quantity: int) -> bool:
+        """Whether an order of `quantity` lots on `side` would only close."""
+        return self.amount * int(side) < 0 and quantity <= abs(self.amount)
+
+
+class Account:
+    """One trading account. The venue changes it; dialects read it. The repr holds no secret."""
+
+    def __init__(self, api_key: str, api_secret: str, passphrase: str, balance: Decimal, quote: str) -> None:
+        self.api_key = api_key
+        self.api_secret = api_secret
+        self.passphrase = passphrase
+        self.quote = quote
+        self.wallet_balance = balance
+        """Quote: deposits plus realised profit, minus fees, plus funding."""
+        self.fees_paid = Decimal(0)
+        self.funding_received = Decimal(0)
+        self.position_mode = "ONEWAY"
+        self.positions: dict[str, SimPosition] = {}
+        self.leverage: dict[str, int] = {}
+        self.open_orders: dict[int, SimOrder] = {}
+        self._open_by_client_id: dict[tuple[str, str], SimOrder] = {}
+        self._finished: dict[int, SimOrder] = {}
+        self._finished_by_client_id: dict[tuple[str, str], SimOrder] = {}
+        self.executions: deque[Execution] = deque(maxlen=HISTORY_LIMIT)
+        """Oldest first."""
+
+    def __repr__(self) -> str:
+        return f"Account({self.api_key!r}, wallet_balance={self.wallet_balance})"
+
+    # -- positions and margin ----------------------------------------------------------------------------
+
+    def position(self, instrument: Instrument) -> SimPosition:
+        """The position in `instrument`, flat if there never was one."""
+        found = self.positions.get(instrument.symbol)
+        if found is None:
+            found = self.positions[instrument.symbol] = SimPosition(instrument)
+        return found
+
+    def leverage_of(self, symbol: str) -> int:
+        return self.leverage.get(symbol, DEFAULT_LEVERAGE)
+
+    def set_leverage(self, symbol: str, leverage: int) -> None:
+        """Raises Reject LEVERAGE_RANGE outside 1 to 125."""
+        if not 1 <= leverage <= MAX_LEVERAGE:
+            raise Reject(RejectReason.LEVERAGE_RANGE, f"1 to {MAX_LEVERAGE}")
+        self.leverage[symbol] = leverage
+
+    def unrealized_pnl(self, marks: dict[str, Decimal]) -> Decimal:
+        """Quote, over all positions; `marks` gives the mark price per symbol."""
+        return sum((p.unrealized_pnl(marks[s]) for s, p in self.positions.items() if p.amount), Decimal(0))
+
+    def initial_margin(self, marks: dict[str, Decimal]) -> Decimal:
+        """Quote held for positions and open orders."""
+        return sum(
+            (p.margin_notional(marks[s]) / self.leverage_of(s) for s, p in self.positions.items()), Decimal(0)
+        )
+
+    def available_balance(self, marks: dict[str, Decimal]) -> Decimal:
+        """Quote that new orders may use: wallet plus unrealised profit, minus initial margin; not below 0."""
+        free = self.wallet_balance + self.unrealized_pnl(marks) - self.initial_margin(marks)
+        return max(Decimal(0), free)
+
+    # -- orders ------------------------------------------------------------------------------------------
+
+    def add_open(self, order: SimOrder) -> None:
+        self.open_orders[order.order_id] = order
+        self._open_by_client_id[order.symbol, order.client_order_id] = order
+
+    def move_to_history(self, order: SimOrder) -> None:
+        """The order has reached its end."""
+        key = (order.symbol, order.client_order_id)
+        self.open_orders.pop(order.order_id, None)
+        self._open_by_client_id.pop(key, None)
+        self._finished[order.order_id] = order
+        self._finished_by_client_id[key] = order
+        if len(self._finished) > HISTORY_LIMIT:
+            oldest = self._finished.pop(next(iter(self._finished)))
+            old_key = (oldest.symbol, oldest.client_order_id)
+            if self._finished_by_client_id.get(old_key) is oldest:
+                del self._finished_by_client_id[old_key]
+
+    def find_open(self, symbol: str, order_id: int | None, client_order_id: str | None) -> SimOrder | None:
+        """An open order by id, or by client id where no id is given."""
+        if order_id is not None:
+            order = self.open_orders.get(order_id)
+            return order if order is not None and order.symbol == symbol else None
+        return self._open_by_client_id.get((symbol, client_order_id or ""))
+
+    def all_orders(self, symbol: str) -> list[SimOrder]:
+        """Open and finished orders, as far as the history goes back, by id."""
+        every = [*self._finished.values(), *self.open_orders.values()]
+        return sorted((order for order in every if order.symbol == symbol), key=lambda order: order.order_id)
+
+    def find(self, symbol: str, order_id: int | None, client_order_id: str | None) -> SimOrder | None:
+        """Like `find_open`, then in the history.
+
+        Of several finished orders with one client id, the latest.
+        """
+        order = self.find_open(symbol, order_id, client_order_id)
+        if order is not None:
+            return order
+        if order_id is not None:
+            order = self._finished.get(order_id)
+            return order if order is not None and order.symbol == symbol else None
+        return self._finished_by_client_id.get((symbol, client_order_id or ""))
+
+    def orders(self, symbol: str) -> Iterator[SimOrder]:
+        """Every order remembered in `symbol`: finished ones in order of ending, then open ones."""
+        yield from (o for o in self._finished.values() if o.symbol == symbol)
+        yield from (o for o in self.open_orders.values() if o.symbol == symbol)

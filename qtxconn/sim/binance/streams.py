@@ -1,0 +1,302 @@
+"""Binance's market and user streams: what is pushed to whom, and the SUBSCRIBE protocol.
+
+Paths: `/ws`, `/stream` and the same under `/public`, `/market`, `/private`, with stream names in the path, in
+`?streams=` or by SUBSCRIBE. The three hosts' division of streams is not enforced: every path serves every stream.
+Pushes on a `/stream` path are wrapped `{"stream", "data"}`, on `/ws` they are raw. As at Binance, a name that
+does not exist is accepted and stays silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import WSMsgType, web
+
+from qtxconn.sim.binance import codec
+from qtxconn.sim.binance.account_view import account_update
+from qtxconn.sim.binance.connections import BACKLOG_MAX_BYTES, Connection, text_frame
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from qtxconn.sim.account import Account, SimPosition
+    from qtxconn.sim.binance.listen_keys import ListenKey, ListenKeys
+    from qtxconn.sim.model import (
+        BookTicker,
+        DepthUpdate,
+        Execution,
+        ExecutionType,
+        Instrument,
+        MarketTrade,
+        SimOrder,
+    )
+    from qtxconn.sim.venue import Venue
+
+# Stream suffix -> batching interval in ms. @depth@0ms is what recordings were made with: every update at once.
+DEPTH_INTERVALS_MS = {"depth@0ms": 0, "depth@100ms": 100, "depth": 250, "depth@250ms": 250, "depth@500ms": 500}
+MARK_PRICE_INTERVALS_MS = {"markPrice@1s": 1_000, "markPrice": 3_000}
+STREAMS_PER_CONNECTION_MAX = 1024
+LISTEN_KEY_CHECK_S = 1.0
+
+
+async def every(interval_s: float) -> AsyncIterator[None]:
+    """Yields at multiples of `interval_s` from now; beats missed while the consumer was busy are left out."""
+    loop = asyncio.get_running_loop()
+    start, beat = loop.time(), 0
+    while True:
+        beat = max(beat + 1, int((loop.time() - start) / interval_s))
+        await asyncio.sleep(start + beat * interval_s - loop.time())
+        yield
+
+
+class DepthBatch:
+    """Depth updates of one symbol gathered until the next beat: the last quantity of each level, ids chained."""
+
+    def __init__(self) -> None:
+        self._bids: dict[int, int] = {}
+        self._asks: dict[int, int] = {}
+        self._first: DepthUpdate | None = None
+        self._last: DepthUpdate | None = None
+
+    def add(self, update: DepthUpdate) -> None:
+        self._first = self._first or update
+        self._last = update
+        self._bids.update(update.bids)
+        self._asks.update(update.asks)
+
+    def take(self, instrument: Instrument) -> dict[str, Any] | None:
+        """The depthUpdate of everything since the last call, None when nothing happened."""
+        first, last = self._first, self._last
+        if first is None or last is None:
+            return None
+        bids, asks = sorted(self._bids.items()), sorted(self._asks.items())
+        self.__init__()
+        return codec.depth_event(instrument, last, bids, asks, first.first_id, first.prev_id)
+
+
+class StreamConnection:
+    """What one client listens to. `wrapped` says whether its pushes carry the stream's name."""
+
+    def __init__(self, connection: Connection, wrapped: bool) -> None:
+        self.connection = connection
+        self.wrapped = wrapped
+        self.streams: set[str] = set()
+
+
+class Streams:
+    """Market and account listener of the venue, and the WebSocket endpoint of its streams."""
+
+    def __init__(self, venue: Venue, listen_keys: ListenKeys, backlog_max: int = BACKLOG_MAX_BYTES) -> None:
+        self._venue = venue
+        self._clock = venue.clock
+        self._listen_keys = listen_keys
+        self._backlog_max = backlog_max
+        self._subscribers: defaultdict[str, set[StreamConnection]] = defaultdict(set)
+        self._connections: set[StreamConnection] = set()
+        # Listen keys may be limited to some event types (`events=` in the URL); no entry means all.
+        self._events: dict[tuple[StreamConnection, str], frozenset[str]] = {}
+        self._batches: dict[str, tuple[int, Instrument, DepthBatch]] = {}
+        self._funding_seen: dict[str, Decimal] = {}
+        self._prefix = {symbol: f"{symbol.lower()}@" for symbol in venue.instruments}
+        self._depth_streams = {
+            f"{prefix}{suffix}": (interval, venue.instruments[symbol])
+            for symbol, prefix in self._prefix.items()
+            for suffix, interval in DEPTH_INTERVALS_MS.items()
+        }
+        self._tasks: list[asyncio.Task[None]] = []
+        self.disconnected_slow = 0
+
+    def start(self) -> None:
+        """Begins listening and beating. Needs a running loop."""
+        self._venue.add_market_listener(self)
+        self._venue.add_account_listener(self)
+        self._listen_keys.on_expired = self._on_listen_key_expired
+        beats: list[tuple[float, Callable[[], None]]] = [(LISTEN_KEY_CHECK_S, self._listen_keys.expire)]
+        for interval in {ms for ms in DEPTH_INTERVALS_MS.values() if ms}:
+            beats.append((interval / 1000, lambda interval=interval: self._flush_depth(interval)))
+        for suffix, interval in MARK_PRICE_INTERVALS_MS.items():
+            beats.append((interval / 1000, lambda suffix=suffix: self._push_mark_prices(suffix)))
+        self._tasks = [asyncio.create_task(self._run_beat(interval, call)) for interval, call in beats]
+
+    async def stop(self) -> None:
+        """Ends the beats and says goodbye to every client."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(
+            *(c.connection.socket.close(code=1001, message=b"venue stops") for c in list(self._connections)),
+            return_exceptions=True,
+        )
+
+    @staticmethod
+    async def _run_beat(interval_s: float, call: Callable[[], None]) -> None:
+        async for _ in every(interval_s):
+            call()
+
+    # -- the market speaks ----------------------------------------------------------------------------------
+
+    def on_depth(self, symbol: str, update: DepthUpdate) -> None:
+        for _, instrument, batch in self._batches.values():
+            if instrument.symbol == symbol:
+                batch.add(update)
+        name = self._prefix[symbol] + "depth@0ms"
+        if name in self._subscribers:
+            instrument = self._venue.instruments[symbol]
+            event = codec.depth_event(
+                instrument, update, update.bids, update.asks, update.first_id, update.prev_id
+            )
+            self._push(name, event)
+
+    def on_ticker(self, symbol: str, ticker: BookTicker) -> None:
+        name = self._prefix[symbol] + "bookTicker"
+        if name in self._subscribers:
+            self._push(name, codec.book_ticker_event(self._venue.instruments[symbol], ticker))
+
+    def on_trade(self, symbol: str, trade: MarketTrade) -> None:
+        for suffix, build in (("trade", codec.trade_event), ("aggTrade", codec.agg_trade_event)):
+            name = self._prefix[symbol] + suffix
+            if name in self._subscribers:
+                event = build(self._venue.instruments[symbol], trade, self._clock.now_ms())
+                self._push(name, event)
+
+    def _flush_depth(self, interval_ms: int) -> None:
+        for name, (interval, instrument, batch) in self._batches.items():
+            if interval == interval_ms and (event := batch.take(instrument)) is not None:
+                self._push(name, event)
+
+    def _push_mark_prices(self, suffix: str) -> None:
+        for symbol, prefix in self._prefix.items():
+            if prefix + suffix in self._subscribers:
+                event = codec.mark_price_event(self._venue, symbol, self._clock.now_ms())
+                self._push(prefix + suffix, event)
+
+    # -- an account speaks ----------------------------------------------------------------------------------
+
+    def on_order(
+        self, account: Account, order: SimOrder, execution_type: ExecutionType, execution: Execution | None
+    ) -> None:
+        key = self._listen_keys.key(account)
+        if key is None or key not in self._subscribers:
+            return
+        instrument, now_ms = self._venue.instruments[order.symbol], self._clock.now_ms()
+        if execution is not None:
+            self._push(key, codec.trade_lite(instrument, execution, now_ms))
+        self._push(key, codec.order_trade_update(instrument, order, execution_type, execution, now_ms))
+
+    def on_account(
+        self, account: Account, reason: str, assets: list[tuple[str, Decimal]], positions: list[SimPosition]
+    ) -> None:
+        funding = account.funding_received - self._funding_seen.get(account.api_key, Decimal(0))
+        self._funding_seen[account.api_key] = account.funding_received
+        key = self._listen_keys.key(account)
+        if key is None or key not in self._subscribers:
+            return
+        marks = {position.symbol: self._venue.mark_price(position.symbol) for position in positions}
+        now_ms = self._clock.now_ms()
+        changes = {account.quote: funding}
+        self._push(key, account_update(account, reason, assets, positions, marks, changes, now_ms))
+
+    def _on_listen_key_expired(self, entry: ListenKey) -> None:
+        now_ms = self._clock.now_ms()
+        if entry.key in self._subscribers:
+            self._push(entry.key, {"e": "listenKeyExpired", "E": now_ms, "listenKey": entry.key})
+
+    # -- pushing --------------------------------------------------------------------------------------------
+
+    def _push(self, name: str, event: dict[str, Any]) -> None:
+        """Encodes `event` once and frames it at most twice (raw and wrapped), however many listen."""
+        payload = orjson.dumps(event)
+        raw = wrapped = b""
+        for client in self._subscribers[name]:
+            if (wanted := self._events.get((client, name))) is not None and event["e"] not in wanted:
+                continue
+            if client.wrapped:
+                wrapped = wrapped or text_frame(
+                    b'{"stream":' + orjson.dumps(name) + b',"data":' + payload + b"}"
+                )
+                client.connection.send(wrapped)
+            else:
+                raw = raw or text_frame(payload)
+                client.connection.send(raw)
+
+    # -- clients --------------------------------------------------------------------------------------------
+
+    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        """One stream connection, from handshake to goodbye."""
+        connection = await Connection.accept(request, self._backlog_max)
+        client = StreamConnection(connection, wrapped="stream" in request.path.split("/")[1:3])
+        self._connections.add(client)
+        try:
+            self._subscribe_from_url(client, request)
+            async for message in connection.socket:
+                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    answer = self._answer(client, message.data)
+                    connection.send(text_frame(orjson.dumps(answer)))
+        finally:
+            self._connections.discard(client)
+            self._unsubscribe(client, list(client.streams))
+            self.disconnected_slow += connection.overflowed
+        return connection.socket
+
+    def _subscribe_from_url(self, client: StreamConnection, request: web.Request) -> None:
+        names = [name for name in request.match_info.get("names", "").split("/") if name]
+        names += [name for name in request.query.get("streams", "").split("/") if name]
+        if key := request.query.get("listenKey"):
+            names.append(key)
+            if events := request.query.get("events"):
+                self._events[client, key] = frozenset(events.split("/"))
+        # A bare number (`/public/ws/0`) only tells a client's connections apart.
+        self._subscribe(client, [name for name in names if not name.isdigit()][:STREAMS_PER_CONNECTION_MAX])
+
+    def _subscribe(self, client: StreamConnection, names: Iterable[str]) -> None:
+        for name in names:
+            client.streams.add(name)
+            self._subscribers[name].add(client)
+            if name in self._depth_streams and name not in self._batches:
+                interval, instrument = self._depth_streams[name]
+                if interval:
+                    self._batches[name] = (interval, instrument, DepthBatch())
+
+    def _unsubscribe(self, client: StreamConnection, names: Iterable[str]) -> None:
+        for name in names:
+            client.streams.discard(name)
+            self._events.pop((client, name), None)
+            clients = self._subscribers.get(name)
+            if clients is None:
+                continue
+            clients.discard(client)
+            if not clients:
+                del self._subscribers[name]
+                self._batches.pop(name, None)
+
+    def _answer(self, client: StreamConnection, data: str | bytes) -> dict[str, Any]:
+        """The answer to one request of the SUBSCRIBE protocol; `id` may be any JSON value and comes back."""
+        try:
+            request = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return _protocol_error(3, "Invalid JSON: expected value at line 1 column 1")
+        if not isinstance(request, dict):
+            return _protocol_error(2, "Invalid request: expected a JSON object")
+        method, params, request_id = request.get("method"), request.get("params", []), request.get("id")
+        if method == "LIST_SUBSCRIPTIONS":
+            return {"result": sorted(client.streams), "id": request_id}
+        if method not in ("SUBSCRIBE", "UNSUBSCRIBE"):
+            text = f"Invalid request: unknown variant `{str(method)[:64]}`, expected one of `SUBSCRIBE`, "
+            return _protocol_error(2, text + "`UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`", request_id)
+        if not isinstance(params, list) or not all(isinstance(name, str) for name in params):
+            return _protocol_error(1, "Invalid value type: expected an array of strings", request_id)
+        if method == "UNSUBSCRIBE":
+            self._unsubscribe(client, params)
+        elif len(client.streams.union(params)) > STREAMS_PER_CONNECTION_MAX:
+            return _protocol_error(2, "Invalid request: too many parameters", request_id)
+        else:
+            self._subscribe(client, params)
+        return {"result": None, "id": request_id}
+
+
+def _protocol_error(code: int, msg: str, request_id: Any = None) -> dict[str, Any]:
+    return {"error": {"code": code, "msg": msg}, "id": request_id}
