@@ -38,7 +38,7 @@ class Book(Protocol):
     """What is needed of an order book."""
 
     @property
-    def valid(self) -> bool: ...
+    def invalid_reason(self) -> str | None: ...
     def apply_snapshot(self, bids: Levels, asks: Levels, update_id: int, timestamp_ns: int = 0) -> None: ...
     def apply_diffs(self, bids: Levels, asks: Levels, update_id: int, timestamp_ns: int = 0) -> None: ...
     def invalidate(self, reason: str) -> None: ...
@@ -92,6 +92,7 @@ class BookSync:
         self._book.apply_snapshot(snapshot.bids, snapshot.asks, snapshot.last_id, snapshot.received_ns)
         self._last_id = snapshot.last_id
         self._is_snapshot_only = True
+        self._check()
         kept = list(self._kept)
         self._kept.clear()
         for diff in kept:
@@ -120,7 +121,10 @@ class BookSync:
             raise
         self._last_id = diff.last_id
         self._is_snapshot_only = False
-        if not self._book.valid:  # the book itself found it wrong (crossed)
+        self._check()
+
+    def _check(self) -> None:
+        if self._book.invalid_reason == "crossed":  # with whole messages only a wrong book crosses
             self._last_id = None
 
     @staticmethod

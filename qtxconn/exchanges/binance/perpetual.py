@@ -15,7 +15,6 @@ from qtxconn.core.connectors import PerpetualDerivativeBase
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
-    OrderState,
     OrderType,
     OrderUpdate,
     PositionAction,
@@ -136,7 +135,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         await self._rest.close()
 
     async def _request(self, endpoint: Endpoint, params: Mapping[str, str] | None = None) -> Any:
-        """One REST call. A read refused for its timestamp is repeated once, after reading the venue's time."""
+        """One REST call. A read refused for its timestamp is repeated once, after a time sync."""
         auth = {Security.SIGNED: self._auth.sign, Security.KEY: self._auth.identify}.get(endpoint.security)
         for last_attempt in (endpoint.method != "GET", True):
             try:
@@ -210,14 +209,12 @@ class BinancePerpetual(PerpetualDerivativeBase):
             raise OrderRejectedError(str(error)) from error  # our own refusal: nothing was sent
         return update.exchange_order_id, update.update_timestamp
 
-    async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> bool:
+    async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate:
         symbol = self.exchange_symbol_associated_to_pair(tracked_order.trading_pair)
         answer = await self._request(
             constants.CANCEL_ORDER, {"symbol": symbol, "origClientOrderId": order_id}
         )
-        update = self.parse_order_result(answer)
-        self._order_tracker.process_order_update(update)  # it also says how much was executed
-        return update.new_state is OrderState.CANCELED
+        return self.parse_order_result(answer)
 
     async def _place_cancel_all(self, trading_pair: str) -> None:
         """Cancels every open order of the pair at the venue, also those that are not tracked here."""
@@ -373,6 +370,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         await self._update_positions()
 
     def _on_user_message(self, data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
+        self.user_stream_received_ns = received_ns
         event = orjson.loads(data)
         event = event.get("data", event)
         match event.get("e"):

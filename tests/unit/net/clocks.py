@@ -29,7 +29,7 @@ class FakeClock:
 
     async def until_sleeping(self) -> None:
         """Return once somebody sleeps (real I/O may have to come first)."""
-        while not any(not wake.done() for *_, wake in self._sleepers):
+        while not any(not wake.done() for *_, wake in self._sleepers):  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
     async def advance(self, seconds: float) -> None:
