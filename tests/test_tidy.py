@@ -17,7 +17,7 @@ COMMENT = {".pxd": "# ", ".hpp": "// ", ".cpp": "// ", ".py": '"""', ".pyi": '""
 LINES_MAX = 800
 # In these layers time, randomness and ids come from one place, so that a simulation can own them.
 CLOCKED = ("core", "net", "qtx", "exchanges")
-CLOCK_MODULES = {"core/clock.pyx", "core/client_ids.pyx"}
+CLOCK_MODULES = {"core/clock.pyx", "core/client_ids.pyx", "net/backoff.py"}  # where the default source is named
 AMBIENT = {
     "time": "time_ns time monotonic monotonic_ns perf_counter perf_counter_ns sleep".split(),
     "datetime": ["now", "utcnow", "today"],
