@@ -84,6 +84,7 @@ def test_a_hole_among_the_kept_diffs_starts_the_chain_anew() -> None:
     sync.process_diff(diff(1, 5, 0))
     sync.process_diff(diff(8, 9, 7))
     assert not sync.process_snapshot(snapshot(3))
+    assert target.invalid_reason == "empty"  # nothing was applied
     assert sync.process_snapshot(snapshot(8))
     assert target.last_update_id == 9
 
