@@ -10,7 +10,7 @@ from libcpp.vector cimport vector
 from qtxconn.core.clock cimport Clock
 from qtxconn.core.fixed cimport Fixed
 from qtxconn.core.l2_book cimport BookInvalid, L2Book
-from qtxconn.qtx.order_queue cimport EventFd, WaitPolicy
+from qtxconn.qtx.order_queue cimport EventFd
 
 
 cdef extern from "qtxconn/latency_histogram.hpp" namespace "qtxconn" nogil:
@@ -113,7 +113,7 @@ cdef extern from "qtxconn/qtx_feed.hpp" namespace "qtxconn::qtx" nogil:
         void set_handler(const FeedHandler& handler) noexcept
         int poll(int max_count) noexcept
         Reject apply(int socket, const uint8_t* bytes, size_t size, int64_t received_ns) noexcept
-        cbool start_thread(int cpu, const WaitPolicy& policy) noexcept
+        cbool start_thread(int cpu, int64_t spin_ns, int64_t yield_ns) noexcept
         void stop_thread() noexcept
         EventFd& event() noexcept
         void take_changed(vector[int]& out) except +
@@ -134,7 +134,8 @@ cdef class UdpFeed:
         public object on_book           # (trading_pair: str) -> None, on the event loop's thread
         public object on_trade          # (trading_pair, price: Decimal, size: Decimal, is_buy: bool, time_s: float)
         unique_ptr[Feed] _feed
-        WaitPolicy _policy
+        int64_t _spin_ns
+        int64_t _yield_ns
         Clock _clock
         object _loop                    # the running loop between start() and stop()
         object _housekeeping            # asyncio.Task

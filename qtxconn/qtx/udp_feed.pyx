@@ -67,7 +67,8 @@ cdef class UdpFeed:
     """Subscribes to a QTX server and applies its datagrams to order books.
 
     `driver`: "asyncio" receives when the event loop sees data, "thread" receives in a thread without the GIL (on core
-    `cpu` if that is not negative) that spins, yields and sleeps as the `*_ns` say, "manual" only in `poll()`.
+    `cpu` if that is not negative) that spins for `spin_ns`, yields for `yield_ns` and then blocks until data comes, and
+    "manual" receives only in `poll()`.
     `on_book(trading_pair)` and `on_trade(trading_pair, price, size, is_buy, time_s)` are always called on the event
     loop's thread; a book that changed often meanwhile is reported once. Code that must not wait for the event loop is
     called inside the receive loop through a FeedHandler (see udp_feed.pxd).
@@ -93,9 +94,7 @@ cdef class UdpFeed:
         double stale_after_s=10.0,
         int cpu=-1,
         int64_t spin_ns=50_000,
-        int64_t yield_ns=1_000_000,
-        int64_t sleep_min_ns=20_000,
-        int64_t sleep_max_ns=200_000,
+        int64_t yield_ns=500_000,
     ):
         if not 1 <= port <= 65535:
             raise ConfigurationError(f"the feed's port is {port}; it must be 1..65535")
@@ -113,10 +112,8 @@ cdef class UdpFeed:
             _choice("depth_semantics", depth_semantics, _DEPTH_SEMANTICS)]
         options.sequence_rule = <SequenceRule><int>_SEQUENCE_RULES[_choice("sequence", sequence, _SEQUENCE_RULES)]
         self._merge = depth_semantics == "merge"
-        self._policy.spin_ns = spin_ns
-        self._policy.yield_ns = yield_ns
-        self._policy.sleep_min_ns = sleep_min_ns
-        self._policy.sleep_max_ns = sleep_max_ns
+        self._spin_ns = spin_ns
+        self._yield_ns = yield_ns
         self._clock = clock
         self._receive_buffer_bytes = receive_buffer_bytes
         self._symbols_per_socket = symbols_per_socket
@@ -164,7 +161,7 @@ cdef class UdpFeed:
         self._rate_since_ns = self._clock.c_monotonic_ns()
         if self.driver == "thread":
             loop.add_reader(deref(self._feed).event().fd(), self._on_event)
-            if not deref(self._feed).start_thread(self._cpu, self._policy):
+            if not deref(self._feed).start_thread(self._cpu, self._spin_ns, self._yield_ns):
                 loop.remove_reader(deref(self._feed).event().fd())
                 self._loop = None
                 raise NetworkError("cannot start the feed's thread")
