@@ -70,7 +70,9 @@ def call(endpoints: dict[str, Any], method: str, path: str, key: str, secret: st
     query = urlencode(params | {"timestamp": time.time_ns() // 1_000_000})
     signature = hmac.new(secret.encode(), query.encode(), hashlib.sha256).hexdigest()
     request = urllib.request.Request(
-        f"{endpoints['rest']}{path}?{query}&signature={signature}", method=method, headers={"X-MBX-APIKEY": key}
+        f"{endpoints['rest']}{path}?{query}&signature={signature}",
+        method=method,
+        headers={"X-MBX-APIKEY": key},
     )
     with urllib.request.urlopen(request, timeout=WAIT_S) as response:
         return json.loads(response.read())

@@ -1,7 +1,7 @@
 """Binance request authentication: parameters off the wire, key lookup, HMAC signature and the receive window.
 
-Source of the rules: Binance USD-M "General Info", SIGNED endpoint security. A signature covers the query string
-directly followed by the body, exactly as sent, without the `signature` parameter itself.
+Source of the rules: Binance USD-M "General Info", SIGNED endpoint security. A signature covers the query
+string directly followed by the body, exactly as sent, without the `signature` parameter itself.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def parse_params(query: bytes, body: bytes) -> dict[str, str]:
     params: dict[str, str] = {}
     try:
         for part in (body, query):
-            params.update(parse_qsl(part.decode(), keep_blank_values=True, errors="strict", max_num_fields=200))
+            params.update(
+                parse_qsl(part.decode(), keep_blank_values=True, errors="strict", max_num_fields=200)
+            )
     except ValueError:
         raise ApiError(-1100, "Illegal characters found in a parameter.") from None
     return params

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
         Instrument,
         MarketTrade,
         SimOrder,
-        SimPosition,
     )
-    from qtxconn.sim.venue import Account, Venue
+    from qtxconn.sim.venue import Venue
 
 SIDE_TEXT = {1: "BUY", -1: "SELL"}
 # Binance dates a perpetual's delivery to the end of the year 2100.
@@ -171,11 +170,13 @@ def recent_trade(instrument: Instrument, trade: MarketTrade) -> dict[str, Any]:
 # -- REST and WebSocket API: orders and account -------------------------------------------------------------
 
 
-def order_result(instrument: Instrument, order: SimOrder, *, with_time: bool = False, ack: bool = False) -> dict[str, Any]:
+def order_result(
+    instrument: Instrument, order: SimOrder, *, with_time: bool = False, ack: bool = False
+) -> dict[str, Any]:
     """The order object of order answers and queries.
 
-    `with_time` adds the creation time (queries have it, order answers do not). `ack` shows the order as it was
-    accepted, before its first fill (newOrderRespType ACK).
+    `with_time` adds the creation time (queries have it, order answers do not). `ack` shows the order as
+    it was accepted, before its first fill (newOrderRespType ACK).
     """
     filled = 0 if ack else order.filled
     average = _ZERO if ack else average_price(instrument, order)
@@ -245,7 +246,7 @@ def depth_event(
     first_id: int,
     prev_id: int,
 ) -> dict[str, Any]:
-    """depthUpdate closing with `update`; `first_id` (U) and `prev_id` (pu) are those of the batch's first diff."""
+    """depthUpdate closing with `update`; `first_id` (U) and `prev_id` (pu) are the batch's first diff's."""
     return {
         "e": "depthUpdate",
         "E": update.event_ms,

@@ -1,8 +1,8 @@
-"""One WebSocket connection of the venue: frames written straight to the transport, a slow reader disconnected.
+"""One WebSocket of the venue: frames written straight to the transport, a slow reader disconnected.
 
-A push is encoded and framed once and the same bytes go to every connection that wants it. Writing needs no task
-and no queue: the transport's own buffer is the queue, and its bound is checked at every push, so a consumer that
-does not keep up is cut off and never misses a message in silence.
+A push is encoded and framed once and the same bytes go to every connection that wants it. Writing needs
+no task and no queue: the transport's own buffer is the queue, and its bound is checked at every push, so
+a consumer that does not keep up is cut off and never misses a message in silence.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import struct
 
-
 from aiohttp import web
-
 
 # Bytes that may wait for one connection before it is cut off.
 BACKLOG_MAX_BYTES = 4 * 1024 * 1024

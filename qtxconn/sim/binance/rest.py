@@ -1,4 +1,4 @@
-"""Binance USD-M's REST interface: one table of calls, and the way of a request through limits, key and signature."""
+"""Binance USD-M's REST interface: a table of calls, and a request's way through limits and signature."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ class Rest:
         return {"symbol": instrument.symbol, "leverage": leverage, "maxNotionalValue": cap}
 
     def _set_margin_type(self, _: Account, params: Params) -> dict[str, Any]:
-        """Cross margin is all the venue has: asking for it changes nothing, asking for ISOLATED is refused."""
+        """Cross margin is all the venue has: asking for it changes nothing, ISOLATED is refused."""
         trading.parse_instrument(self._venue, params)
         margin_type = trading.required(params, "marginType")
         if margin_type == "CROSSED":

@@ -1,9 +1,9 @@
 """Binance's market and user streams: what is pushed to whom, and the SUBSCRIBE protocol.
 
 Paths: `/ws`, `/stream` and the same under `/public`, `/market`, `/private`, with stream names in the path, in
-`?streams=` or by SUBSCRIBE. The three hosts' division of streams is not enforced: every path serves every stream.
-Pushes on a `/stream` path are wrapped `{"stream", "data"}`, on `/ws` they are raw. As at Binance, a name that
-does not exist is accepted and stays silent.
+`?streams=` or by SUBSCRIBE. The three hosts' division of streams is not enforced: every path serves every
+stream. Pushes on a `/stream` path are wrapped `{"stream", "data"}`, on `/ws` they are raw. As at Binance,
+a name that does not exist is accepted and stays silent.
 """
 
 from __future__ import annotations
@@ -36,8 +36,14 @@ if TYPE_CHECKING:
     )
     from qtxconn.sim.venue import Venue
 
-# Stream suffix -> batching interval in ms. @depth@0ms is what recordings were made with: every update at once.
-DEPTH_INTERVALS_MS = {"depth@0ms": 0, "depth@100ms": 100, "depth": 250, "depth@250ms": 250, "depth@500ms": 500}
+# Stream suffix -> batching interval in ms; 0 is every update at once (recordings are made with @0ms).
+DEPTH_INTERVALS_MS = {
+    "depth@0ms": 0,
+    "depth@100ms": 100,
+    "depth": 250,
+    "depth@250ms": 250,
+    "depth@500ms": 500,
+}
 MARK_PRICE_INTERVALS_MS = {"markPrice@1s": 1_000, "markPrice": 3_000}
 STREAMS_PER_CONNECTION_MAX = 1024
 LISTEN_KEY_CHECK_S = 1.0
@@ -54,7 +60,7 @@ async def every(interval_s: float) -> AsyncIterator[None]:
 
 
 class DepthBatch:
-    """Depth updates of one symbol gathered until the next beat: the last quantity of each level, ids chained."""
+    """Depth updates of one symbol up to the next beat: the last quantity of each level, ids chained."""
 
     def __init__(self) -> None:
         self._bids: dict[int, int] = {}

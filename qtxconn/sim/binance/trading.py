@@ -146,7 +146,7 @@ def _order_error(instrument: Instrument, side: Side, is_limit: bool, reject: Rej
 
 
 def place_order(venue: Venue, account: Account, params: Params) -> dict[str, Any]:
-    """POST /fapi/v1/order and order.place. newOrderRespType ACK (default) shows the order before its fills."""
+    """POST /fapi/v1/order and order.place. newOrderRespType ACK (default) shows the order unfilled."""
     instrument = parse_instrument(venue, params)
     side = parse_side(params)
     type_text = required(params, "type")

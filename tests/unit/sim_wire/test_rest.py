@@ -80,14 +80,20 @@ async def test_a_resting_order_from_place_to_cancel(client) -> None:
     assert placed["status"] == "NEW"
     assert "time" not in placed
     by_id = (await client.signed("GET", "/fapi/v1/order", symbol="BTCUSDT", orderId=placed["orderId"]))[1]
-    by_client_id = (await client.signed("GET", "/fapi/v1/openOrder", symbol="BTCUSDT", origClientOrderId="42"))[1]
+    by_client_id = (
+        await client.signed("GET", "/fapi/v1/openOrder", symbol="BTCUSDT", origClientOrderId="42")
+    )[1]
     assert by_id == by_client_id == placed | {"time": by_id["time"]}
     assert (await client.signed("GET", "/fapi/v1/openOrders"))[1] == [by_id]
-    status, cancelled, _ = await client.signed("DELETE", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="42")
+    status, cancelled, _ = await client.signed(
+        "DELETE", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="42"
+    )
     assert (status, cancelled["status"]) == (200, "CANCELED")
     again = await client.signed("DELETE", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="42")
     assert again[:2] == (400, {"code": -2011, "msg": "Unknown order sent."})
-    assert (await client.signed("GET", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="42"))[1]["status"] == "CANCELED"
+    assert (await client.signed("GET", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="42"))[1][
+        "status"
+    ] == "CANCELED"
     gone = await client.signed("GET", "/fapi/v1/openOrder", symbol="BTCUSDT", origClientOrderId="42")
     assert gone[:2] == (400, {"code": -2013, "msg": "Order does not exist."})
 
@@ -112,13 +118,29 @@ async def test_amend(client) -> None:
             price="59998",
         )
     )[1]
-    assert (amended["price"], amended["origQty"], amended["orderId"]) == ("59998.0", "0.020", order["orderId"])
+    assert (amended["price"], amended["origQty"], amended["orderId"]) == (
+        "59998.0",
+        "0.020",
+        order["orderId"],
+    )
     same = await client.signed(
-        "PUT", "/fapi/v1/order", symbol="BTCUSDT", orderId=order["orderId"], side="BUY", quantity="0.02", price="59998"
+        "PUT",
+        "/fapi/v1/order",
+        symbol="BTCUSDT",
+        orderId=order["orderId"],
+        side="BUY",
+        quantity="0.02",
+        price="59998",
     )
     assert same[1]["code"] == -5027
     other_side = await client.signed(
-        "PUT", "/fapi/v1/order", symbol="BTCUSDT", orderId=order["orderId"], side="SELL", quantity="0.03", price="59998"
+        "PUT",
+        "/fapi/v1/order",
+        symbol="BTCUSDT",
+        orderId=order["orderId"],
+        side="SELL",
+        quantity="0.03",
+        price="59998",
     )
     assert other_side[1]["code"] == -1117
 
@@ -132,7 +154,9 @@ async def test_cancel_all(client) -> None:
 
 
 async def test_two_accounts_trade_with_each_other(client, bob) -> None:
-    await client.place(side="SELL", price="60000.0", timeInForce="IOC", quantity="1.000")  # clear the best bid
+    await client.place(
+        side="SELL", price="60000.0", timeInForce="IOC", quantity="1.000"
+    )  # clear the best bid
     await client.place(side="BUY", price="60000.0", quantity="0.5", newClientOrderId="rest")
     taken = await bob.place(side="SELL", price="60000.0", quantity="0.2")
     assert (taken["status"], taken["executedQty"], taken["cumQuote"]) == ("FILLED", "0.200", "12000.00000000")
@@ -178,7 +202,9 @@ async def test_settings(client) -> None:
     assert (await call("GET", "/fapi/v2/positionRisk", symbol="BTCUSDT"))[1][0]["leverage"] == "5"
     assert await call("GET", "/fapi/v1/positionSide/dual") == (200, {"dualSidePosition": False})
     assert (await call("POST", "/fapi/v1/positionSide/dual", dualSidePosition="false"))[1]["code"] == -4059
-    assert (await call("POST", "/fapi/v1/marginType", symbol="BTCUSDT", marginType="CROSSED"))[1]["code"] == -4046
+    assert (await call("POST", "/fapi/v1/marginType", symbol="BTCUSDT", marginType="CROSSED"))[1][
+        "code"
+    ] == -4046
     rate = (await call("GET", "/fapi/v1/commissionRate", symbol="BTCUSDT"))[1]
     assert (rate["makerCommissionRate"], rate["takerCommissionRate"]) == ("0.0002", "0.0005")
     [bracket] = (await call("GET", "/fapi/v1/leverageBracket", symbol="BTCUSDT"))[1]
@@ -255,7 +281,9 @@ async def test_refused_orders(client, venue, change, code, text) -> None:
 
 async def test_duplicate_client_id_among_open_orders(client) -> None:
     await client.place(newClientOrderId="twice")
-    params = dict(symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.01", price="59000")
+    params = dict(
+        symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.01", price="59000"
+    )
     status, result, _ = await client.signed("POST", "/fapi/v1/order", newClientOrderId="twice", **params)
     assert (status, result) == (400, {"code": -4116, "msg": "ClientOrderId is duplicated."})
     await client.signed("DELETE", "/fapi/v1/allOpenOrders", symbol="BTCUSDT")
@@ -278,7 +306,9 @@ class TestLimits:
         assert set(statuses) == {200, 429}
 
     async def test_orders(self, client) -> None:
-        params = dict(symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.01", price="59000")
+        params = dict(
+            symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.01", price="59000"
+        )
         answers = [await client.signed("POST", "/fapi/v1/order", **params) for _ in range(8)]
         refused = [answer for answer in answers if answer[0] == 429]
         assert refused

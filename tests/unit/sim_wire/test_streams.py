@@ -35,7 +35,10 @@ class Socket:
         return await self.next()
 
     async def subscribe(self, *names: str) -> None:
-        assert await self.ask({"method": "SUBSCRIBE", "params": list(names), "id": 1}) == {"result": None, "id": 1}
+        assert await self.ask({"method": "SUBSCRIBE", "params": list(names), "id": 1}) == {
+            "result": None,
+            "id": 1,
+        }
 
     async def is_silent(self) -> bool:
         """Nothing has been pushed up to a question asked now."""
@@ -80,7 +83,9 @@ async def test_frames_of_every_length_are_understood(size, session) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "/public", "/market", "/private"])
-@pytest.mark.parametrize("tail", ["/ws/btcusdt@bookTicker", "/ws/btcusdt@bookTicker/ethusdt@trade", "/ws/0", "/ws"])
+@pytest.mark.parametrize(
+    "tail", ["/ws/btcusdt@bookTicker", "/ws/btcusdt@bookTicker/ethusdt@trade", "/ws/0", "/ws"]
+)
 async def test_raw_paths(connect, venue, host, tail) -> None:
     socket = await connect(host + tail)
     if tail in ("/ws", "/ws/0"):
@@ -93,7 +98,9 @@ async def test_raw_paths(connect, venue, host, tail) -> None:
     assert (event["e"], event["s"], event["b"], event["B"]) == ("bookTicker", "BTCUSDT", "60000.0", "1.005")
 
 
-@pytest.mark.parametrize("path", ["/stream?streams=btcusdt@trade", "/public/stream?streams=btcusdt@trade/ethusdt@trade"])
+@pytest.mark.parametrize(
+    "path", ["/stream?streams=btcusdt@trade", "/public/stream?streams=btcusdt@trade/ethusdt@trade"]
+)
 async def test_wrapped_paths(connect, client, path) -> None:
     socket = await connect(path)
     await socket.is_silent()
@@ -118,9 +125,14 @@ async def test_any_id_is_echoed(connect, request_id) -> None:
     socket = await connect("/ws")
     answer = await socket.ask({"method": "SUBSCRIBE", "params": ["btcusdt@depth"], "id": request_id})
     assert answer == {"result": None, "id": request_id}
-    answer = await socket.ask({"method": "UNSUBSCRIBE", "params": ["btcusdt@depth", "no@such"], "id": request_id})
+    answer = await socket.ask(
+        {"method": "UNSUBSCRIBE", "params": ["btcusdt@depth", "no@such"], "id": request_id}
+    )
     assert answer == {"result": None, "id": request_id}
-    assert (await socket.ask({"method": "LIST_SUBSCRIPTIONS", "id": request_id})) == {"result": [], "id": request_id}
+    assert (await socket.ask({"method": "LIST_SUBSCRIPTIONS", "id": request_id})) == {
+        "result": [],
+        "id": request_id,
+    }
 
 
 @pytest.mark.parametrize(
@@ -193,14 +205,24 @@ class SyncedBook:
 
     def state(self) -> tuple[list[Any], list[Any]]:
         bids = sorted(self.sides["b"].items(), key=lambda level: -float(level[0]))
-        return [list(level) for level in bids], [list(level) for level in sorted(self.sides["a"].items(), key=lambda l: float(l[0]))]
+        return [list(level) for level in bids], [
+            list(level) for level in sorted(self.sides["a"].items(), key=lambda level: float(level[0]))
+        ]
 
 
 @pytest.mark.parametrize(
     ("suffix", "seed", "events"),
-    [("depth@0ms", 0, 60), ("depth@0ms", 1, 60), ("depth@100ms", 2, 5), ("depth", 3, 2), ("depth@500ms", 4, 1)],
+    [
+        ("depth@0ms", 0, 60),
+        ("depth@0ms", 1, 60),
+        ("depth@100ms", 2, 5),
+        ("depth", 3, 2),
+        ("depth@500ms", 4, 1),
+    ],
 )
-async def test_depth_stream_kept_by_the_rule_equals_get_depth(connect, client, venue, suffix, seed, events) -> None:
+async def test_depth_stream_kept_by_the_rule_equals_get_depth(
+    connect, client, venue, suffix, seed, events
+) -> None:
     rng = random.Random(seed)
     socket = await connect(f"/public/ws/btcusdt@{suffix}")
     await socket.is_silent()
@@ -263,7 +285,8 @@ async def listen_key(client: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", ["/private/ws?listenKey={key}", "/ws/{key}", "/private/stream?listenKey={key}", "/stream?streams={key}"]
+    "path",
+    ["/private/ws?listenKey={key}", "/ws/{key}", "/private/stream?listenKey={key}", "/stream?streams={key}"],
 )
 async def test_user_stream_tells_a_fill(connect, client, path) -> None:
     key = await listen_key(client)
@@ -277,10 +300,23 @@ async def test_user_stream_tells_a_fill(connect, client, path) -> None:
     assert [event["e"] for event in events].count("ORDER_TRADE_UPDATE") == 2
     orders = [event["o"] for event in events if event["e"] == "ORDER_TRADE_UPDATE"]
     new, filled = orders
-    assert (new["x"], new["X"], new["c"], new["i"], new["z"], new["t"]) == ("NEW", "NEW", "7", order["orderId"], "0.000", 0)
+    assert (new["x"], new["X"], new["c"], new["i"], new["z"], new["t"]) == (
+        "NEW",
+        "NEW",
+        "7",
+        order["orderId"],
+        "0.000",
+        0,
+    )
     assert "N" not in new
     assert (filled["x"], filled["X"], filled["l"], filled["z"]) == ("TRADE", "FILLED", "0.010", "0.010")
-    assert (filled["L"], filled["ap"], filled["n"], filled["N"], filled["m"]) == ("60000.1", "60000.1", "0.3000005", "USDT", False)
+    assert (filled["L"], filled["ap"], filled["n"], filled["N"], filled["m"]) == (
+        "60000.1",
+        "60000.1",
+        "0.3000005",
+        "USDT",
+        False,
+    )
     [lite] = [event for event in events if event["e"] == "TRADE_LITE"]
     assert (lite["t"], lite["l"], lite["L"], lite["c"]) == (filled["t"], "0.010", "60000.1", "7")
     [account] = [event["a"] for event in events if event["e"] == "ACCOUNT_UPDATE"]
@@ -294,7 +330,13 @@ async def test_user_stream_tells_cancel_and_amendment(connect, client, bob) -> N
     await socket.is_silent()
     order = await client.place()
     await client.signed(
-        "PUT", "/fapi/v1/order", symbol="BTCUSDT", orderId=order["orderId"], side="BUY", quantity="0.02", price="59998"
+        "PUT",
+        "/fapi/v1/order",
+        symbol="BTCUSDT",
+        orderId=order["orderId"],
+        side="BUY",
+        quantity="0.02",
+        price="59998",
     )
     await client.signed("DELETE", "/fapi/v1/order", symbol="BTCUSDT", orderId=order["orderId"])
     await bob.place()  # another account's order stays unheard
@@ -308,7 +350,9 @@ async def test_user_stream_tells_cancel_and_amendment(connect, client, bob) -> N
 
 
 async def test_events_may_be_limited(connect, client) -> None:
-    socket = await connect(f"/private/ws?listenKey={await listen_key(client)}&events=TRADE_LITE/ACCOUNT_UPDATE")
+    socket = await connect(
+        f"/private/ws?listenKey={await listen_key(client)}&events=TRADE_LITE/ACCOUNT_UPDATE"
+    )
     await socket.is_silent()
     await client.place(price="60000.1")
     assert {(await socket.next())["e"] for _ in range(2)} == {"TRADE_LITE", "ACCOUNT_UPDATE"}
