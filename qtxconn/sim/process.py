@@ -142,14 +142,15 @@ async def run_venue(settings: VenueSettings, on_ready: Callable[[dict[str, Any]]
         for account in accounts:
             venue.open_account(account.api_key, account.api_secret, account.passphrase, account.balance)
 
-        server = BinanceServer(venue)
-        with _port_errors("--port", settings.host, settings.port):
-            await server.start(settings.host, settings.port)
-        stack.push_async_callback(server.stop)
+        # The feed comes first, so that listeners hear of the market by UDP before anything is put into JSON.
         feed = QtxFeed(venue)
         with _port_errors("--qtx-udp", settings.host, settings.qtx_udp_port):
             feed.start(settings.host, settings.qtx_udp_port)
         stack.callback(feed.stop)
+        server = BinanceServer(venue)
+        with _port_errors("--port", settings.host, settings.port):
+            await server.start(settings.host, settings.port)
+        stack.push_async_callback(server.stop)
         manager = QtxOrderManager(venue, settings.qtx_shm or f"/place_order_qtxconn_{os.getpid()}")
         stack.callback(manager.stop)
         manager.start()

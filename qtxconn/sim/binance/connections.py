@@ -16,6 +16,8 @@ from aiohttp import web
 BACKLOG_MAX_BYTES = 4 * 1024 * 1024
 # The venue pings every three minutes and wants a pong (Binance: within ten).
 HEARTBEAT_S = 180.0
+# How long a client may take to answer a goodbye.
+GOODBYE_S = 1.0
 # A client has no reason to send more in one message.
 MESSAGE_MAX_BYTES = 256 * 1024
 
@@ -47,7 +49,9 @@ class Connection:
     @classmethod
     async def accept(cls, request: web.Request, backlog_max: int = BACKLOG_MAX_BYTES) -> Connection:
         """Answers the handshake. Compression stays off: frames are shared between connections."""
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_MAX_BYTES, compress=False)
+        socket = web.WebSocketResponse(
+            timeout=GOODBYE_S, heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_MAX_BYTES, compress=False
+        )
         await socket.prepare(request)
         return cls(request, socket, backlog_max)
 

@@ -18,7 +18,7 @@ from qtxconn.sim.binance.streams import StreamConnection
 
 
 def refusal(call: Callable[[], Any]) -> ApiError | None:
-    """The dialect's refusal of `call`, None when it went through. Any other exception is the test's failure."""
+    """The dialect's refusal of `call`, None when it went through. Anything else raised fails the test."""
     try:
         call()
     except ApiError as error:

@@ -254,16 +254,34 @@ async def test_depth_stream_kept_by_the_rule_equals_get_depth(
     assert book.state() == (final["bids"], final["asks"])
 
 
+HANDSHAKE = (
+    b"GET /ws/btcusdt@depth@0ms HTTP/1.1\r\nHost: venue\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+async def test_a_client_that_never_answers_does_not_hold_up_the_end(venue) -> None:
+    server = BinanceServer(venue)
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        async with asyncio.timeout(WAIT_S):
+            await server.stop()
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
 async def test_a_slow_consumer_is_cut_off(venue) -> None:
     server = BinanceServer(venue, backlog_max=200_000)
     await server.start()
     name = "btcusdt@depth@0ms"
     _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
     try:
-        writer.write(
-            f"GET /ws/{name} HTTP/1.1\r\nHost: venue\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
-        )
+        writer.write(HANDSHAKE)
         async with asyncio.timeout(WAIT_S):
             while not server.streams.disconnected_slow:  # nothing reads, so the buffers fill
                 await asyncio.sleep(0)
