@@ -167,6 +167,19 @@ def recent_trade(instrument: Instrument, trade: MarketTrade) -> dict[str, Any]:
     }
 
 
+def aggregate_trade(instrument: Instrument, trade: MarketTrade) -> dict[str, Any]:
+    """An aggregate of one trade: this venue aggregates nothing, so first and last trade id are the same."""
+    return {
+        "a": trade.trade_id,
+        "p": instrument.ticks_to_text(trade.price),
+        "q": instrument.lots_to_text(trade.quantity),
+        "f": trade.trade_id,
+        "l": trade.trade_id,
+        "T": trade.time_ms,
+        "m": trade.buyer_is_maker,
+    }
+
+
 # -- REST and WebSocket API: orders and account -------------------------------------------------------------
 
 
@@ -289,19 +302,7 @@ def trade_event(instrument: Instrument, trade: MarketTrade, now_ms: int) -> dict
 
 
 def agg_trade_event(instrument: Instrument, trade: MarketTrade, now_ms: int) -> dict[str, Any]:
-    """aggTrade of a single trade: this venue aggregates nothing, so first and last trade id are the same."""
-    return {
-        "e": "aggTrade",
-        "E": now_ms,
-        "s": instrument.symbol,
-        "a": trade.trade_id,
-        "p": instrument.ticks_to_text(trade.price),
-        "q": instrument.lots_to_text(trade.quantity),
-        "f": trade.trade_id,
-        "l": trade.trade_id,
-        "T": trade.time_ms,
-        "m": trade.buyer_is_maker,
-    }
+    return {"e": "aggTrade", "E": now_ms, "s": instrument.symbol} | aggregate_trade(instrument, trade)
 
 
 def mark_price_event(venue: Venue, symbol: str, now_ms: int) -> dict[str, Any]:

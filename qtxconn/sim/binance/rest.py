@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qtxconn.sim.account import Account
     from qtxconn.sim.binance.limits import RateCounter
     from qtxconn.sim.binance.listen_keys import ListenKeys
-    from qtxconn.sim.model import BookTicker, DepthUpdate, MarketTrade
+    from qtxconn.sim.model import BookTicker, DepthUpdate, Instrument, MarketTrade
     from qtxconn.sim.venue import Venue
 
 Params = Mapping[str, str]
@@ -100,6 +100,7 @@ class Rest:
             ("GET", "/fapi/v1/exchangeInfo"): Call(self._exchange_info),
             ("GET", "/fapi/v1/depth"): Call(self._depth, none, _depth_weight),
             ("GET", "/fapi/v1/trades"): Call(self._recent_trades, none, 5),
+            ("GET", "/fapi/v1/aggTrades"): Call(self._aggregate_trades, none, 20),
             ("GET", "/fapi/v1/premiumIndex"): Call(self._premium_index, none, _weight(1, 10)),
             ("GET", "/fapi/v1/ticker/bookTicker"): Call(self._book_ticker, none, _weight(2, 5)),
             ("GET", "/fapi/v1/ticker/price"): Call(self._price, none, _weight(1, 2)),
@@ -215,11 +216,18 @@ class Rest:
             "asks": codec.levels_text(instrument, asks),
         }
 
-    def _recent_trades(self, _: None, params: Params) -> list[dict[str, Any]]:
+    def _latest_trades(self, params: Params) -> tuple[Instrument, list[MarketTrade]]:
         instrument = trading.parse_instrument(self._venue, params)
         limit = trading.parse_int(params, "limit")
-        trades = self._trades.latest(instrument.symbol, TRADES_DEFAULT if limit is None else limit)
+        return instrument, self._trades.latest(instrument.symbol, TRADES_DEFAULT if limit is None else limit)
+
+    def _recent_trades(self, _: None, params: Params) -> list[dict[str, Any]]:
+        instrument, trades = self._latest_trades(params)
         return [codec.recent_trade(instrument, trade) for trade in trades]
+
+    def _aggregate_trades(self, _: None, params: Params) -> list[dict[str, Any]]:
+        instrument, trades = self._latest_trades(params)
+        return [codec.aggregate_trade(instrument, trade) for trade in trades]
 
     def _premium_index(self, _: None, params: Params) -> Any:
         now_ms = self._clock.now_ms()

@@ -62,7 +62,8 @@ async def every(interval_s: float) -> AsyncIterator[None]:
 class DepthBatch:
     """Depth updates of one symbol up to the next beat: the last quantity of each level, ids chained."""
 
-    def __init__(self) -> None:
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
         self._bids: dict[int, int] = {}
         self._asks: dict[int, int] = {}
         self._first: DepthUpdate | None = None
@@ -74,14 +75,16 @@ class DepthBatch:
         self._bids.update(update.bids)
         self._asks.update(update.asks)
 
-    def take(self, instrument: Instrument) -> dict[str, Any] | None:
+    def take(self) -> dict[str, Any] | None:
         """The depthUpdate of everything since the last call, None when nothing happened."""
         first, last = self._first, self._last
         if first is None or last is None:
             return None
         bids, asks = sorted(self._bids.items()), sorted(self._asks.items())
-        self.__init__()
-        return codec.depth_event(instrument, last, bids, asks, first.first_id, first.prev_id)
+        self._bids.clear()
+        self._asks.clear()
+        self._first = self._last = None
+        return codec.depth_event(self.instrument, last, bids, asks, first.first_id, first.prev_id)
 
 
 class StreamConnection:
@@ -105,7 +108,7 @@ class Streams:
         self._connections: set[StreamConnection] = set()
         # Listen keys may be limited to some event types (`events=` in the URL); no entry means all.
         self._events: dict[tuple[StreamConnection, str], frozenset[str]] = {}
-        self._batches: dict[str, tuple[int, Instrument, DepthBatch]] = {}
+        self._batches: dict[str, tuple[int, DepthBatch]] = {}
         self._funding_seen: dict[str, Decimal] = {}
         self._prefix = {symbol: f"{symbol.lower()}@" for symbol in venue.instruments}
         self._depth_streams = {
@@ -146,8 +149,8 @@ class Streams:
     # -- the market speaks ----------------------------------------------------------------------------------
 
     def on_depth(self, symbol: str, update: DepthUpdate) -> None:
-        for _, instrument, batch in self._batches.values():
-            if instrument.symbol == symbol:
+        for _, batch in self._batches.values():
+            if batch.instrument.symbol == symbol:
                 batch.add(update)
         name = self._prefix[symbol] + "depth@0ms"
         if name in self._subscribers:
@@ -170,8 +173,8 @@ class Streams:
                 self._push(name, event)
 
     def _flush_depth(self, interval_ms: int) -> None:
-        for name, (interval, instrument, batch) in self._batches.items():
-            if interval == interval_ms and (event := batch.take(instrument)) is not None:
+        for name, (interval, batch) in self._batches.items():
+            if interval == interval_ms and (event := batch.take()) is not None:
                 self._push(name, event)
 
     def _push_mark_prices(self, suffix: str) -> None:
@@ -265,7 +268,7 @@ class Streams:
             if name in self._depth_streams and name not in self._batches:
                 interval, instrument = self._depth_streams[name]
                 if interval:
-                    self._batches[name] = (interval, instrument, DepthBatch())
+                    self._batches[name] = (interval, DepthBatch(instrument))
 
     def _unsubscribe(self, client: StreamConnection, names: Iterable[str]) -> None:
         for name in names:

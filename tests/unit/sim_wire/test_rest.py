@@ -66,6 +66,8 @@ async def test_tickers_trades_and_premium(client) -> None:
     [trade] = await client.get("/fapi/v1/trades", symbol="BTCUSDT")
     assert (trade["price"], trade["qty"], trade["isBuyerMaker"]) == ("60000.1", "0.020", False)
     assert trade["quoteQty"] == "1200.002"
+    [aggregate] = await client.get("/fapi/v1/aggTrades", symbol="BTCUSDT")
+    assert (aggregate["a"], aggregate["p"], aggregate["f"]) == (trade["id"], "60000.1", trade["id"])
     assert (await client.get("/fapi/v1/ticker/price", symbol="BTCUSDT"))["price"] == "60000.1"
     ticker = await client.get("/fapi/v1/ticker/bookTicker", symbol="BTCUSDT")
     assert (ticker["bidPrice"], ticker["askPrice"], ticker["askQty"]) == ("60000.0", "60000.1", "0.980")
