@@ -10,10 +10,12 @@ Environment variables select the build:
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
@@ -60,15 +62,10 @@ def compile_args() -> tuple[list[str], list[str]]:
     return compiler, linker
 
 
-def extensions() -> list:
-    try:
-        from Cython.Build import cythonize
-    except ImportError:
-        sys.exit("qtxconn: Cython is missing; install with 'pip install .' (it brings its own build tools)")
-
+def extensions() -> list[Extension]:
     compiler, linker = compile_args()
     macros = [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")]
-    modules = [
+    return [
         Extension(
             str(source.relative_to(ROOT).with_suffix("")).replace(os.sep, "."),
             [str(source.relative_to(ROOT))],
@@ -81,19 +78,46 @@ def extensions() -> list:
         )
         for source in sorted((ROOT / "qtxconn").rglob("*.pyx"))
     ]
-    return cythonize(
-        modules,
-        build_dir=None if COVERAGE else "build/cython",
-        compiler_directives={
-            "language_level": 3,
-            "embedsignature": True,
-            "boundscheck": DEBUG,
-            "wraparound": False,
-            "initializedcheck": DEBUG,
-            "cdivision": True,
-            "linetrace": COVERAGE,
-        },
-    )
 
 
-setup(ext_modules=extensions(), cmdclass={"build_py": BuildPyWithHeaders})
+def build_mode() -> str:
+    """Names the build directory: modules compiled with other settings are never taken for up to date."""
+    if SANITIZE:
+        return "sanitize-" + SANITIZE.replace(",", "-")
+    return "debug" if DEBUG else "coverage" if COVERAGE else os.environ.get("QTXCONN_OPT", "-O2").strip("-")
+
+
+class BuildExtWithCython(build_ext):
+    """Runs Cython only where something is compiled, so that an sdist needs none, and on all cores we may use."""
+
+    def finalize_options(self) -> None:
+        from Cython.Build import cythonize
+
+        tools = subprocess.run([sys.executable, ROOT / "scripts" / "check_build_tools.py"], stdout=subprocess.PIPE)
+        if tools.returncode != 0:
+            print(tools.stdout.decode().strip(), file=sys.stderr)
+            sys.exit(2)
+        self.distribution.ext_modules = cythonize(
+            self.distribution.ext_modules,
+            build_dir=None if COVERAGE else "build/cython-debug" if DEBUG else "build/cython",
+            compiler_directives={
+                "language_level": 3,
+                "embedsignature": True,
+                "boundscheck": DEBUG,
+                "wraparound": False,
+                "initializedcheck": DEBUG,
+                "cdivision": True,
+                "linetrace": COVERAGE,
+            },
+        )
+        super().finalize_options()
+        if self.parallel is None:
+            self.parallel = len(os.sched_getaffinity(0))
+        if self.inplace:
+            # Editable installs are given a temporary directory and would compile everything each time.
+            self.build_lib, self.build_temp = f"build/{build_mode()}/lib", f"build/{build_mode()}/temp"
+        else:
+            self.force = True
+
+
+setup(ext_modules=extensions(), cmdclass={"build_py": BuildPyWithHeaders, "build_ext": BuildExtWithCython})

@@ -38,6 +38,14 @@ class ConnectionClosedError(NetworkError):
     """The connection closed while, or before, an answer was due."""
 
 
+class ThrottledError(QtxconnError):
+    """The local rate limit has no room for `retry_after` seconds. Nothing was sent: a definite refusal."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class MessageError(QtxconnError):
     """Bytes from outside are not what the wire contract says."""
 

@@ -27,6 +27,7 @@ cdef class ConnectorBase:
     cdef bint _connected                          # connect() has finished
     cdef bint _live                               # the user stream is up
     cdef bint _balances_known
+    cdef public long long user_stream_received_ns  # wall time at which the newest user-stream message came in
     cdef object __weakref__
 
     # Validates, quantises, makes the id, tracks, submits. The order comes back tracked; raises OrderValidationError.

@@ -74,6 +74,6 @@ class PubSub:
     def _call(self, listener: Listener, event: object) -> None:
         try:
             listener(event)
-        except Exception:  # noqa: BLE001 - a strategy's bug must not stop order processing
+        except Exception:
             self.listener_errors += 1
             self._logger.exception("a listener raised on %s; the others go on", type(event).__name__)

@@ -1,4 +1,4 @@
-"""Enumerations and plain values of the public surface; members and fields that Hummingbot has keep its names and values."""
+"""Enumerations and plain values of the public surface, with Hummingbot's names and values where it has them."""
 
 from __future__ import annotations
 

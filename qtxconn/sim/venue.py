@@ -332,6 +332,17 @@ class Venue:
             self.instrument(symbol)
         return [order for order in account.open_orders.values() if symbol in (None, order.symbol)]
 
+    def all_orders(
+        self, account: Account, symbol: str, from_id: int | None = None, limit: int = 500
+    ) -> list[SimOrder]:
+        """Open and finished orders, oldest first.
+
+        The first `limit` from order id `from_id` on, or without it the last `limit`.
+        """
+        self.instrument(symbol)
+        found = [order for order in account.all_orders(symbol) if from_id is None or order.order_id >= from_id]
+        return found[-limit:] if from_id is None else found[:limit]
+
     def executions(
         self,
         account: Account,

@@ -111,6 +111,7 @@ class Rest:
             ("GET", "/fapi/v1/order"): Call(self._of(trading.query_order), signed),
             ("GET", "/fapi/v1/openOrder"): Call(self._of(trading.query_open_order), signed),
             ("GET", "/fapi/v1/openOrders"): Call(self._of(trading.open_orders), signed, _weight(1, 40)),
+            ("GET", "/fapi/v1/allOrders"): Call(self._of(trading.all_orders), signed, 5),
             ("DELETE", "/fapi/v1/allOpenOrders"): Call(self._of(trading.cancel_all), signed),
             ("GET", "/fapi/v1/userTrades"): Call(self._of(trading.user_trades), signed, 5),
             ("GET", "/fapi/v2/account"): Call(self._account(2), signed, 5),

@@ -244,6 +244,14 @@ def open_orders(venue: Venue, account: Account, params: Params) -> list[dict[str
     ]
 
 
+def all_orders(venue: Venue, account: Account, params: Params) -> list[dict[str, Any]]:
+    """GET /fapi/v1/allOrders, oldest first: from orderId on if it is given, else the latest `limit` (500, at most 1000)."""
+    instrument = parse_instrument(venue, params)
+    limit = min(parse_int(params, "limit") or TRADES_DEFAULT, TRADES_MAX)
+    orders = venue.all_orders(account, instrument.symbol, parse_int(params, "orderId"), limit)
+    return [codec.order_result(instrument, order, with_time=True) for order in orders]
+
+
 def cancel_all(venue: Venue, account: Account, params: Params) -> dict[str, Any]:
     venue.cancel_all(account, parse_instrument(venue, params).symbol)
     return {"code": 200, "msg": "The operation of cancel all open order is done."}

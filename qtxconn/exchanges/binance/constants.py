@@ -1,0 +1,165 @@
+"""Binance USD-M futures: hosts, endpoints with their weights, rate limits, error codes.
+
+https://developers.binance.com/docs/derivatives/usds-margined-futures
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple
+
+from qtxconn.core.types import OrderState
+from qtxconn.errors import (
+    AuthenticationError,
+    DuplicateOrderIdError,
+    InsufficientBalanceError,
+    InvalidRequestError,
+    OrderNotFoundError,
+    OrderRejectedError,
+    OutcomeUnknownError,
+    PostOnlyRejectedError,
+    RateLimitedError,
+    ReduceOnlyRejectedError,
+    TimestampError,
+    VenueError,
+)
+from qtxconn.net.throttler import RateLimit
+
+REST_URL = "https://fapi.binance.com"
+# Since 2026 each kind of stream has a host path of its own; `/ws` and `/stream` hang below it.
+WS_PUBLIC_URL = "wss://fstream.binance.com/public"
+WS_MARKET_URL = "wss://fstream.binance.com/market"
+WS_PRIVATE_URL = "wss://fstream.binance.com/private"
+
+CLIENT_ORDER_ID_LENGTH_MAX = 36
+RECV_WINDOW_MS = 5_000
+LISTEN_KEY_RENEWAL_S = 25 * 60  # a key lives 60 minutes
+DEPTH_LIMIT = 1_000
+FILLS_PER_PAGE = 1_000
+
+# -- rate limits -------------------------------------------------------------------------------------------
+
+IP, ORDERS_10S, ORDERS_1M = "request weight", "orders per 10 s", "orders per minute"
+RATE_LIMITS = (
+    RateLimit(IP, 2_400, 60.0, reserved=200),  # cancels and order queries are what a busy minute must leave room for
+    RateLimit(ORDERS_10S, 300, 10.0),
+    RateLimit(ORDERS_1M, 1_200, 60.0),
+)
+USED_HEADERS = {
+    "X-MBX-USED-WEIGHT-1M": IP,
+    "X-MBX-ORDER-COUNT-10S": ORDERS_10S,
+    "X-MBX-ORDER-COUNT-1M": ORDERS_1M,
+}
+
+# -- endpoints ---------------------------------------------------------------------------------------------
+
+
+class Security(Enum):
+    NONE = "none"
+    KEY = "key"  # the key in a header, no signature
+    SIGNED = "signed"
+
+
+class Endpoint(NamedTuple):
+    method: str
+    path: str
+    weights: Mapping[str, int] = {IP: 1}
+    security: Security = Security.SIGNED
+    priority: bool = False  # may use the reserved share of the limits
+
+
+SERVER_TIME = Endpoint("GET", "/fapi/v1/time", security=Security.NONE)
+EXCHANGE_INFO = Endpoint("GET", "/fapi/v1/exchangeInfo", security=Security.NONE)
+DEPTH = Endpoint("GET", "/fapi/v1/depth", {IP: 20}, Security.NONE)  # at DEPTH_LIMIT
+PREMIUM_INDEX = Endpoint("GET", "/fapi/v1/premiumIndex", security=Security.NONE)
+PLACE_ORDER = Endpoint("POST", "/fapi/v1/order", {ORDERS_10S: 1, ORDERS_1M: 1})
+CANCEL_ORDER = Endpoint("DELETE", "/fapi/v1/order", priority=True)
+QUERY_ORDER = Endpoint("GET", "/fapi/v1/order", priority=True)
+OPEN_ORDERS = Endpoint("GET", "/fapi/v1/openOrders", priority=True)  # of one symbol
+CANCEL_ALL = Endpoint("DELETE", "/fapi/v1/allOpenOrders", priority=True)
+USER_TRADES = Endpoint("GET", "/fapi/v1/userTrades", {IP: 5})
+BALANCES = Endpoint("GET", "/fapi/v3/balance", {IP: 5})
+POSITIONS = Endpoint("GET", "/fapi/v2/positionRisk", {IP: 5})  # v3 leaves the leverage out
+POSITION_MODE = Endpoint("GET", "/fapi/v1/positionSide/dual", {IP: 30})
+LEVERAGE = Endpoint("POST", "/fapi/v1/leverage")
+LISTEN_KEY_CREATE = Endpoint("POST", "/fapi/v1/listenKey", security=Security.KEY)
+LISTEN_KEY_RENEW = Endpoint("PUT", "/fapi/v1/listenKey", security=Security.KEY)
+
+# -- vocabulary --------------------------------------------------------------------------------------------
+
+ORDER_STATES = {
+    "NEW": OrderState.OPEN,
+    "PARTIALLY_FILLED": OrderState.PARTIALLY_FILLED,
+    "FILLED": OrderState.FILLED,
+    "CANCELED": OrderState.CANCELED,
+    "REJECTED": OrderState.FAILED,
+    "EXPIRED": OrderState.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderState.EXPIRED,  # self-trade prevention
+}
+
+# -- errors ------------------------------------------------------------------------------------------------
+
+ERRORS: dict[int, type[VenueError]] = {
+    -1000: OutcomeUnknownError,  # "An unknown error occurred while processing the request."
+    -1001: OutcomeUnknownError,  # internal error, disconnected
+    -1002: AuthenticationError,
+    -1003: RateLimitedError,
+    -1006: OutcomeUnknownError,  # unexpected response from the message bus, execution status unknown
+    -1007: OutcomeUnknownError,  # timeout waiting for the backend, execution status unknown
+    -1008: RateLimitedError,  # the venue is overloaded
+    -1011: AuthenticationError,  # this IP may not use the service
+    -1013: InvalidRequestError,
+    -1014: InvalidRequestError,
+    -1015: RateLimitedError,  # too many new orders
+    -1016: OutcomeUnknownError,  # shutting down
+    -1020: InvalidRequestError,
+    -1021: TimestampError,
+    -1022: AuthenticationError,  # signature
+    -1023: InvalidRequestError,
+    -1099: AuthenticationError,
+    -1125: AuthenticationError,  # the listen key does not exist (any more)
+    -2010: OrderRejectedError,
+    -2011: OrderNotFoundError,  # cancel: "Unknown order sent."
+    -2013: OrderNotFoundError,  # query: "Order does not exist."
+    -2014: AuthenticationError,
+    -2015: AuthenticationError,
+    -2017: AuthenticationError,
+    -2018: InsufficientBalanceError,
+    -2019: InsufficientBalanceError,
+    -2020: OrderRejectedError,
+    -2021: OrderRejectedError,
+    -2022: ReduceOnlyRejectedError,
+    -2023: OrderRejectedError,  # in liquidation
+    -2024: InsufficientBalanceError,
+    -2025: OrderRejectedError,  # too many open orders
+    -2026: OrderRejectedError,
+    -2027: InsufficientBalanceError,  # beyond the largest position at this leverage
+    -2028: InsufficientBalanceError,
+    -4116: DuplicateOrderIdError,
+    -4118: ReduceOnlyRejectedError,
+    -5022: PostOnlyRejectedError,
+    -5027: InvalidRequestError,  # an amendment that changes nothing
+    -5028: TimestampError,  # the matching engine's own window
+}
+# Codes that are not listed, by range (first, last, class).
+ERROR_RANGES: tuple[tuple[int, int, type[VenueError]], ...] = (
+    (-1199, -1100, InvalidRequestError),  # malformed or missing parameters
+    (-4999, -4000, OrderRejectedError),  # filters and account settings
+    (-5999, -5000, OrderRejectedError),  # order execution rules
+)
+HTTP_ERRORS: dict[int, type[VenueError]] = {
+    401: AuthenticationError,
+    403: RateLimitedError,  # the web application firewall's own limit
+    408: OutcomeUnknownError,
+    418: RateLimitedError,
+    429: RateLimitedError,
+}
+
+ERROR_HINTS = {
+    -1021: "the clock is off or the network slow; synchronise this machine's clock (chrony, ntpd)",
+    -1022: "the signature is wrong: check that the API secret belongs to the API key",
+    -2014: "the API key is malformed: check binance_perpetual_api_key",
+    -2015: "the API key, its IP list or its permissions are refused: enable futures and this IP for the key",
+    -4061: "the account is in hedge mode: switch it to one-way mode in the futures preferences",
+}

@@ -1,0 +1,391 @@
+"""Binance USD-M wire formats: pure functions between payloads and values.
+
+Prices and amounts are decimal text on the wire and exact Decimals here; times are ms on the wire, seconds
+(order and trade updates) or ns (market data) here. A payload that breaks the contract raises MessageError.
+https://developers.binance.com/docs/derivatives/usds-margined-futures
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from decimal import Context, Decimal, InvalidOperation
+from functools import wraps
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+import orjson
+
+from qtxconn.core.book_sync import DepthDiff, DepthSnapshot
+from qtxconn.core.trading_rule import TradingRule
+from qtxconn.core.types import (
+    AddedToCostTradeFee,
+    FundingInfo,
+    OrderState,
+    OrderType,
+    OrderUpdate,
+    Position,
+    PositionAction,
+    PositionSide,
+    TokenAmount,
+    TradeType,
+    TradeUpdate,
+)
+from qtxconn.errors import MessageError, OutcomeUnknownError, QtxconnError, VenueError
+from qtxconn.exchanges.binance import constants
+
+logger = logging.getLogger(__name__)
+
+MS_NS = 1_000_000
+EXACT = Context(prec=80)  # a product of two amounts must not be rounded
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Balance(NamedTuple):
+    """`available` is None where the message does not say (ACCOUNT_UPDATE)."""
+
+    asset: str
+    total: Decimal
+    available: Decimal | None
+
+
+class AccountUpdate(NamedTuple):
+    """What changed: `reason` is ORDER, FUNDING_FEE, ...; positions carry the exchange's symbol."""
+
+    reason: str
+    balances: list[Balance]
+    positions: list[tuple[str, Position]]
+
+
+class BookTicker(NamedTuple):
+    update_id: int
+    best_bid: Decimal
+    best_bid_size: Decimal
+    best_ask: Decimal
+    best_ask_size: Decimal
+    timestamp_ns: int
+
+
+class PublicTrade(NamedTuple):
+    trade_id: int
+    price: Decimal
+    amount: Decimal
+    taker_side: TradeType
+    timestamp_ns: int
+
+
+def wire(what: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Turns the errors of a parser that met something unexpected into MessageError."""
+
+    def decorate(parse: Callable[P, R]) -> Callable[P, R]:
+        @wraps(parse)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return parse(*args, **kwargs)
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
+                raise MessageError(f"Binance {what}: {type(error).__name__}: {error}") from error
+
+        return checked
+
+    return decorate
+
+
+def amount(value: Any) -> Decimal:
+    """A number of the wire: decimal text, or an integer. Floats, NaN and infinities are refused."""
+    if not isinstance(value, str | int):
+        raise TypeError(f"not decimal text: {value!r}")
+    number = Decimal(value)
+    if not number.is_finite():
+        raise ValueError(f"not a finite number: {value!r}")
+    return number
+
+
+# -- rules -------------------------------------------------------------------------------------------------
+
+
+@wire("exchangeInfo")
+def parse_exchange_info(payload: dict[str, Any]) -> list[TradingRule]:
+    """Rules of all perpetuals that trade (GET /fapi/v1/exchangeInfo).
+
+    One symbol that cannot be understood is left out and logged: it must not keep the others from trading.
+    """
+    rules = []
+    for symbol in payload["symbols"]:
+        if symbol["status"] != "TRADING" or not symbol.get("contractType", "PERPETUAL").endswith("PERPETUAL"):
+            continue
+        try:
+            rules.append(parse_trading_rule(symbol))
+        except QtxconnError as error:
+            logger.warning("left out of the trading rules: %s", error)
+    return rules
+
+
+@wire("symbol")
+def parse_trading_rule(symbol: dict[str, Any]) -> TradingRule:
+    """One entry of exchangeInfo's `symbols`. Tick and step come from the filters, not from the precisions."""
+    filters = {entry["filterType"]: entry for entry in symbol["filters"]}
+    price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
+    margin_asset = symbol.get("marginAsset", symbol["quoteAsset"])
+    return TradingRule(
+        f"{symbol['baseAsset']}-{symbol['quoteAsset']}",
+        min_order_size=amount(lot["minQty"]),
+        max_order_size=amount(lot["maxQty"]),
+        min_price_increment=amount(price["tickSize"]),
+        min_base_amount_increment=amount(lot["stepSize"]),
+        min_notional_size=amount(filters["MIN_NOTIONAL"]["notional"]) if "MIN_NOTIONAL" in filters else Decimal(0),
+        min_price=amount(price["minPrice"]),
+        max_price=amount(price["maxPrice"]),
+        exchange_symbol=symbol["symbol"],
+        max_num_orders=int(filters["MAX_NUM_ORDERS"]["limit"]) if "MAX_NUM_ORDERS" in filters else 0,
+        supports_limit_orders="LIMIT" in symbol["orderTypes"],
+        supports_market_orders="MARKET" in symbol["orderTypes"],
+        buy_order_collateral_token=margin_asset,
+        sell_order_collateral_token=margin_asset,
+    )
+
+
+# -- orders ------------------------------------------------------------------------------------------------
+
+
+def build_order_params(
+    order_id: str,
+    symbol: str,
+    order_amount: Decimal,
+    trade_type: TradeType,
+    order_type: OrderType,
+    price: Decimal | None,
+    position_action: PositionAction,
+    time_in_force: str = "GTC",
+) -> dict[str, str]:
+    """Parameters of POST /fapi/v1/order in one-way mode; closing is reduce-only."""
+    params = {
+        "symbol": symbol,
+        "side": trade_type.name,
+        "type": "MARKET" if order_type is OrderType.MARKET else "LIMIT",
+        "quantity": f"{order_amount:f}",
+    }
+    if order_type.is_limit_type():
+        if price is None:
+            raise ValueError("a limit order needs a price")
+        params["price"] = f"{price:f}"
+        params["timeInForce"] = "GTX" if order_type is OrderType.LIMIT_MAKER else time_in_force
+    if position_action is PositionAction.CLOSE:
+        params["reduceOnly"] = "true"
+    params["newClientOrderId"] = order_id
+    params["newOrderRespType"] = "RESULT"
+    return params
+
+
+@wire("order")
+def parse_order(payload: dict[str, Any], trading_pair: str) -> OrderUpdate:
+    """An order object of the REST or WebSocket API."""
+    return OrderUpdate(
+        trading_pair,
+        int(payload.get("updateTime") or payload.get("time") or 0) / 1e3,
+        _order_state(payload["status"]),
+        str(payload["clientOrderId"]),
+        str(payload["orderId"]),
+        {"cumulative_base": amount(payload["executedQty"]), "cumulative_quote": amount(payload["cumQuote"])},
+    )
+
+
+@wire("userTrades")
+def parse_user_trade(payload: dict[str, Any], trading_pair: str, client_order_id: str) -> TradeUpdate:
+    """One entry of GET /fapi/v1/userTrades. It names the order by the exchange's id only."""
+    return TradeUpdate(
+        str(payload["id"]),
+        client_order_id,
+        str(payload["orderId"]),
+        trading_pair,
+        int(payload["time"]) / 1e3,
+        amount(payload["price"]),
+        amount(payload["qty"]),
+        amount(payload["quoteQty"]),
+        _fee(payload.get("commissionAsset"), payload.get("commission")),
+        not payload["maker"],
+    )
+
+
+@wire("ORDER_TRADE_UPDATE")
+def parse_order_trade_update(event: dict[str, Any], trading_pair: str) -> tuple[OrderUpdate, TradeUpdate | None]:
+    """An ORDER_TRADE_UPDATE of the user stream: the order's new state, and the fill if there was one."""
+    order = event["o"]
+    client_order_id, exchange_order_id = str(order["c"]), str(order["i"])
+    timestamp = int(order["T"]) / 1e3
+    update = OrderUpdate(
+        trading_pair,
+        timestamp,
+        _order_state(order["X"]),
+        client_order_id,
+        exchange_order_id,
+        {"cumulative_base": amount(order["z"])},
+    )
+    filled = amount(order["l"])
+    if order["x"] not in ("TRADE", "CALCULATED") or filled <= 0:
+        return update, None
+    price = amount(order["L"])
+    return update, TradeUpdate(
+        str(order["t"]),
+        client_order_id,
+        exchange_order_id,
+        trading_pair,
+        timestamp,
+        price,
+        filled,
+        EXACT.multiply(price, filled),
+        _fee(order.get("N"), order.get("n")),
+        not order["m"],
+    )
+
+
+def _order_state(status: str) -> OrderState:
+    try:
+        return constants.ORDER_STATES[status]
+    except KeyError:
+        raise ValueError(f"unknown order status {status!r}") from None
+
+
+def _fee(asset: str | None, fee: str | None) -> AddedToCostTradeFee:
+    flat = [TokenAmount(asset, amount(fee))] if asset and fee is not None else []
+    return AddedToCostTradeFee(flat_fees=flat)
+
+
+# -- account -----------------------------------------------------------------------------------------------
+
+
+@wire("balance")
+def parse_balances(payload: list[dict[str, Any]]) -> list[Balance]:
+    """GET /fapi/v2|v3/balance."""
+    return [Balance(row["asset"], amount(row["balance"]), amount(row["availableBalance"])) for row in payload]
+
+
+@wire("positionRisk")
+def parse_position(payload: dict[str, Any], trading_pair: str) -> Position:
+    """One entry of GET /fapi/v2/positionRisk."""
+    return Position(
+        trading_pair,
+        PositionSide[payload["positionSide"]],
+        amount(payload["unRealizedProfit"]),
+        amount(payload["entryPrice"]),
+        amount(payload["positionAmt"]),
+        amount(payload["leverage"]),
+    )
+
+
+@wire("ACCOUNT_UPDATE")
+def parse_account_update(event: dict[str, Any]) -> AccountUpdate:
+    """An ACCOUNT_UPDATE of the user stream. It tells no available balance, and no leverage (0 here)."""
+    account = event["a"]
+    return AccountUpdate(
+        account["m"],
+        [Balance(row["a"], amount(row["wb"]), None) for row in account.get("B", ())],
+        [
+            (
+                row["s"],
+                Position(
+                    row["s"],
+                    PositionSide[row["ps"]],
+                    amount(row["up"]),
+                    amount(row["ep"]),
+                    amount(row["pa"]),
+                    Decimal(0),
+                ),
+            )
+            for row in account.get("P", ())
+        ],
+    )
+
+
+# -- market data -------------------------------------------------------------------------------------------
+
+
+@wire("depth")
+def parse_depth_snapshot(payload: dict[str, Any], received_ns: int = 0) -> DepthSnapshot:
+    """GET /fapi/v1/depth; `T` is the transaction time."""
+    return DepthSnapshot(
+        int(payload["lastUpdateId"]), payload["bids"], payload["asks"], int(payload["T"]) * MS_NS, received_ns
+    )
+
+
+@wire("depthUpdate")
+def parse_depth_diff(event: dict[str, Any], received_ns: int = 0) -> DepthDiff:
+    """A `<symbol>@depth` event; `T` is the transaction time."""
+    return DepthDiff(
+        int(event["U"]),
+        int(event["u"]),
+        int(event["pu"]),
+        event["b"],
+        event["a"],
+        int(event["T"]) * MS_NS,
+        received_ns,
+    )
+
+
+@wire("bookTicker")
+def parse_book_ticker(event: dict[str, Any]) -> BookTicker:
+    """A `<symbol>@bookTicker` event."""
+    return BookTicker(
+        event["u"],
+        amount(event["b"]),
+        amount(event["B"]),
+        amount(event["a"]),
+        amount(event["A"]),
+        event["T"] * MS_NS,
+    )
+
+
+@wire("trade")
+def parse_trade(event: dict[str, Any]) -> PublicTrade:
+    """A `<symbol>@trade` event; `m`: the buyer was the maker, so the taker sold."""
+    return PublicTrade(
+        event["t"],
+        amount(event["p"]),
+        amount(event["q"]),
+        TradeType.SELL if event["m"] else TradeType.BUY,
+        event["T"] * MS_NS,
+    )
+
+
+@wire("premiumIndex")
+def parse_premium_index(payload: dict[str, Any], trading_pair: str) -> FundingInfo:
+    """GET /fapi/v1/premiumIndex of one symbol."""
+    return FundingInfo(
+        trading_pair,
+        amount(payload["indexPrice"]),
+        amount(payload["markPrice"]),
+        int(payload["nextFundingTime"]) // 1_000,
+        amount(payload["lastFundingRate"]),
+    )
+
+
+@wire("markPriceUpdate")
+def parse_mark_price(event: dict[str, Any], trading_pair: str) -> FundingInfo:
+    """A `<symbol>@markPrice` event."""
+    return FundingInfo(
+        trading_pair, amount(event["i"]), amount(event["p"]), int(event["T"]) // 1_000, amount(event["r"])
+    )
+
+
+# -- errors ------------------------------------------------------------------------------------------------
+
+
+def parse_error(code: int | None, message: str, http_status: int | None = None) -> VenueError:
+    """The error for a code of the venue, its text and the HTTP status where there was one."""
+    kind: type[VenueError] | None = constants.ERRORS.get(code) if code is not None else None
+    if kind is None and http_status is not None:
+        kind = OutcomeUnknownError if http_status >= 500 else constants.HTTP_ERRORS.get(http_status)
+    if kind is None and code is not None:
+        kind = next((kind for first, last, kind in constants.ERROR_RANGES if first <= code <= last), None)
+    hint = constants.ERROR_HINTS.get(code) if code is not None else None
+    return (kind or VenueError)(f"{message}: {hint}" if hint else message, code=code, http_status=http_status)
+
+
+def parse_error_body(http_status: int, body: bytes) -> VenueError:
+    """The error for an answer that is not 2xx: `{"code", "msg"}`, or whatever a proxy put in its place."""
+    code, message = None, f"HTTP {http_status}"
+    try:
+        payload = orjson.loads(body)
+        code, message = int(payload["code"]), str(payload["msg"])
+    except (ValueError, KeyError, TypeError):
+        pass
+    return parse_error(code, message, http_status)

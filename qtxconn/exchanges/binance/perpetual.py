@@ -1,0 +1,499 @@
+"""The Binance USD-M futures connector: REST orders, the user stream, and market data of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import orjson
+
+from qtxconn.core.book_sync import BookSync
+from qtxconn.core.clock import SYSTEM_CLOCK, Clock
+from qtxconn.core.connectors import PerpetualDerivativeBase
+from qtxconn.core.in_flight_order import InFlightOrder
+from qtxconn.core.trading_rule import TradingRule
+from qtxconn.core.types import (
+    OrderType,
+    OrderUpdate,
+    PositionAction,
+    PositionMode,
+    PositionSide,
+    TradeType,
+    TradeUpdate,
+)
+from qtxconn.errors import (
+    ConfigurationError,
+    MessageError,
+    OrderNotFoundError,
+    OrderRejectedError,
+    OrderValidationError,
+    QtxconnError,
+    ThrottledError,
+    TimestampError,
+    VenueError,
+)
+from qtxconn.exchanges.binance import constants, messages
+from qtxconn.exchanges.binance.auth import BinanceAuth
+from qtxconn.exchanges.binance.constants import Endpoint, Security
+from qtxconn.net.book_feed import BookFeed
+from qtxconn.net.rest import RestClient
+from qtxconn.net.throttler import Throttler
+from qtxconn.net.time_sync import TimeSync
+from qtxconn.net.websocket import WebSocketClient
+
+STREAM_TIMEOUT_S = 10.0
+TIME_SYNC_INTERVAL_S = 300.0
+BALANCE_REFRESH_S = 1.0  # available balances are not streamed: read again after account events, this often at most
+RECOVERY_OVERLAP_MS = 60_000  # fills are read again from this long before the user stream broke
+
+
+class BinancePerpetual(PerpetualDerivativeBase):
+    """Binance USD-M perpetuals in one-way mode.
+
+    Times on the wire are the venue's own, estimated by TimeSync. Orders are sent once over REST; the user
+    stream is the truth about them. When the stream breaks, it is made again, and what it may have missed is
+    read over REST before it counts as live.
+    """
+
+    name = "binance_perpetual"
+    qtx_venue = "binance-futures"
+    client_order_id_max_length = constants.CLIENT_ORDER_ID_LENGTH_MAX
+    is_cancel_request_in_exchange_synchronous = True
+    submit_dead_after_s = constants.RECV_WINDOW_MS / 1e3 + 5.0  # the venue refuses a request older than its window
+
+    def __init__(
+        self,
+        binance_perpetual_api_key: str = "",
+        binance_perpetual_api_secret: str = "",
+        trading_pairs: list[str] | None = None,
+        trading_required: bool = True,
+        *,
+        rest_url: str = constants.REST_URL,
+        ws_public_url: str = constants.WS_PUBLIC_URL,
+        ws_market_url: str = constants.WS_MARKET_URL,
+        ws_private_url: str = constants.WS_PRIVATE_URL,
+        clock: Clock = SYSTEM_CLOCK,
+        client_order_id_prefix: str = "",
+    ) -> None:
+        super().__init__(trading_pairs, trading_required, clock=clock, client_order_id_prefix=client_order_id_prefix)
+        for key, value in (
+            ("binance_perpetual_api_key", binance_perpetual_api_key),
+            ("binance_perpetual_api_secret", binance_perpetual_api_secret),
+        ):
+            if trading_required and not value:
+                raise ConfigurationError(f"{key} is missing; trading needs it (or set trading_required=False)")
+        self._time = TimeSync(clock)
+        self._auth = BinanceAuth(
+            binance_perpetual_api_key,
+            binance_perpetual_api_secret,
+            lambda: self._time.now_ns() // messages.MS_NS,
+            constants.RECV_WINDOW_MS,
+        )
+        self._throttler = Throttler(constants.RATE_LIMITS, clock)
+        self._rest = RestClient(
+            rest_url,
+            clock=clock,
+            parse_error=messages.parse_error_body,
+            throttler=self._throttler,
+            on_headers=self._observe_used_weights,
+        )
+        self._ws_public_url, self._ws_market_url, self._ws_private_url = (
+            ws_public_url,
+            ws_market_url,
+            ws_private_url,
+        )
+        self._user_stream: WebSocketClient | None = None
+        self._market_streams: list[WebSocketClient] = []
+        self._book_feeds: dict[str, BookFeed] = {}  # by the exchange's symbol
+        self._request_ids = itertools.count(1)
+        self._venue_leverage: dict[str, Decimal] = {}
+        self._balances_stale = False
+        self._user_stream_broke_ms = 0
+        self.user_stream_received_ns = 0  # wall time at which the newest user-stream message arrived
+
+    def supported_order_types(self) -> list[OrderType]:
+        return [OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.MARKET]
+
+    # -- network -------------------------------------------------------------------------------------------
+
+    async def _start_network(self) -> None:
+        await self._rest.start()
+        if self._trading_required:
+            await self._time.sync(self._request_server_ns)
+            self._spawn(self._keep_time(), "time sync")
+
+    async def _stop_network(self) -> None:
+        await self._rest.close()
+
+    async def _request(self, endpoint: Endpoint, params: Mapping[str, str] | None = None) -> Any:
+        """One REST call. A read refused for its timestamp is repeated once, after a time sync."""
+        auth = {Security.SIGNED: self._auth.sign, Security.KEY: self._auth.identify}.get(endpoint.security)
+        for last_attempt in (endpoint.method != "GET", True):
+            try:
+                return await self._rest.request(
+                    endpoint.method,
+                    endpoint.path,
+                    params=params,
+                    auth=auth,
+                    weights=endpoint.weights,
+                    priority=endpoint.priority,
+                )
+            except TimestampError:
+                await self._sync_time()
+                if last_attempt:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _observe_used_weights(self, headers: Mapping[str, str]) -> None:
+        for header, limit_id in constants.USED_HEADERS.items():
+            used = headers.get(header, "")
+            if used.isdecimal():
+                self._throttler.observe_used(limit_id, int(used))
+
+    async def _request_server_ns(self) -> int:
+        answer = await self._request(constants.SERVER_TIME)
+        return int(answer["serverTime"]) * messages.MS_NS
+
+    async def _sync_time(self) -> None:
+        try:
+            await self._time.sync(self._request_server_ns)
+        except QtxconnError as error:
+            self.logger().warning("the venue's time could not be read: %s", error)
+
+    async def _keep_time(self) -> None:
+        while True:
+            await self._clock.sleep(TIME_SYNC_INTERVAL_S)
+            await self._sync_time()
+
+    async def _request_trading_rules(self) -> list[TradingRule]:
+        return messages.parse_exchange_info(await self._request(constants.EXCHANGE_INFO))
+
+    def _pair_of(self, symbol: str) -> str | None:
+        try:
+            return self.trading_pair_associated_to_exchange_symbol(symbol)
+        except KeyError:
+            return None  # not a perpetual, or one that does not trade
+
+    # -- orders --------------------------------------------------------------------------------------------
+
+    async def _place_order(
+        self,
+        order_id: str,
+        trading_pair: str,
+        amount: Decimal,
+        trade_type: TradeType,
+        order_type: OrderType,
+        price: Decimal | None,
+        position_action: PositionAction = PositionAction.NIL,
+        time_in_force: str = "GTC",
+        **unknown: Any,
+    ) -> tuple[str, float]:
+        if unknown:
+            raise OrderValidationError(f"{self.name} knows no order option {', '.join(sorted(unknown))}")
+        symbol = self.exchange_symbol_associated_to_pair(trading_pair)
+        params = messages.build_order_params(
+            order_id, symbol, amount, trade_type, order_type, price, position_action, time_in_force
+        )
+        try:
+            update = self.parse_order_result(await self._request(constants.PLACE_ORDER, params))
+        except ThrottledError as error:
+            raise OrderRejectedError(str(error)) from error  # our own refusal: nothing was sent
+        return update.exchange_order_id, update.update_timestamp
+
+    async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate:
+        symbol = self.exchange_symbol_associated_to_pair(tracked_order.trading_pair)
+        answer = await self._request(constants.CANCEL_ORDER, {"symbol": symbol, "origClientOrderId": order_id})
+        return self.parse_order_result(answer)
+
+    async def _place_cancel_all(self, trading_pair: str) -> None:
+        """Cancels every open order of the pair at the venue, also those that are not tracked here."""
+        symbol = self.exchange_symbol_associated_to_pair(trading_pair)
+        await self._request(constants.CANCEL_ALL, {"symbol": symbol})
+
+    async def _request_order_status(self, tracked_order: InFlightOrder) -> OrderUpdate:
+        symbol = self.exchange_symbol_associated_to_pair(tracked_order.trading_pair)
+        params = {"symbol": symbol, "origClientOrderId": tracked_order.client_order_id}
+        return self.parse_order_result(await self._request(constants.QUERY_ORDER, params))
+
+    async def _all_trade_updates_for_order(self, order: InFlightOrder) -> list[TradeUpdate]:
+        if order.exchange_order_id is None:
+            return []  # fills are found by the exchange's id, which a status query brings
+        fills = await self._request_fills(order.trading_pair, {"orderId": order.exchange_order_id})
+        return [messages.parse_user_trade(fill, order.trading_pair, order.client_order_id) for fill in fills]
+
+    async def _request_fills(self, trading_pair: str, first: dict[str, str]) -> list[dict[str, Any]]:
+        """All fills from the first page's condition on."""
+        params = {
+            "symbol": self.exchange_symbol_associated_to_pair(trading_pair),
+            "limit": str(constants.FILLS_PER_PAGE),
+        }
+        fills: list[dict[str, Any]] = []
+        page = await self._request(constants.USER_TRADES, params | first)
+        first = {name: value for name, value in first.items() if name != "startTime"}  # not together with fromId
+        while page:
+            fills += page
+            if len(page) < constants.FILLS_PER_PAGE:
+                break
+            page = await self._request(constants.USER_TRADES, params | first | {"fromId": str(int(page[-1]["id"]) + 1)})
+        return fills
+
+    def parse_error(self, code: int | None, message: str, http_status: int | None = None) -> VenueError:
+        return messages.parse_error(code, message, http_status)
+
+    def parse_order_result(self, payload: dict[str, Any]) -> OrderUpdate:
+        """The OrderUpdate of an order object as REST and WebSocket API answer it."""
+        pair = self._pair_of(payload.get("symbol", ""))
+        if pair is None:
+            raise MessageError(f"Binance order: unknown symbol {payload.get('symbol')!r}")
+        return messages.parse_order(payload, pair)
+
+    # -- account -------------------------------------------------------------------------------------------
+
+    async def _update_balances(self) -> None:
+        for balance in messages.parse_balances(await self._request(constants.BALANCES)):
+            self._set_balance(balance.asset, balance.total, balance.available)
+
+    async def _update_positions(self) -> None:
+        closed = self.account_positions
+        for row in await self._request(constants.POSITIONS):
+            pair = self._pair_of(row["symbol"])
+            if pair is None:
+                continue
+            position = messages.parse_position(row, pair)
+            self._venue_leverage[pair] = position.leverage
+            if position.amount:
+                closed.pop(pair, None)
+                self._set_position(position)
+        for position in closed.values():
+            self._set_position(position._replace(amount=Decimal(0)))
+
+    async def _request_position_mode(self) -> PositionMode:
+        answer = await self._request(constants.POSITION_MODE)
+        return PositionMode.HEDGE if answer["dualSidePosition"] else PositionMode.ONEWAY
+
+    async def _set_trading_pair_leverage(self, trading_pair: str, leverage: int) -> None:
+        symbol = self.exchange_symbol_associated_to_pair(trading_pair)
+        await self._request(constants.LEVERAGE, {"symbol": symbol, "leverage": str(leverage)})
+        self._venue_leverage[trading_pair] = Decimal(leverage)
+
+    # -- user stream ---------------------------------------------------------------------------------------
+
+    async def _start_user_stream(self) -> None:
+        self._user_stream = stream = WebSocketClient(
+            self._request_user_stream_url,
+            clock=self._clock,
+            name=f"{self.name} user stream",
+            on_message=self._on_user_message,
+            on_connected=self._on_user_stream_connected,
+            on_disconnected=self._on_user_stream_lost,
+        )
+        self._spawn(stream.run(), "user stream")
+        await stream.wait_live(STREAM_TIMEOUT_S)
+        self._spawn(self._keep_listen_key(), "listen key")
+        self._spawn(self._keep_balances(), "balances")
+
+    async def _stop_user_stream(self) -> None:
+        if self._user_stream is not None:
+            await self._user_stream.close()
+            self._user_stream = None
+
+    async def _request_user_stream_url(self) -> str:
+        """Asked before every connection: the venue gives the live listen key, or a new one."""
+        answer = await self._request(constants.LISTEN_KEY_CREATE)
+        return f"{self._ws_private_url}/ws?listenKey={answer['listenKey']}"
+
+    async def _on_user_stream_connected(self) -> None:
+        if self._user_stream.connections:  # not the first one: something may have been missed
+            await self._recover()
+            self._set_connected(True)
+
+    def _on_user_stream_lost(self, error: QtxconnError) -> None:
+        self._set_connected(False)
+        self._user_stream_broke_ms = self._time.now_ns() // messages.MS_NS
+
+    async def _keep_listen_key(self) -> None:
+        while True:
+            await self._clock.sleep(constants.LISTEN_KEY_RENEWAL_S)
+            try:
+                await self._request(constants.LISTEN_KEY_RENEW)
+            except QtxconnError as error:
+                self.logger().warning("the listen key could not be renewed: %s; connecting anew", error)
+                await self._user_stream.reconnect()  # asks for the key again, and reads what was missed
+
+    async def _keep_balances(self) -> None:
+        while True:
+            await self._clock.sleep(BALANCE_REFRESH_S)
+            if self._balances_stale:
+                self._balances_stale = False
+                try:
+                    await self._update_balances()
+                except QtxconnError as error:
+                    self._balances_stale = True
+                    self.logger().warning("balances could not be read: %s; trying again", error)
+
+    async def _recover(self) -> None:
+        """Reads what the stream may have missed: fills and states of open orders, balances, positions."""
+        orders = list(self._order_tracker.all_updatable_orders.values())
+        updates = []
+        answers = await asyncio.gather(*map(self._request_order_status, orders), return_exceptions=True)
+        for order, answer in zip(orders, answers, strict=True):
+            if isinstance(answer, OrderNotFoundError):
+                self.logger().info("%s: %s; its own look-up decides", order.client_order_id, answer)
+            elif isinstance(answer, BaseException):
+                raise answer  # the connection counts as broken and all of this is done again
+            else:
+                updates.append(answer)
+        client_ids = {update.exchange_order_id: update.client_order_id for update in updates}
+        since_ms = self._user_stream_broke_ms - RECOVERY_OVERLAP_MS
+        for pair in {order.trading_pair for order in orders}:
+            for fill in await self._request_fills(pair, {"startTime": str(since_ms)}):
+                client_order_id = client_ids.get(str(fill["orderId"]))
+                if client_order_id is not None:
+                    self._order_tracker.process_trade_update(messages.parse_user_trade(fill, pair, client_order_id))
+        for update in updates:
+            self._order_tracker.process_order_update(update)
+        await self._update_balances()
+        await self._update_positions()
+
+    def _on_user_message(self, data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
+        self.user_stream_received_ns = received_ns
+        event = orjson.loads(data)
+        event = event.get("data", event)
+        match event.get("e"):
+            case "ORDER_TRADE_UPDATE":
+                self._on_order_trade_update(event)
+            case "ACCOUNT_UPDATE":
+                self._on_account_update(event)
+            case "ACCOUNT_CONFIG_UPDATE" if "ac" in event:
+                pair = self._pair_of(event["ac"]["s"])
+                if pair is not None:
+                    self._venue_leverage[pair] = messages.amount(event["ac"]["l"])
+            case "listenKeyExpired":
+                self._spawn(self._user_stream.reconnect(), "listen key expired")
+            # TRADE_LITE repeats a fill without its fee; ORDER_TRADE_UPDATE is the truth.
+
+    def _on_order_trade_update(self, event: dict[str, Any]) -> None:
+        pair = self._pair_of(event["o"]["s"])
+        if pair is None:
+            return
+        order_update, trade_update = messages.parse_order_trade_update(event, pair)
+        if trade_update is not None:
+            self._order_tracker.process_trade_update(trade_update)
+        self._order_tracker.process_order_update(order_update)
+        self._balances_stale = True
+
+    def _on_account_update(self, event: dict[str, Any]) -> None:
+        update = messages.parse_account_update(event)
+        for balance in update.balances:
+            self._set_balance(balance.asset, balance.total, None)
+        for symbol, position in update.positions:
+            pair = self._pair_of(symbol)
+            if pair is not None and position.position_side is PositionSide.BOTH:
+                leverage = self._venue_leverage.get(pair, Decimal(self.get_leverage(pair)))
+                self._set_position(position._replace(trading_pair=pair, leverage=leverage))
+        self._balances_stale = True
+
+    # -- market data ---------------------------------------------------------------------------------------
+
+    async def _start_market_data(self) -> None:
+        await self._start_order_books()
+        await self._start_funding_info()
+
+    async def _start_order_books(self) -> None:
+        """Books and trades of all trading pairs from the public streams."""
+        streams = []
+        for pair in self._trading_pairs:
+            symbol = self.exchange_symbol_associated_to_pair(pair)
+            feed = BookFeed(
+                BookSync(self._order_books[pair]),
+                partial(self._request_depth, symbol),
+                clock=self._clock,
+                name=f"{pair} book",
+            )
+            self._book_feeds[symbol] = feed
+            self._spawn(feed.run(), f"{pair} book")
+            streams += [f"{symbol.lower()}@depth@100ms", f"{symbol.lower()}@trade"]
+        await self._start_market_stream(self._ws_public_url, "public stream", streams, self._book_feeds)
+
+    async def _start_funding_info(self) -> None:
+        """Mark and index prices and funding rates of all trading pairs: once over REST, then from the stream."""
+        streams = []
+        for pair in self._trading_pairs:
+            symbol = self.exchange_symbol_associated_to_pair(pair)
+            answer = await self._request(constants.PREMIUM_INDEX, {"symbol": symbol})
+            self._set_funding_info(messages.parse_premium_index(answer, pair))
+            streams.append(f"{symbol.lower()}@markPrice@1s")
+        await self._start_market_stream(self._ws_market_url, "market stream", streams, {})
+
+    async def _stop_market_data(self) -> None:
+        for stream in self._market_streams:
+            await stream.close()
+        for feed in self._book_feeds.values():
+            feed.stop()
+        self._market_streams.clear()
+        self._book_feeds.clear()
+
+    async def _start_market_stream(
+        self, url: str, name: str, streams: list[str], feeds: Mapping[str, BookFeed]
+    ) -> None:
+        """A connection that subscribes to `streams` whenever it is made; `feeds` are the books it carries."""
+        if not streams:
+            return
+
+        async def subscribe() -> None:
+            request_id = next(self._request_ids)
+            message = orjson.dumps({"method": "SUBSCRIBE", "params": streams, "id": request_id}).decode()
+            await stream.request(request_id, message, timeout_s=STREAM_TIMEOUT_S)
+            for feed in feeds.values():
+                feed.start()
+
+        def lost(error: QtxconnError) -> None:
+            for feed in feeds.values():
+                feed.stop()
+
+        def on_message(data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
+            event = orjson.loads(data)
+            if "e" in event:
+                self._on_market_event(event, received_ns)
+            elif "error" in event:
+                error = event["error"]
+                stream.resolve(event.get("id"), self.parse_error(error.get("code"), str(error.get("msg"))))
+            else:
+                stream.resolve(event.get("id"), event)
+
+        stream = WebSocketClient(
+            f"{url}/ws",
+            clock=self._clock,
+            name=f"{self.name} {name}",
+            on_message=on_message,
+            on_connected=subscribe,
+            on_disconnected=lost,
+            stale_after_s=60.0,
+        )
+        self._market_streams.append(stream)
+        self._spawn(stream.run(), name)
+        await stream.wait_live(STREAM_TIMEOUT_S)
+
+    async def _request_depth(self, symbol: str) -> messages.DepthSnapshot:
+        params = {"symbol": symbol, "limit": str(constants.DEPTH_LIMIT)}
+        return messages.parse_depth_snapshot(await self._request(constants.DEPTH, params), self._clock.now_ns())
+
+    def _on_market_event(self, event: dict[str, Any], received_ns: int) -> None:
+        symbol = event["s"]
+        pair = self._pair_of(symbol)
+        if pair is None:
+            return
+        match event["e"]:
+            case "depthUpdate":
+                self._book_feeds[symbol].process_diff(messages.parse_depth_diff(event, received_ns))
+            case "trade":
+                trade = messages.parse_trade(event)
+                self._order_books[pair].apply_trade(
+                    trade.price, trade.amount, trade.taker_side is TradeType.BUY, received_ns
+                )
+            case "markPriceUpdate":
+                self._set_funding_info(messages.parse_mark_price(event, pair))
