@@ -15,9 +15,7 @@ import orjson
 
 from qtxconn.sim.process import DEFAULT_BALANCE, DIALECTS, AccountSettings, VenueSettings, run_venue
 
-_ACCOUNT_FORM = (
-    "expected KEY:SECRET[:PASSPHRASE][:BALANCE], for example mykey:mysecret or mykey:mysecret::5000"
-)
+_ACCOUNT_FORM = "expected KEY:SECRET[:PASSPHRASE][:BALANCE], for example mykey:mysecret or mykey:mysecret::5000"
 # Keys travel in HTTP headers and in the 100-byte fields of an order slot.
 _CREDENTIAL = re.compile(r"[!-~]{1,99}")
 _SEGMENT_NAME = re.compile(r"/?[A-Za-z0-9_.-]{1,254}")
@@ -40,9 +38,7 @@ def parse_account(text: str) -> AccountSettings:
     return AccountSettings(parts[0], parts[1], parts[2] if len(parts) > 2 else "", balance)
 
 
-def _accounts(
-    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
-) -> tuple[AccountSettings, ...]:
+def _accounts(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[AccountSettings, ...]:
     accounts = tuple(parse_account(value) for value in values)
     if len({account.api_key for account in accounts}) != len(accounts):
         raise click.BadParameter("two accounts have the same key; give each its own")
@@ -57,9 +53,7 @@ def _dialect(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
 
 def _segment(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     if value and not _SEGMENT_NAME.fullmatch(value):
-        raise click.BadParameter(
-            "a segment name is 1 to 254 letters, digits, '_', '-' or '.', like /place_order_demo"
-        )
+        raise click.BadParameter("a segment name is 1 to 254 letters, digits, '_', '-' or '.', like /place_order_demo")
     return value if value.startswith("/") or not value else f"/{value}"
 
 
@@ -68,9 +62,7 @@ def check_host(host: str, allow_non_loopback: bool) -> str:
     try:
         address = ipaddress.IPv4Address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
-        raise click.BadParameter(
-            "expected an IPv4 address such as 127.0.0.1", param_hint="'--host'"
-        ) from None
+        raise click.BadParameter("expected an IPv4 address such as 127.0.0.1", param_hint="'--host'") from None
     if not address.is_loopback and not allow_non_loopback:
         raise click.BadParameter(
             f"{address} is reachable from other machines; use 127.0.0.1, or add --allow-non-loopback",
@@ -88,9 +80,7 @@ def check_host(host: str, allow_non_loopback: bool) -> str:
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="IPv4 address to listen on.")
 @click.option("--port", type=PORT, default=0, help="TCP port for REST and WebSockets; 0: any free one.")
-@click.option(
-    "--recording", type=click.Path(path_type=Path), help="Replay this recorded session as the market."
-)
+@click.option("--recording", type=click.Path(path_type=Path), help="Replay this recorded session as the market.")
 @click.option(
     "--speed",
     type=click.FloatRange(0, 10_000, min_open=True),
@@ -109,9 +99,7 @@ def check_host(host: str, allow_non_loopback: bool) -> str:
     callback=_accounts,
     help="Open an account; may be repeated. Without any, a demo account is opened and printed.",
 )
-@click.option(
-    "--qtx-udp", "qtx_udp_port", type=PORT, default=0, help="UDP port of the QTX feed; 0: any free one."
-)
+@click.option("--qtx-udp", "qtx_udp_port", type=PORT, default=0, help="UDP port of the QTX feed; 0: any free one.")
 @click.option(
     "--qtx-shm",
     callback=_segment,
@@ -124,9 +112,7 @@ def check_host(host: str, allow_non_loopback: bool) -> str:
 def venue(host: str, allow_non_loopback: bool, extra: tuple[str, ...], **settings: Any) -> None:
     """Run the embedded venue until SIGINT or SIGTERM; print its endpoints as one JSON line."""
     if extra:  # not shown: it may be an account whose --account was forgotten
-        raise click.UsageError(
-            "unexpected argument; everything is given by options, see qtxconn venue --help"
-        )
+        raise click.UsageError("unexpected argument; everything is given by options, see qtxconn venue --help")
     host = check_host(host, allow_non_loopback)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     asyncio.run(run_venue(VenueSettings(host=host, **settings), _print_endpoints))

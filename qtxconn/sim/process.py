@@ -189,8 +189,7 @@ def build_venue(settings: VenueSettings, clock: VenueClock) -> tuple[Venue, Mark
     symbol = next((m.symbol for m in read_recording(settings.recording) if m.symbol), "")
     if symbol not in INSTRUMENTS:
         raise ConfigurationError(
-            f"recording {settings.recording} is of {symbol or 'no symbol'}; "
-            f"the venue lists {', '.join(INSTRUMENTS)}"
+            f"recording {settings.recording} is of {symbol or 'no symbol'}; the venue lists {', '.join(INSTRUMENTS)}"
         )
     venue = Venue([INSTRUMENTS[symbol]], clock)
     return venue, ReplayMarket(venue, settings.recording, settings.speed)

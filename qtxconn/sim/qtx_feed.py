@@ -172,9 +172,7 @@ class QtxFeed:
         bids, asks, _ = self._venue.depth(symbol, BOOK_LEVELS_MAX)
         ticker = self._venue.ticker(symbol)
         only = {address: entry.subscribers[address]}
-        self._publish(
-            entry, DEPTH, ticker.transaction_ms, ticker.event_ms, _depth_body(entry, asks, bids), only
-        )
+        self._publish(entry, DEPTH, ticker.transaction_ms, ticker.event_ms, _depth_body(entry, asks, bids), only)
         for kind, ticks, lots in (
             (TICKER_BID, ticker.bid, ticker.bid_qty),
             (TICKER_ASK, ticker.ask, ticker.ask_qty),

@@ -66,9 +66,7 @@ class AccountView:
             "availableBalance": amount_text(self.available),
             "maxWithdrawAmount": amount_text(min(self.available, self.wallet)),
         }
-        result: dict[str, Any] = {
-            f"total{name}": amount_text(value) for name, value in margins.items()
-        } | free
+        result: dict[str, Any] = {f"total{name}": amount_text(value) for name, value in margins.items()} | free
         result["assets"] = [
             {"asset": self._account.quote}
             | {name[0].lower() + name[1:]: amount_text(value) for name, value in margins.items()}

@@ -44,9 +44,7 @@ def parse_params(query: bytes, body: bytes) -> dict[str, str]:
     params: dict[str, str] = {}
     try:
         for part in (body, query):
-            params.update(
-                parse_qsl(part.decode(), keep_blank_values=True, errors="strict", max_num_fields=200)
-            )
+            params.update(parse_qsl(part.decode(), keep_blank_values=True, errors="strict", max_num_fields=200))
     except ValueError:
         raise ApiError(-1100, "Illegal characters found in a parameter.") from None
     return params

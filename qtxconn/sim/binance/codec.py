@@ -236,9 +236,7 @@ def user_trade(instrument: Instrument, execution: Execution) -> dict[str, Any]:
         "price": instrument.ticks_to_text(execution.price),
         "qty": instrument.lots_to_text(execution.quantity),
         "realizedPnl": plain_text(execution.realized_pnl),
-        "quoteQty": plain_text(
-            execution.price * instrument.tick_size * execution.quantity * instrument.lot_size
-        ),
+        "quoteQty": plain_text(execution.price * instrument.tick_size * execution.quantity * instrument.lot_size),
         "commission": plain_text(execution.fee),
         "commissionAsset": execution.fee_asset,
         "time": execution.time_ms,

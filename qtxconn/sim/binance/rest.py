@@ -141,9 +141,7 @@ class Rest:
             result, status = error.to_wire(), error.status
             if error.retry_after_s is not None:
                 headers["Retry-After"] = str(error.retry_after_s)
-        return web.Response(
-            body=orjson.dumps(result), status=status, headers=headers, content_type="application/json"
-        )
+        return web.Response(body=orjson.dumps(result), status=status, headers=headers, content_type="application/json")
 
     def _answer(self, request: web.Request, body: bytes, headers: dict[str, str]) -> Any:
         call = self.calls.get((request.method, request.path))

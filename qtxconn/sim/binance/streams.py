@@ -155,9 +155,7 @@ class Streams:
         name = self._prefix[symbol] + "depth@0ms"
         if name in self._subscribers:
             instrument = self._venue.instruments[symbol]
-            event = codec.depth_event(
-                instrument, update, update.bids, update.asks, update.first_id, update.prev_id
-            )
+            event = codec.depth_event(instrument, update, update.bids, update.asks, update.first_id, update.prev_id)
             self._push(name, event)
 
     def on_ticker(self, symbol: str, ticker: BookTicker) -> None:
@@ -224,9 +222,7 @@ class Streams:
             if (wanted := self._events.get((client, name))) is not None and event["e"] not in wanted:
                 continue
             if client.wrapped:
-                wrapped = wrapped or text_frame(
-                    b'{"stream":' + orjson.dumps(name) + b',"data":' + payload + b"}"
-                )
+                wrapped = wrapped or text_frame(b'{"stream":' + orjson.dumps(name) + b',"data":' + payload + b"}")
                 client.connection.send(wrapped)
             else:
                 raw = raw or text_frame(payload)

@@ -28,9 +28,7 @@ def refusal(call: Callable[[], Any]) -> ApiError | None:
 
 shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
-numbers = st.sampled_from(
-    ["0", "0.01", "1", "60000", "59999.9", "99999999999999999999", "0.00000000000000000001"]
-)
+numbers = st.sampled_from(["0", "0.01", "1", "60000", "59999.9", "99999999999999999999", "0.00000000000000000001"])
 PARAMS = st.fixed_dictionaries(
     {},
     optional={
@@ -90,9 +88,7 @@ requests = st.binary(max_size=40) | st.fixed_dictionaries(
     {},
     optional={
         "id": json_values,
-        "method": st.sampled_from(
-            ["SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "order.place", "account.status"]
-        )
+        "method": st.sampled_from(["SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "order.place", "account.status"])
         | json_values,
         "params": json_values
         | st.lists(st.text(max_size=20), max_size=3)

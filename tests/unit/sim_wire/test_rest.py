@@ -82,14 +82,10 @@ async def test_a_resting_order_from_place_to_cancel(client) -> None:
     assert placed["status"] == "NEW"
     assert "time" not in placed
     by_id = (await client.signed("GET", "/fapi/v1/order", symbol="BTCUSDT", orderId=placed["orderId"]))[1]
-    by_client_id = (
-        await client.signed("GET", "/fapi/v1/openOrder", symbol="BTCUSDT", origClientOrderId="42")
-    )[1]
+    by_client_id = (await client.signed("GET", "/fapi/v1/openOrder", symbol="BTCUSDT", origClientOrderId="42"))[1]
     assert by_id == by_client_id == placed | {"time": by_id["time"]}
     assert (await client.signed("GET", "/fapi/v1/openOrders"))[1] == [by_id]
-    status, cancelled, _ = await client.signed(
-        "DELETE", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="42"
-    )
+    status, cancelled, _ = await client.signed("DELETE", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="42")
     assert (status, cancelled["status"]) == (200, "CANCELED")
     again = await client.signed("DELETE", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="42")
     assert again[:2] == (400, {"code": -2011, "msg": "Unknown order sent."})
@@ -156,9 +152,7 @@ async def test_cancel_all(client) -> None:
 
 
 async def test_two_accounts_trade_with_each_other(client, bob) -> None:
-    await client.place(
-        side="SELL", price="60000.0", timeInForce="IOC", quantity="1.000"
-    )  # clear the best bid
+    await client.place(side="SELL", price="60000.0", timeInForce="IOC", quantity="1.000")  # clear the best bid
     await client.place(side="BUY", price="60000.0", quantity="0.5", newClientOrderId="rest")
     taken = await bob.place(side="SELL", price="60000.0", quantity="0.2")
     assert (taken["status"], taken["executedQty"], taken["cumQuote"]) == ("FILLED", "0.200", "12000.00000000")
@@ -204,9 +198,7 @@ async def test_settings(client) -> None:
     assert (await call("GET", "/fapi/v2/positionRisk", symbol="BTCUSDT"))[1][0]["leverage"] == "5"
     assert await call("GET", "/fapi/v1/positionSide/dual") == (200, {"dualSidePosition": False})
     assert (await call("POST", "/fapi/v1/positionSide/dual", dualSidePosition="false"))[1]["code"] == -4059
-    assert (await call("POST", "/fapi/v1/marginType", symbol="BTCUSDT", marginType="CROSSED"))[1][
-        "code"
-    ] == -4046
+    assert (await call("POST", "/fapi/v1/marginType", symbol="BTCUSDT", marginType="CROSSED"))[1]["code"] == -4046
     rate = (await call("GET", "/fapi/v1/commissionRate", symbol="BTCUSDT"))[1]
     assert (rate["makerCommissionRate"], rate["takerCommissionRate"]) == ("0.0002", "0.0005")
     [bracket] = (await call("GET", "/fapi/v1/leverageBracket", symbol="BTCUSDT"))[1]
@@ -283,9 +275,7 @@ async def test_refused_orders(client, venue, change, code, text) -> None:
 
 async def test_duplicate_client_id_among_open_orders(client) -> None:
     await client.place(newClientOrderId="twice")
-    params = dict(
-        symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.01", price="59000"
-    )
+    params = dict(symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.01", price="59000")
     status, result, _ = await client.signed("POST", "/fapi/v1/order", newClientOrderId="twice", **params)
     assert (status, result) == (400, {"code": -4116, "msg": "ClientOrderId is duplicated."})
     await client.signed("DELETE", "/fapi/v1/allOpenOrders", symbol="BTCUSDT")
@@ -308,9 +298,7 @@ class TestLimits:
         assert set(statuses) == {200, 429}
 
     async def test_orders(self, client) -> None:
-        params = dict(
-            symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.01", price="59000"
-        )
+        params = dict(symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.01", price="59000")
         answers = [await client.signed("POST", "/fapi/v1/order", **params) for _ in range(8)]
         refused = [answer for answer in answers if answer[0] == 429]
         assert refused

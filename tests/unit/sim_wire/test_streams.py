@@ -83,9 +83,7 @@ async def test_frames_of_every_length_are_understood(size, session) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "/public", "/market", "/private"])
-@pytest.mark.parametrize(
-    "tail", ["/ws/btcusdt@bookTicker", "/ws/btcusdt@bookTicker/ethusdt@trade", "/ws/0", "/ws"]
-)
+@pytest.mark.parametrize("tail", ["/ws/btcusdt@bookTicker", "/ws/btcusdt@bookTicker/ethusdt@trade", "/ws/0", "/ws"])
 async def test_raw_paths(connect, venue, host, tail) -> None:
     socket = await connect(host + tail)
     if tail in ("/ws", "/ws/0"):
@@ -125,9 +123,7 @@ async def test_any_id_is_echoed(connect, request_id) -> None:
     socket = await connect("/ws")
     answer = await socket.ask({"method": "SUBSCRIBE", "params": ["btcusdt@depth"], "id": request_id})
     assert answer == {"result": None, "id": request_id}
-    answer = await socket.ask(
-        {"method": "UNSUBSCRIBE", "params": ["btcusdt@depth", "no@such"], "id": request_id}
-    )
+    answer = await socket.ask({"method": "UNSUBSCRIBE", "params": ["btcusdt@depth", "no@such"], "id": request_id})
     assert answer == {"result": None, "id": request_id}
     assert (await socket.ask({"method": "LIST_SUBSCRIPTIONS", "id": request_id})) == {
         "result": [],
@@ -220,9 +216,7 @@ class SyncedBook:
         ("depth@500ms", 4, 1),
     ],
 )
-async def test_depth_stream_kept_by_the_rule_equals_get_depth(
-    connect, client, venue, suffix, seed, events
-) -> None:
+async def test_depth_stream_kept_by_the_rule_equals_get_depth(connect, client, venue, suffix, seed, events) -> None:
     rng = random.Random(seed)
     socket = await connect(f"/public/ws/btcusdt@{suffix}")
     await socket.is_silent()
@@ -368,9 +362,7 @@ async def test_user_stream_tells_cancel_and_amendment(connect, client, bob) -> N
 
 
 async def test_events_may_be_limited(connect, client) -> None:
-    socket = await connect(
-        f"/private/ws?listenKey={await listen_key(client)}&events=TRADE_LITE/ACCOUNT_UPDATE"
-    )
+    socket = await connect(f"/private/ws?listenKey={await listen_key(client)}&events=TRADE_LITE/ACCOUNT_UPDATE")
     await socket.is_silent()
     await client.place(price="60000.1")
     assert {(await socket.next())["e"] for _ in range(2)} == {"TRADE_LITE", "ACCOUNT_UPDATE"}

@@ -14,16 +14,12 @@ import pytest
 async def call(server, session, venue):
     async with session.ws_connect(f"ws://127.0.0.1:{server.port}/ws-fapi/v1") as socket:
 
-        async def request(
-            method: Any, request_id: Any = "1", *, secret: str = "alice-secret", **params: Any
-        ) -> Any:
+        async def request(method: Any, request_id: Any = "1", *, secret: str = "alice-secret", **params: Any) -> Any:
             params = {"apiKey": "alice-key", "timestamp": venue.clock.now_ms()} | params
             if "signature" not in params:
                 payload = "&".join(f"{key}={params[key]}" for key in sorted(params))
                 params["signature"] = hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
-            await socket.send_str(
-                orjson.dumps({"id": request_id, "method": method, "params": params}).decode()
-            )
+            await socket.send_str(orjson.dumps({"id": request_id, "method": method, "params": params}).decode())
             return orjson.loads((await socket.receive(timeout=5)).data)
 
         request.socket = socket
