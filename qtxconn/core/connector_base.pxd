@@ -21,7 +21,7 @@ cdef class ConnectorBase:
     cdef dict _pair_of_symbol                     # the venue's symbol -> pair, of all its pairs
     cdef dict _symbol_of_pair
     cdef dict _balances                           # asset -> (total, available)
-    cdef dict _order_options                      # client order id -> extra keywords of buy() and sell()
+    cdef readonly dict _order_options               # client order id -> extra keywords of buy() and sell()
     cdef set _tasks
     cdef object _logger
     cdef bint _connected                          # connect() has finished

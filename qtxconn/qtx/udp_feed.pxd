@@ -10,14 +10,8 @@ from libcpp.vector cimport vector
 from qtxconn.core.clock cimport Clock
 from qtxconn.core.fixed cimport Fixed
 from qtxconn.core.l2_book cimport BookInvalid, L2Book
+from qtxconn.perf.latency cimport LatencyHistogram
 from qtxconn.qtx.order_queue cimport EventFd
-
-
-cdef extern from "qtxconn/latency_histogram.hpp" namespace "qtxconn" nogil:
-    cdef cppclass LatencyHistogram:
-        uint64_t count() noexcept
-        int64_t max_ns() noexcept
-        int64_t percentile_ns(double fraction) noexcept
 
 
 cdef extern from "qtxconn/qtx_packet.hpp" namespace "qtxconn::qtx" nogil:
@@ -123,7 +117,7 @@ cdef extern from "qtxconn/qtx_feed.hpp" namespace "qtxconn::qtx" nogil:
         void set_delivery(cbool on) noexcept
         FeedStatistics statistics() noexcept
         FeedSymbol symbol(int number) noexcept
-        unique_ptr[LatencyHistogram] latency() except +
+        void read_latency(LatencyHistogram& out) noexcept
 
 
 cdef class UdpFeed:

@@ -8,6 +8,7 @@ import socket as socket_module
 from cython.operator cimport dereference as deref
 
 from qtxconn.core.order_book cimport OrderBook
+from qtxconn.perf.latency cimport LatencyRecorder
 
 from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.errors import ConfigurationError, NetworkError, RequestTimeoutError
@@ -464,11 +465,10 @@ cdef class UdpFeed:
 
         total_messages (applied), message_rate (a second), queue_depths {pair: changes and trades received and not yet
         given to the callbacks}, datagrams, bytes, gaps (messages missing in sequences), duplicates, reorders, rejects
-        {reason: count}, kernel_drops, trades_dropped, texts_dropped, socket_errors, sockets, latency_ns {count, p50,
-        p90, p99, p99.9, max} from the kernel's receive time to the applied book.
+        {reason: count}, kernel_drops, trades_dropped, texts_dropped, socket_errors, sockets, and latency_ns, the
+        summary of `latency()`.
         """
         cdef FeedStatistics counts = deref(self._feed).statistics()
-        cdef unique_ptr[LatencyHistogram] latency = deref(self._feed).latency()
         cdef size_t i
         depths = {}
         for pair, entry in self._subscriptions.items():
@@ -493,12 +493,11 @@ cdef class UdpFeed:
             "texts_dropped": counts.texts_dropped,
             "socket_errors": counts.socket_errors,
             "sockets": len(self._sockets),
-            "latency_ns": {
-                "count": deref(latency).count(),
-                "p50": deref(latency).percentile_ns(0.5),
-                "p90": deref(latency).percentile_ns(0.9),
-                "p99": deref(latency).percentile_ns(0.99),
-                "p99.9": deref(latency).percentile_ns(0.999),
-                "max": deref(latency).max_ns(),
-            },
+            "latency_ns": self.latency().summary(),
         }
+
+    def latency(self):
+        """Durations from the kernel's receive time to the applied book, as recorded so far."""
+        cdef LatencyRecorder recorder = LatencyRecorder("UDP in -> book")
+        deref(self._feed).read_latency(deref(recorder.c_histogram()))
+        return recorder
