@@ -43,6 +43,12 @@ def _accounts(_ctx: click.Context, _param: click.Parameter, values: tuple[str, .
     return accounts
 
 
+def _dialect(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    if value not in DIALECTS:
+        raise click.BadParameter(f"there is no dialect {value!r}; choose from: {', '.join(DIALECTS)}")
+    return value
+
+
 def _segment(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     if value and not _SEGMENT_NAME.fullmatch(value):
         raise click.BadParameter("a segment name is 1 to 254 letters, digits, '_', '-' or '.', like /place_order_demo")
@@ -64,7 +70,9 @@ def check_host(host: str, allow_non_loopback: bool) -> str:
 
 
 @click.command()
-@click.option("--speak", type=click.Choice(DIALECTS), required=True, help="The exchange whose dialect it speaks.")
+@click.option(
+    "--speak", required=True, callback=_dialect, help=f"The exchange whose dialect it speaks: {', '.join(DIALECTS)}."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="IPv4 address to listen on.")
 @click.option("--port", type=PORT, default=0, help="TCP port for REST and WebSockets; 0: any free one.")
 @click.option("--recording", type=click.Path(path_type=Path), help="Replay this recorded session as the market.")

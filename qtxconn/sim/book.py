@@ -75,7 +75,7 @@ class Level:
 
     def cancel_ambient(self, quantity: int) -> None:
         """Background orders of `quantity` lots (at most what there is) are cancelled (rule 4)."""
-        if self.orders:
+        if self.orders and quantity:
             self._cancel(quantity, self.ambient)
         self.ambient -= quantity
 
@@ -92,12 +92,17 @@ class Level:
     def consume_ambient(self, quantity: int) -> None:
         """An aggressor takes `quantity` ambient lots from the front (rule 3)."""
         self.ambient -= quantity
-        self.advance(quantity)
-
-    def advance(self, quantity: int) -> None:
-        """Move the queue by `quantity` ambient lots without changing what is displayed."""
         for order in self.orders.values():
             order.ahead = max(0, order.ahead - quantity)
+
+    def advance(self, quantity: int, time_ms: int) -> None:
+        """A print of `time_ms` moves the queue by `quantity` ambient lots.
+
+        What is displayed stays (rules 5, 6).
+        """
+        for order in self.orders.values():
+            if order.joined_ms < time_ms:
+                order.ahead = max(0, order.ahead - quantity)
 
     def unexplained(self, printed: int, time_ms: int) -> int:
         """Of a print of `printed` lots, those that no earlier decrease has accounted for (rule 5)."""

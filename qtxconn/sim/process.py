@@ -24,9 +24,12 @@ from typing import Any
 from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.errors import ConfigurationError
 from qtxconn.sim.binance.server import BinanceServer
-from qtxconn.sim.model import NS_PER_MS, NS_PER_S, Market, VenueClock
+from qtxconn.sim.model import NS_PER_MS, NS_PER_S, Instrument, Market, VenueClock
 from qtxconn.sim.qtx_feed import QtxFeed
 from qtxconn.sim.qtx_manager import QtxOrderManager
+from qtxconn.sim.recording import read_recording
+from qtxconn.sim.replay import ReplayMarket
+from qtxconn.sim.synthetic import SyntheticMarket
 from qtxconn.sim.venue import Venue
 
 logger = logging.getLogger(__name__)
@@ -35,6 +38,13 @@ DIALECTS = ("binance",)
 DEFAULT_BALANCE = Decimal(100_000)
 DEMO_API_KEY = "qtxconn-demo-key"
 DEMO_API_SECRET = "qtxconn-demo-secret"  # no secret: it opens nothing but the embedded venue
+INSTRUMENTS = {
+    instrument.symbol: instrument
+    for instrument in (
+        Instrument("BTCUSDT", "BTC", "USDT", Decimal("0.10"), Decimal("0.001")),
+        Instrument("ETHUSDT", "ETH", "USDT", Decimal("0.01"), Decimal("0.001"), min_notional=Decimal(20)),
+    )
+}
 # How much market time one step may play before requests get their turn.
 STEP_MAX_NS = 5 * NS_PER_MS
 LAG_REPORTED_NS = 250 * NS_PER_MS
@@ -60,7 +70,9 @@ class VenueSettings:
     port: int = 0
     recording: Path | None = None
     speed: float = 1.0
+    """How many times faster the recording is played."""
     seed: int = 1
+    """Of the synthetic market."""
     accounts: tuple[AccountSettings, ...] = ()
     qtx_udp_port: int = 0
     qtx_shm: str = ""
@@ -157,8 +169,21 @@ async def run_venue(settings: VenueSettings, on_ready: Callable[[dict[str, Any]]
 
 
 def build_venue(settings: VenueSettings, clock: VenueClock) -> tuple[Venue, Market]:
-    """The venue and its market: the recording if one is given, else the fitted synthetic market."""
-    raise NotImplementedError
+    """The venue and its market: the recording if one is given, else the synthetic market fitted to BTCUSDT.
+
+    Raises ConfigurationError for a recording that is missing, cut off, or of a symbol without an entry here.
+    """
+    if settings.recording is None:
+        instrument = INSTRUMENTS["BTCUSDT"]
+        venue = Venue([instrument], clock)
+        return venue, SyntheticMarket(venue, instrument, seed=settings.seed)
+    symbol = next((m.symbol for m in read_recording(settings.recording) if m.symbol), "")
+    if symbol not in INSTRUMENTS:
+        raise ConfigurationError(
+            f"recording {settings.recording} is of {symbol or 'no symbol'}; this venue lists {', '.join(INSTRUMENTS)}"
+        )
+    venue = Venue([INSTRUMENTS[symbol]], clock)
+    return venue, ReplayMarket(venue, settings.recording, settings.speed)
 
 
 async def _until(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:

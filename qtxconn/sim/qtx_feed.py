@@ -97,6 +97,9 @@ class QtxFeed:
             raise
         self._socket = udp
         asyncio.get_running_loop().add_reader(udp.fileno(), self._on_readable)
+        for symbol, entry in self._symbols.items():
+            ticker = self._venue.ticker(symbol)
+            entry.top = (ticker.bid, ticker.bid_qty, ticker.ask, ticker.ask_qty)
         self._venue.add_market_listener(self)
 
     def stop(self) -> None:
