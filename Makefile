@@ -40,7 +40,7 @@ coverage: $(VENV)/installed
 
 # After a change to public structs, .pxd classes or signatures: raise QTXCONN_ABI first.
 abi: $(VENV)/installed
-	$(BIN)/python tests/abi/layout.py > tests/abi/abi.json
+	$(BIN)/python tests/abi/layout.py tests/abi/abi.json
 
 clean:
 	rm -rf $(VENV) build dist qtxconn.egg-info

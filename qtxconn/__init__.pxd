@@ -1,13 +1,31 @@
-# What other packages cimport: `from qtxconn cimport ConnectorBase, import_qtxconn`. Modules not named here are private.
+# What other packages cimport: `from qtxconn cimport ConnectorBase, import_qtxconn`. Everything not named here is private.
 
 from qtxconn.core.abi cimport abi_version, import_qtxconn
 from qtxconn.core.client_ids cimport ClientIds
 from qtxconn.core.client_order_tracker cimport ClientOrderTracker
 from qtxconn.core.clock cimport Clock, monotonic_ns, wall_ns
 from qtxconn.core.connector_base cimport ConnectorBase
-from qtxconn.core.fixed cimport Fixed, FixedError, Rounding, fixed_from, fixed_to_decimal, fixed_to_text
+from qtxconn.core.fixed cimport (
+    Fixed,
+    FixedError,
+    Rounding,
+    add,
+    compare,
+    fixed_from,
+    fixed_to_decimal,
+    fixed_to_text,
+    format_fixed,
+    from_increments,
+    kFixedTextMax,
+    multiply,
+    parse_fixed,
+    quantize,
+    subtract,
+    to_double,
+    to_increments,
+)
 from qtxconn.core.in_flight_order cimport InFlightOrder
-from qtxconn.core.l2_book cimport BookLevel, L2Book, LastTrade, Side
+from qtxconn.core.l2_book cimport BookInvalid, BookLevel, L2Book, LastTrade, Side
 from qtxconn.core.order_book cimport OrderBook
 from qtxconn.core.order_store cimport (
     Applied,
@@ -20,7 +38,13 @@ from qtxconn.core.order_store cimport (
     OrderType,
     PositionAction,
     TradeType,
+    can_move,
+    is_terminal,
+    kNoFill,
 )
 from qtxconn.core.perpetual_derivative_base cimport PerpetualDerivativeBase
 from qtxconn.core.spot_exchange_base cimport SpotExchangeBase
 from qtxconn.core.trading_rule cimport TradingRule
+from qtxconn.perf.latency cimport LatencyRecorder
+from qtxconn.qtx.order_queue cimport AnswerView, OrderQueue, OrderRequest, QueueStatus, TextView
+from qtxconn.qtx.udp_feed cimport Feed, FeedHandler, FeedTrade, UdpFeed

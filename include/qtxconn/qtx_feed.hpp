@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -161,6 +162,7 @@ public:
     static constexpr std::size_t kBatch = 32;  // datagrams a system call
     static constexpr std::size_t kTradesMax = 16384;
     static constexpr std::size_t kTextsMax = 256;
+    static constexpr int kBlockMs = 10;
 
     explicit Feed(const FeedOptions& options) : options_(options) {
         buffers_ = std::make_unique<std::uint8_t[]>(kBatch * kDatagramSizeMax);
@@ -203,6 +205,7 @@ public:
             }
         }
         sockets_.push_back(std::move(made));
+        waiting_.resize(sockets_.size());
         return static_cast<int>(sockets_.size() - 1);
     }
 
@@ -286,15 +289,15 @@ public:
         return apply_locked(socket, *sockets_[static_cast<std::size_t>(socket)], bytes, size, received_ns);
     }
 
-    // Polls without end in a thread of its own, on `cpu` if that is not negative. With `policy` the thread yields and
-    // sleeps when nothing comes; spin_ns of INT64_MAX / 2 never does. The event tells of news for the event loop.
-    bool start_thread(int cpu, const WaitPolicy& policy) noexcept {
+    // Polls without end in a thread of its own, on `cpu` if that is not negative. When nothing comes it spins for
+    // `spin_ns`, yields for `yield_ns`, then blocks until data comes. The event tells the event loop of news.
+    bool start_thread(int cpu, std::int64_t spin_ns, std::int64_t yield_ns) noexcept {
         if (thread_.joinable()) {
             return true;
         }
         stopping_.store(false, std::memory_order_relaxed);
         notify_ = true;
-        return qtx::start_thread(thread_, [this, cpu, policy] { run(cpu, policy); });
+        return qtx::start_thread(thread_, [this, cpu, spin_ns, yield_ns] { run(cpu, spin_ns, yield_ns); });
     }
 
     void stop_thread() noexcept {
@@ -355,12 +358,10 @@ public:
         return *symbols_[static_cast<std::size_t>(number)];
     }
 
-    // Kernel receive time to applied.
-    std::unique_ptr<LatencyHistogram> latency() const {
-        auto copy = std::make_unique<LatencyHistogram>();
+    // Adds the durations from kernel receive time to applied book to `out`.
+    void read_latency(LatencyHistogram& out) const noexcept {
         const std::lock_guard<std::mutex> guard(mutex_);
-        copy->merge(latency_);
-        return copy;
+        out.merge(latency_);
     }
 
 private:
@@ -386,22 +387,46 @@ private:
         return 2;
     }
 
-    void run(int cpu, const WaitPolicy& policy) noexcept {
+    void run(int cpu, std::int64_t spin_ns, std::int64_t yield_ns) noexcept {
         if (cpu >= 0) {
             cpu_set_t cpus;
             CPU_ZERO(&cpus);
             CPU_SET(static_cast<std::size_t>(cpu), &cpus);
             sched_setaffinity(0, sizeof cpus, &cpus);
         }
-        prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-        Backoff backoff(policy);
+        std::int64_t idle_since_ns = monotonic_ns();
         while (!stopping_.load(std::memory_order_relaxed)) {
             if (poll(static_cast<int>(kBatch)) > 0) {
-                backoff.reset();
+                idle_since_ns = 0;
+                continue;
+            }
+            const std::int64_t now_ns = monotonic_ns();
+            if (idle_since_ns == 0) {
+                idle_since_ns = now_ns;
+            }
+            if (now_ns - idle_since_ns < spin_ns) {
+                detail::cpu_relax();
+            } else if (now_ns - idle_since_ns - spin_ns < yield_ns) {
+                sched_yield();
             } else {
-                backoff.pause(INT64_MAX);
+                block();
+                idle_since_ns = 0;
             }
         }
+    }
+
+    // Until some socket has data. New sockets and the end of the thread are seen after kBlockMs at the latest.
+    void block() noexcept {
+        nfds_t count = 0;
+        {
+            const std::lock_guard<std::mutex> guard(mutex_);
+            for (const auto& socket : sockets_) {
+                if (socket != nullptr) {
+                    waiting_[count++] = {socket->fd, POLLIN, 0};
+                }
+            }
+        }
+        ::poll(waiting_.data(), count, kBlockMs);
     }
 
     int poll_locked(int number, FeedSocket& socket, int max_count) noexcept {
@@ -721,6 +746,7 @@ private:
     std::vector<std::unique_ptr<FeedSymbol>> symbols_;
     std::unique_ptr<std::uint8_t[]> buffers_;
     std::vector<LevelCount> scratch_;
+    std::vector<pollfd> waiting_;
     std::vector<int> changed_;
     std::vector<FeedTrade> trades_;
     std::vector<FeedText> texts_;

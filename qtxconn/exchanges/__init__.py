@@ -19,8 +19,6 @@ def exchange_class(name: str) -> type:
     if key not in EXCHANGES:
         near = get_close_matches(key, EXCHANGES, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigurationError(
-            f"unknown exchange {name!r}; there are: {', '.join(sorted(EXCHANGES))}.{hint}"
-        )
+        raise ConfigurationError(f"unknown exchange {name!r}; there are: {', '.join(sorted(EXCHANGES))}.{hint}")
     module, class_name = EXCHANGES[key]
     return getattr(importlib.import_module(module), class_name)

@@ -35,6 +35,7 @@ class BookFeed:
         self._name = name
         self._backoff = backoff or Backoff(first_s=0.1, max_s=10.0)
         self._streaming = False
+        self._breaks = 0
         self._needed = asyncio.Event()
 
     def start(self) -> None:
@@ -53,6 +54,7 @@ class BookFeed:
     def stop(self) -> None:
         """The stream broke: the book is invalid until `start()` and a snapshot."""
         self._streaming = False
+        self._breaks += 1
         self._needed.clear()
         self.sync.reset("disconnected")
 
@@ -60,9 +62,10 @@ class BookFeed:
         """Fetch snapshots, for ever."""
         while True:
             await self._needed.wait()
+            breaks = self._breaks
             try:
                 snapshot = await self._request_snapshot()
-                if not self._streaming:
+                if breaks != self._breaks:
                     continue  # the stream broke meanwhile: this snapshot may lie before a hole
                 if not self.sync.needs_snapshot or self.sync.process_snapshot(snapshot):
                     self._needed.clear()

@@ -177,7 +177,7 @@ class RestClient:
                 data=request.body,
                 headers=request.headers,
                 allow_redirects=False,  # a redirect would carry the key to another host
-                timeout=aiohttp.ClientTimeout(total=limit_s, connect=min(self._connect_timeout_s, limit_s)),
+                timeout=aiohttp.ClientTimeout(total=limit_s, sock_connect=min(self._connect_timeout_s, limit_s)),
             ) as response:
                 body = await response.read()
         except TimeoutError:
@@ -185,9 +185,7 @@ class RestClient:
         except aiohttp.ClientConnectorError as error:
             failure = NetworkError(f"{request}: {describe_connect_error(error)}")
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError) as error:
-            failure = ConnectionClosedError(
-                f"{request}: the connection closed before the answer ({_kind(error)})"
-            )
+            failure = ConnectionClosedError(f"{request}: the connection closed before the answer ({_kind(error)})")
         except aiohttp.ClientError as error:
             failure = NetworkError(f"{request}: not an HTTP answer ({_kind(error)})")
         else:
@@ -226,7 +224,5 @@ def _kind(error: BaseException) -> str:
 
 def describe_connect_error(error: aiohttp.ClientConnectorError) -> str:
     """Host, port and reason; unlike aiohttp's own text it never quotes a URL."""
-    reason = (
-        getattr(error, "certificate_error", None) or error.os_error
-    )  # certificate errors have no os_error
+    reason = getattr(error, "certificate_error", None) or error.os_error  # certificate errors have no os_error
     return f"cannot connect to {error.host}:{error.port}: {reason}"

@@ -22,9 +22,7 @@ class TimeSync:
     def __init__(self, clock: Clock, *, samples_max: int = 16, resolution_ns: int = 1_000_000) -> None:
         self._clock = clock
         self._resolution_ns = resolution_ns
-        self._samples: deque[tuple[int, int, int]] = deque(
-            maxlen=samples_max
-        )  # (monotonic ns, offset ns, rtt ns)
+        self._samples: deque[tuple[int, int, int]] = deque(maxlen=samples_max)  # (monotonic ns, offset ns, rtt ns)
 
     def record(self, sent_ns: int, received_ns: int, server_ns: int) -> None:
         """One round trip: local monotonic ns before and after, the server's time in it (ns since 1970)."""

@@ -140,9 +140,7 @@ class WebSocketClient:
         Raises RequestTimeoutError or ConnectionClosedError (it may have been carried out either way).
         """
         if request_id in self._answers:
-            raise ConfigurationError(
-                f"{self._name}: a request with the id {request_id!r} is already under way"
-            )
+            raise ConfigurationError(f"{self._name}: a request with the id {request_id!r} is already under way")
         answer = self._answers[request_id] = asyncio.get_running_loop().create_future()
         try:
             await self.send(message)
@@ -247,11 +245,13 @@ class WebSocketClient:
             except Exception:  # one bad message must not cost the stream
                 self.handler_errors += 1
                 logger.exception("%s: a message could not be handled", self._name)
-        reason = (
-            type(message.data).__name__
-            if message.type is aiohttp.WSMsgType.ERROR
-            else f"code {ws.close_code}"
-        )
+        match message.type:
+            case aiohttp.WSMsgType.ERROR:
+                reason = type(message.data).__name__
+            case aiohttp.WSMsgType.CLOSE:
+                reason = f"code {message.data}"
+            case _:
+                reason = f"code {ws.close_code}"
         raise ConnectionClosedError(f"{self._name}: the connection closed ({reason})")
 
     async def _go_live(self) -> None:
@@ -262,9 +262,7 @@ class WebSocketClient:
                 raise
             except Exception as error:
                 logger.exception("%s: could not subscribe", self._name)
-                raise ConnectionClosedError(
-                    f"{self._name}: could not subscribe ({type(error).__name__})"
-                ) from error
+                raise ConnectionClosedError(f"{self._name}: could not subscribe ({type(error).__name__})") from error
         self.connections += 1
         self._failed.clear()
         self._live.set()
@@ -272,9 +270,7 @@ class WebSocketClient:
     def _fail_answers(self) -> None:
         for waiting in self._answers.values():
             if not waiting.done():
-                waiting.set_exception(
-                    ConnectionClosedError(f"{self._name}: the connection closed before the answer")
-                )
+                waiting.set_exception(ConnectionClosedError(f"{self._name}: the connection closed before the answer"))
 
     async def _watch(self, stale_after_s: float) -> None:
         while True:

@@ -16,6 +16,8 @@ these numbers:
    matched at the level (`settled`, per transaction time), so that the queue moves once: a print advances
    the queue only by what an earlier decrease has not, and a decrease that a print announced cancels nothing
    more.
+6. Prints arrive late. An order that came to its place when a recorded word of the print's time, or of a later
+   one, was already known (`SimOrder.joined_ms`) is not met by it: what it joined behind reflects the print.
 """
 
 from __future__ import annotations
@@ -75,7 +77,7 @@ class Level:
 
     def cancel_ambient(self, quantity: int) -> None:
         """Background orders of `quantity` lots (at most what there is) are cancelled (rule 4)."""
-        if self.orders:
+        if self.orders and quantity:
             self._cancel(quantity, self.ambient)
         self.ambient -= quantity
 
@@ -92,12 +94,17 @@ class Level:
     def consume_ambient(self, quantity: int) -> None:
         """An aggressor takes `quantity` ambient lots from the front (rule 3)."""
         self.ambient -= quantity
-        self.advance(quantity)
-
-    def advance(self, quantity: int) -> None:
-        """Move the queue by `quantity` ambient lots without changing what is displayed."""
         for order in self.orders.values():
             order.ahead = max(0, order.ahead - quantity)
+
+    def advance(self, quantity: int, time_ms: int) -> None:
+        """A print of `time_ms` moves the queue by `quantity` ambient lots.
+
+        What is displayed stays (rules 5, 6).
+        """
+        for order in self.orders.values():
+            if order.joined_ms < time_ms:
+                order.ahead = max(0, order.ahead - quantity)
 
     def unexplained(self, printed: int, time_ms: int) -> int:
         """Of a print of `printed` lots, those that no earlier decrease has accounted for (rule 5)."""
@@ -117,12 +124,10 @@ class Level:
         self.own += order.remaining
 
     def leave(self, order: SimOrder) -> None:
-        was_head = self.head is order
+        """`order` is filled or leaves the book."""
         del self.orders[order.order_id]
         self.own -= order.remaining
         order.ahead = 0
-        if was_head:
-            self.settled = max(self.settled, 0)
 
 
 class BookSide:

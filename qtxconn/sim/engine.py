@@ -53,6 +53,7 @@ class MatchingEngine:
         self._published_id = first_id
         self._trade_id = first_id
         self._top = (0, 0, 0, 0)
+        self._recorded_ms = 0  # newest transaction time that a recording has named
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -95,12 +96,11 @@ class MatchingEngine:
             if (price - order.price) * order.side > 0 or found >= order.quantity:
                 break
             level = book.levels[price]
+            own_before = 0
             for resting in level.orders.values():
                 if resting.account is order.account:
-                    own_before = sum(
-                        o.remaining for o in level.orders.values() if o.order_id < resting.order_id
-                    )
                     return found + resting.ahead + own_before
+                own_before += resting.remaining
             found += level.total
         return found
 
@@ -116,6 +116,7 @@ class MatchingEngine:
         """Put the remainder of `order` into the book, last in time at its price."""
         book = self.side(order.side)
         level = book.level(order.price)
+        order.joined_ms = self._recorded_ms
         level.join(order)
         book.touched(order.price, level)
         self._update_id += 1
@@ -146,6 +147,8 @@ class MatchingEngine:
         that it would cross are filled by it first, at their own price, up to its quantity; only the rest is
         displayed.
         """
+        if time_ms > self._recorded_ms:
+            self._recorded_ms = time_ms
         book = self.side(side)
         level = book.levels.get(price)
         if quantity == 0:
@@ -199,14 +202,16 @@ class MatchingEngine:
         book = self.side(aggressor.opposite)
         left = quantity
         for own_price in [p for p in book.prices_before(price) if book.levels[p].orders]:
-            left -= self._fill_front(book, own_price, left, passed_over=True)
+            left -= self._fill_front(book, own_price, left, time_ms, passed_over=True)
         level = book.levels.get(price)
-        if left and level is not None and level.orders:
-            left -= self._fill_front(book, price, level.unexplained(left, time_ms), passed_over=False)
+        if left and level is not None and level.orders and level.head.joined_ms < time_ms:
+            reach = level.unexplained(left, time_ms)
+            left -= self._fill_front(book, price, reach, time_ms, passed_over=False)
+        self._recorded_ms = max(self._recorded_ms, time_ms)
         if left:
             self._publish_trade(aggressor, price, left)
 
-    def _fill_front(self, book: BookSide, price: int, reach: int, passed_over: bool) -> int:
+    def _fill_front(self, book: BookSide, price: int, reach: int, time_ms: int, passed_over: bool) -> int:
         """Advance the queue at `price` by `reach` lots; returns the lots of own orders filled on the way.
 
         A level that the print has `passed_over` has no ambient lots in front any more: else the print would
@@ -215,9 +220,11 @@ class MatchingEngine:
         filled = 0
         while reach and (level := book.levels.get(price)) is not None and level.orders:
             head = level.head
+            if head.joined_ms >= time_ms:
+                break
             if head.ahead:
                 step = head.ahead if passed_over else min(reach, head.ahead)
-                level.advance(step)
+                level.advance(step, time_ms)
                 reach -= 0 if passed_over else step
             else:
                 step = min(reach, head.remaining)
@@ -282,9 +289,7 @@ class MatchingEngine:
             quantity -= step
         return quantity
 
-    def _fill_resting(
-        self, book: BookSide, price: int, maker: SimOrder, taker: SimOrder | None, quantity: int
-    ) -> None:
+    def _fill_resting(self, book: BookSide, price: int, maker: SimOrder, taker: SimOrder | None, quantity: int) -> None:
         level = book.levels[price]
         if quantity == maker.remaining:
             level.leave(maker)

@@ -229,6 +229,11 @@ class SimOrder:
     updated_ms: int = 0
     ahead: int = 0
     """Ambient lots in front of this order at its level (see `book.py`)."""
+    joined_ms: int = 0
+    """Transaction time of the newest recorded word when this order came to its place.
+
+    0 where nothing is replayed.
+    """
 
     @property
     def remaining(self) -> int:

@@ -42,9 +42,7 @@ FILLS_PER_PAGE = 1_000
 
 IP, ORDERS_10S, ORDERS_1M = "request weight", "orders per 10 s", "orders per minute"
 RATE_LIMITS = (
-    RateLimit(
-        IP, 2_400, 60.0, reserved=200
-    ),  # cancels and order queries are what a busy minute must leave room for
+    RateLimit(IP, 2_400, 60.0, reserved=200),  # cancels and order queries are what a busy minute must leave room for
     RateLimit(ORDERS_10S, 300, 10.0),
     RateLimit(ORDERS_1M, 1_200, 60.0),
 )

@@ -132,9 +132,7 @@ def parse_trading_rule(symbol: dict[str, Any]) -> TradingRule:
         max_order_size=amount(lot["maxQty"]),
         min_price_increment=amount(price["tickSize"]),
         min_base_amount_increment=amount(lot["stepSize"]),
-        min_notional_size=amount(filters["MIN_NOTIONAL"]["notional"])
-        if "MIN_NOTIONAL" in filters
-        else Decimal(0),
+        min_notional_size=amount(filters["MIN_NOTIONAL"]["notional"]) if "MIN_NOTIONAL" in filters else Decimal(0),
         min_price=amount(price["minPrice"]),
         max_price=amount(price["maxPrice"]),
         exchange_symbol=symbol["symbol"],
@@ -209,9 +207,7 @@ def parse_user_trade(payload: dict[str, Any], trading_pair: str, client_order_id
 
 
 @wire("ORDER_TRADE_UPDATE")
-def parse_order_trade_update(
-    event: dict[str, Any], trading_pair: str
-) -> tuple[OrderUpdate, TradeUpdate | None]:
+def parse_order_trade_update(event: dict[str, Any], trading_pair: str) -> tuple[OrderUpdate, TradeUpdate | None]:
     """An ORDER_TRADE_UPDATE of the user stream: the order's new state, and the fill if there was one."""
     order = event["o"]
     client_order_id, exchange_order_id = str(order["c"]), str(order["i"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import orjson
@@ -45,9 +47,7 @@ from qtxconn.net.websocket import WebSocketClient
 
 STREAM_TIMEOUT_S = 10.0
 TIME_SYNC_INTERVAL_S = 300.0
-BALANCE_REFRESH_S = (
-    1.0  # available balances are not streamed: read again after account events, this often at most
-)
+BALANCE_REFRESH_S = 1.0  # available balances are not streamed: read again after account events, this often at most
 RECOVERY_OVERLAP_MS = 60_000  # fills are read again from this long before the user stream broke
 
 
@@ -63,9 +63,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
     qtx_venue = "binance-futures"
     client_order_id_max_length = constants.CLIENT_ORDER_ID_LENGTH_MAX
     is_cancel_request_in_exchange_synchronous = True
-    submit_dead_after_s = (
-        constants.RECV_WINDOW_MS / 1e3 + 5.0
-    )  # the venue refuses a request older than its window
+    submit_dead_after_s = constants.RECV_WINDOW_MS / 1e3 + 5.0  # the venue refuses a request older than its window
 
     def __init__(
         self,
@@ -81,17 +79,13 @@ class BinancePerpetual(PerpetualDerivativeBase):
         clock: Clock = SYSTEM_CLOCK,
         client_order_id_prefix: str = "",
     ) -> None:
-        super().__init__(
-            trading_pairs, trading_required, clock=clock, client_order_id_prefix=client_order_id_prefix
-        )
+        super().__init__(trading_pairs, trading_required, clock=clock, client_order_id_prefix=client_order_id_prefix)
         for key, value in (
             ("binance_perpetual_api_key", binance_perpetual_api_key),
             ("binance_perpetual_api_secret", binance_perpetual_api_secret),
         ):
             if trading_required and not value:
-                raise ConfigurationError(
-                    f"{key} is missing; trading needs it (or set trading_required=False)"
-                )
+                raise ConfigurationError(f"{key} is missing; trading needs it (or set trading_required=False)")
         self._time = TimeSync(clock)
         self._auth = BinanceAuth(
             binance_perpetual_api_key,
@@ -119,6 +113,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._venue_leverage: dict[str, Decimal] = {}
         self._balances_stale = False
         self._user_stream_broke_ms = 0
+        self.user_stream_received_ns = 0  # wall time at which the newest user-stream message arrived
 
     def supported_order_types(self) -> list[OrderType]:
         return [OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.MARKET]
@@ -211,9 +206,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate:
         symbol = self.exchange_symbol_associated_to_pair(tracked_order.trading_pair)
-        answer = await self._request(
-            constants.CANCEL_ORDER, {"symbol": symbol, "origClientOrderId": order_id}
-        )
+        answer = await self._request(constants.CANCEL_ORDER, {"symbol": symbol, "origClientOrderId": order_id})
         return self.parse_order_result(answer)
 
     async def _place_cancel_all(self, trading_pair: str) -> None:
@@ -240,16 +233,12 @@ class BinancePerpetual(PerpetualDerivativeBase):
         }
         fills: list[dict[str, Any]] = []
         page = await self._request(constants.USER_TRADES, params | first)
-        first = {
-            name: value for name, value in first.items() if name != "startTime"
-        }  # not together with fromId
+        first = {name: value for name, value in first.items() if name != "startTime"}  # not together with fromId
         while page:
             fills += page
             if len(page) < constants.FILLS_PER_PAGE:
                 break
-            page = await self._request(
-                constants.USER_TRADES, params | first | {"fromId": str(int(page[-1]["id"]) + 1)}
-            )
+            page = await self._request(constants.USER_TRADES, params | first | {"fromId": str(int(page[-1]["id"]) + 1)})
         return fills
 
     def parse_error(self, code: int | None, message: str, http_status: int | None = None) -> VenueError:
@@ -350,20 +339,21 @@ class BinancePerpetual(PerpetualDerivativeBase):
         """Reads what the stream may have missed: fills and states of open orders, balances, positions."""
         orders = list(self._order_tracker.all_updatable_orders.values())
         updates = []
-        for order in orders:
-            try:
-                updates.append(await self._request_order_status(order))
-            except OrderNotFoundError as error:
-                self.logger().info("%s: %s; its own look-up decides", order.client_order_id, error)
+        answers = await asyncio.gather(*map(self._request_order_status, orders), return_exceptions=True)
+        for order, answer in zip(orders, answers, strict=True):
+            if isinstance(answer, OrderNotFoundError):
+                self.logger().info("%s: %s; its own look-up decides", order.client_order_id, answer)
+            elif isinstance(answer, BaseException):
+                raise answer  # the connection counts as broken and all of this is done again
+            else:
+                updates.append(answer)
         client_ids = {update.exchange_order_id: update.client_order_id for update in updates}
         since_ms = self._user_stream_broke_ms - RECOVERY_OVERLAP_MS
         for pair in {order.trading_pair for order in orders}:
             for fill in await self._request_fills(pair, {"startTime": str(since_ms)}):
                 client_order_id = client_ids.get(str(fill["orderId"]))
                 if client_order_id is not None:
-                    self._order_tracker.process_trade_update(
-                        messages.parse_user_trade(fill, pair, client_order_id)
-                    )
+                    self._order_tracker.process_trade_update(messages.parse_user_trade(fill, pair, client_order_id))
         for update in updates:
             self._order_tracker.process_order_update(update)
         await self._update_balances()
@@ -410,49 +400,59 @@ class BinancePerpetual(PerpetualDerivativeBase):
     # -- market data ---------------------------------------------------------------------------------------
 
     async def _start_market_data(self) -> None:
-        depth, marks = [], []
+        await self._start_order_books()
+        await self._start_funding_info()
+
+    async def _start_order_books(self) -> None:
+        """Books and trades of all trading pairs from the public streams."""
+        streams = []
         for pair in self._trading_pairs:
             symbol = self.exchange_symbol_associated_to_pair(pair)
             feed = BookFeed(
                 BookSync(self._order_books[pair]),
-                lambda symbol=symbol: self._request_depth(symbol),
+                partial(self._request_depth, symbol),
                 clock=self._clock,
                 name=f"{pair} book",
             )
             self._book_feeds[symbol] = feed
             self._spawn(feed.run(), f"{pair} book")
-            depth += [f"{symbol.lower()}@depth@100ms", f"{symbol.lower()}@trade"]
-            marks.append(f"{symbol.lower()}@markPrice@1s")
-        await self._start_market_stream(self._ws_public_url, "public stream", depth, feeds=True)
-        await self._start_funding_info(marks)
+            streams += [f"{symbol.lower()}@depth@100ms", f"{symbol.lower()}@trade"]
+        await self._start_market_stream(self._ws_public_url, "public stream", streams, self._book_feeds)
 
-    async def _start_funding_info(self, streams: list[str]) -> None:
+    async def _start_funding_info(self) -> None:
+        """Mark and index prices and funding rates of all trading pairs: once over REST, then from the stream."""
+        streams = []
         for pair in self._trading_pairs:
             symbol = self.exchange_symbol_associated_to_pair(pair)
             answer = await self._request(constants.PREMIUM_INDEX, {"symbol": symbol})
             self._set_funding_info(messages.parse_premium_index(answer, pair))
-        await self._start_market_stream(self._ws_market_url, "market stream", streams)
+            streams.append(f"{symbol.lower()}@markPrice@1s")
+        await self._start_market_stream(self._ws_market_url, "market stream", streams, {})
 
     async def _stop_market_data(self) -> None:
         for stream in self._market_streams:
             await stream.close()
+        for feed in self._book_feeds.values():
+            feed.stop()
         self._market_streams.clear()
         self._book_feeds.clear()
 
     async def _start_market_stream(
-        self, url: str, name: str, streams: list[str], feeds: bool = False
+        self, url: str, name: str, streams: list[str], feeds: Mapping[str, BookFeed]
     ) -> None:
-        """A connection that subscribes to `streams` whenever it is made; `feeds`: it carries the books."""
+        """A connection that subscribes to `streams` whenever it is made; `feeds` are the books it carries."""
+        if not streams:
+            return
 
         async def subscribe() -> None:
             request_id = next(self._request_ids)
             message = orjson.dumps({"method": "SUBSCRIBE", "params": streams, "id": request_id}).decode()
             await stream.request(request_id, message, timeout_s=STREAM_TIMEOUT_S)
-            for feed in self._book_feeds.values() if feeds else ():
+            for feed in feeds.values():
                 feed.start()
 
         def lost(error: QtxconnError) -> None:
-            for feed in self._book_feeds.values() if feeds else ():
+            for feed in feeds.values():
                 feed.stop()
 
         def on_message(data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
@@ -480,9 +480,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     async def _request_depth(self, symbol: str) -> messages.DepthSnapshot:
         params = {"symbol": symbol, "limit": str(constants.DEPTH_LIMIT)}
-        return messages.parse_depth_snapshot(
-            await self._request(constants.DEPTH, params), self._clock.now_ns()
-        )
+        return messages.parse_depth_snapshot(await self._request(constants.DEPTH, params), self._clock.now_ns())
 
     def _on_market_event(self, event: dict[str, Any], received_ns: int) -> None:
         symbol = event["s"]

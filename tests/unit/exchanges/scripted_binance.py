@@ -1,4 +1,4 @@
-"""A scripted stand-in for Binance on 127.0.0.1: answers what a test tells it to, records what it was asked."""
+"""A scripted stand-in for Binance on 127.0.0.1: answers what a test tells it to, records what is asked."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Refusal(Exception):
 
 
 class ScriptedBinance:
-    """`answers["GET /fapi/v1/time"]` is the answer, or a function of the parameters that gives or raises it."""
+    """`answers["GET /fapi/v1/time"]` is the answer, or a function of the parameters giving or raising it."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str]]] = []
@@ -104,9 +104,7 @@ class ScriptedBinance:
                 await socket.send_str(orjson.dumps({"result": None, "id": ask["id"]}).decode())
         return socket
 
-    def order(
-        self, params: dict[str, str], status: str = "NEW", executed: str = "0", **more: Any
-    ) -> dict[str, Any]:
+    def order(self, params: dict[str, str], status: str = "NEW", executed: str = "0", **more: Any) -> dict[str, Any]:
         """An order object that answers a request about an order."""
         return {
             "orderId": 77,
@@ -118,9 +116,7 @@ class ScriptedBinance:
             "updateTime": TIME_MS,
         } | more
 
-    def fill(
-        self, client_order_id: str, trade_id: int, amount: str, total: str, status: str
-    ) -> dict[str, Any]:
+    def fill(self, client_order_id: str, trade_id: int, amount: str, total: str, status: str) -> dict[str, Any]:
         """An ORDER_TRADE_UPDATE of a fill at 50000."""
         order = {
             "s": "BTCUSDT",

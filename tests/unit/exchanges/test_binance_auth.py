@@ -38,10 +38,7 @@ def test_published_signatures(payload: str, signature: str) -> None:
 
 def test_all_shared_vectors(shared_dir: Path) -> None:
     for vector in orjson.loads((shared_dir / "fixtures/binance/signing_vectors.json").read_bytes()):
-        assert (
-            BinanceAuth(KEY, vector["secret"], lambda: 0, 0).signature(vector["payload"])
-            == vector["signature"]
-        )
+        assert BinanceAuth(KEY, vector["secret"], lambda: 0, 0).signature(vector["payload"]) == vector["signature"]
 
 
 def test_a_request_is_signed_over_what_goes_on_the_wire() -> None:

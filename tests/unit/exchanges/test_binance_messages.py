@@ -56,9 +56,7 @@ def payload(shared_dir: Path) -> Any:
 def test_exchange_info_takes_grids_from_the_filters(payload: Any) -> None:
     info = payload("cf_exchangeInfo_trimmed_20210721")
     rules = {rule.trading_pair: rule for rule in messages.parse_exchange_info(info)}
-    assert len(rules) == sum(
-        s["contractType"] == "PERPETUAL" and s["status"] == "TRADING" for s in info["symbols"]
-    )
+    assert len(rules) == sum(s["contractType"] == "PERPETUAL" and s["status"] == "TRADING" for s in info["symbols"])
     btc, sushi = rules["BTC-USDT"], rules["SUSHI-USDT"]
     assert btc.exchange_symbol == "BTCUSDT"
     assert (btc.min_price_increment, btc.min_base_amount_increment) == (D("0.01"), D("0.001"))
@@ -193,9 +191,7 @@ def test_orders_of_other_markets_are_message_errors(payload: Any) -> None:
 
 
 def test_user_trades(payload: Any) -> None:
-    sell, buy = (
-        messages.parse_user_trade(row, "ETH-USDT", "9") for row in payload("http_futures_account_trades")
-    )
+    sell, buy = (messages.parse_user_trade(row, "ETH-USDT", "9") for row in payload("http_futures_account_trades"))
     assert (sell.trade_id, sell.exchange_order_id, sell.client_order_id) == ("82357626", "831238666", "9")
     assert (sell.fill_price, sell.fill_base_amount, sell.fill_quote_amount) == (
         D("2778.35"),
@@ -229,9 +225,7 @@ def test_user_trades(payload: Any) -> None:
 def test_order_parameters(
     order_type: OrderType, price: Decimal | None, action: PositionAction, expected: dict[str, str]
 ) -> None:
-    params = messages.build_order_params(
-        "42", "BTCUSDT", D("1E-3"), TradeType.SELL, order_type, price, action
-    )
+    params = messages.build_order_params("42", "BTCUSDT", D("1E-3"), TradeType.SELL, order_type, price, action)
     fixed = {
         "symbol": "BTCUSDT",
         "side": "SELL",
@@ -274,8 +268,7 @@ def test_balances_and_positions(payload: Any) -> None:
     assert position.position_side is PositionSide.BOTH
     assert position.unrealized_pnl == 1
     sides = [
-        messages.parse_position(row, PAIR).position_side
-        for row in payload("http_futures_account_positions_hedge")
+        messages.parse_position(row, PAIR).position_side for row in payload("http_futures_account_positions_hedge")
     ]
     assert sides == [PositionSide.LONG, PositionSide.SHORT]
 
@@ -324,9 +317,7 @@ def test_every_event_of_the_real_captures_parses(payload: Any, symbol: str) -> N
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("eoasbBPlLzXcitTmNnUup"), inner)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("eoasbBPlLzXcitTmNnUup"), inner),
     max_leaves=12,
 )
 
@@ -423,13 +414,9 @@ def test_codes_map_to_classes(code: int, kind: type[QtxconnError]) -> None:
         (404, b"[]", VenueError),
     ],
 )
-def test_answers_without_a_known_code_go_by_the_http_status(
-    status: int, body: bytes, kind: type[QtxconnError]
-) -> None:
+def test_answers_without_a_known_code_go_by_the_http_status(status: int, body: bytes, kind: type[QtxconnError]) -> None:
     assert type(messages.parse_error_body(status, body)) is kind
 
 
 def test_an_error_that_has_a_hint_shows_it() -> None:
-    assert "synchronise this machine's clock" in str(
-        messages.parse_error(-1021, "outside of the recvWindow.")
-    )
+    assert "synchronise this machine's clock" in str(messages.parse_error(-1021, "outside of the recvWindow."))

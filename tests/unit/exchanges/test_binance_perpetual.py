@@ -94,11 +94,10 @@ async def test_connect_makes_everything_ready(venue: ScriptedBinance) -> None:
         await venue.push("market", mark)
         trade = {"e": "trade", "s": "BTCUSDT", "t": 1, "p": "50000.1", "q": "1", "T": 1, "m": False}
         await venue.push("public", trade)
-        await until(
-            lambda: exchange.get_mark_price(PAIR) == 50010 and exchange.get_order_book(PAIR).last_trade_price
-        )
+        await until(lambda: exchange.get_mark_price(PAIR) == 50010 and exchange.get_order_book(PAIR).last_trade_price)
         assert exchange.get_funding_rate(PAIR) == D("0.0002")
     assert not exchange.is_connected
+    assert exchange.order_books[PAIR].invalid_reason == "disconnected"
     await until(lambda: all(socket.closed for sockets in venue.sockets.values() for socket in sockets))
 
 
@@ -110,9 +109,7 @@ async def test_an_order_lives_and_fills_by_the_user_stream(venue: ScriptedBinanc
         lite = {"e": "TRADE_LITE", "s": "BTCUSDT", "c": order_id, "t": 1, "l": "0.001", "L": "50000", "i": 77}
         await venue.push("private", lite)
         await venue.push("private", venue.fill(order_id, 1, "0.001", "0.001", "PARTIALLY_FILLED"))
-        await venue.push(
-            "private", {"stream": "x", "data": venue.fill(order_id, 2, "0.001", "0.002", "FILLED")}
-        )
+        await venue.push("private", {"stream": "x", "data": venue.fill(order_id, 2, "0.001", "0.002", "FILLED")})
         await until(lambda: order.is_done)
         assert order.executed_amount_base == D("0.002")
         fills = ["OrderFilledEvent"] * 2
@@ -202,9 +199,7 @@ async def test_what_the_user_stream_missed_is_read_before_it_counts_as_live(venu
         await until(lambda: order.executed_amount_base == D("0.001"))
         venue.answers[QUERY] = lambda params: venue.order(params, "FILLED", "0.003")
         venue.answers["GET /fapi/v1/userTrades"] = [venue.user_trade(n, "0.001") for n in (1, 2, 3)]
-        venue.answers["GET /fapi/v3/balance"] = [
-            {"asset": "USDT", "balance": "1007", "availableBalance": "907"}
-        ]
+        venue.answers["GET /fapi/v3/balance"] = [{"asset": "USDT", "balance": "1007", "availableBalance": "907"}]
         await venue.sockets["private"][-1].close()
         await until(lambda: order.is_done)
         await until(lambda: exchange.is_ready)
@@ -243,12 +238,8 @@ async def test_the_account_stream_moves_balances_and_positions(venue: ScriptedBi
         assert exchange.get_position(PAIR).leverage == 25
         assert exchange.get_balance("USDT") == 995
         asked = len(venue.asked("GET /fapi/v3/balance"))
-        await until(
-            lambda: len(venue.asked("GET /fapi/v3/balance")) > asked
-        )  # what is available is read again
-        await venue.push(
-            "private", {"e": "ACCOUNT_UPDATE", "a": {"m": "ORDER", "P": [position | {"pa": "0"}]}}
-        )
+        await until(lambda: len(venue.asked("GET /fapi/v3/balance")) > asked)  # what is available is read again
+        await venue.push("private", {"e": "ACCOUNT_UPDATE", "a": {"m": "ORDER", "P": [position | {"pa": "0"}]}})
         await until(lambda: exchange.get_position(PAIR) is None)
 
 
@@ -330,9 +321,7 @@ async def test_leverage_and_cancel_all_go_to_the_venue(venue: ScriptedBinance) -
     assert venue.asked("DELETE /fapi/v1/allOpenOrders")[0]["symbol"] == "BTCUSDT"
 
 
-async def test_fills_beyond_one_page_are_all_read(
-    venue: ScriptedBinance, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_fills_beyond_one_page_are_all_read(venue: ScriptedBinance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perpetual.constants, "FILLS_PER_PAGE", 2)
     fills = [venue.user_trade(n, "0.001") for n in range(1, 6)]
     venue.answers["GET /fapi/v1/userTrades"] = lambda params: [
@@ -348,9 +337,7 @@ async def test_fills_beyond_one_page_are_all_read(
 
 async def test_without_trading_no_key_and_nothing_private(venue: ScriptedBinance) -> None:
     urls = {f"ws_{kind}_url": f"ws://{venue.url}/{kind}" for kind in ("public", "market", "private")}
-    exchange = BinancePerpetual(
-        trading_pairs=[PAIR], trading_required=False, rest_url=f"http://{venue.url}", **urls
-    )
+    exchange = BinancePerpetual(trading_pairs=[PAIR], trading_required=False, rest_url=f"http://{venue.url}", **urls)
     async with exchange:
         assert exchange.is_ready
     assert not [call for call, params in venue.requests if "signature" in params or "listenKey" in call]
@@ -392,4 +379,23 @@ async def test_validation_happens_before_anything_is_sent(venue: ScriptedBinance
     async with trading(venue) as (exchange, _):
         with pytest.raises(OrderValidationError):
             exchange.buy(PAIR, D("0.0001"), OrderType.LIMIT, D("49999"))
+    assert not venue.asked(PLACE)
+
+
+async def test_it_connects_again_after_a_disconnect(venue: ScriptedBinance) -> None:
+    exchange = connector(venue)
+    for _ in range(2):
+        async with exchange:
+            assert exchange.is_ready
+        assert not exchange.is_ready
+    assert len(venue.sockets["private"]) == len(venue.sockets["public"]) == 2
+
+
+async def test_an_order_the_rate_limit_has_no_room_for_is_refused_unsent(venue: ScriptedBinance) -> None:
+    async with trading(venue) as (exchange, events):
+        exchange._throttler.pause_until(exchange._clock.monotonic_ns() + 3600 * 10**9)
+        order = buy(exchange)
+        await until(lambda: order.is_done)
+        assert order.current_state is OrderState.FAILED
+        assert "not sent" in next(event.error_message for event in events if hasattr(event, "error_message"))
     assert not venue.asked(PLACE)

@@ -15,9 +15,7 @@ def test_every_entry_names_a_class(name: str) -> None:
 
 
 def test_an_unknown_name_gets_the_valid_ones_and_the_nearest() -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"unknown exchange 'binanse'; there are: .*binance.*mean 'binance'"
-    ):
+    with pytest.raises(ConfigurationError, match=r"unknown exchange 'binanse'; there are: .*binance.*mean 'binance'"):
         exchange_class("binanse")
     with pytest.raises(ConfigurationError) as far:
         exchange_class("zzz")

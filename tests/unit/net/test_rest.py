@@ -121,9 +121,7 @@ async def test_every_attempt_is_signed_anew() -> None:
     assert stamps == ["0", "1", "2"]
 
 
-@pytest.mark.parametrize(
-    ("method", "is_read", "sent"), [("GET", None, 4), ("POST", None, 1), ("POST", True, 4)]
-)
+@pytest.mark.parametrize(("method", "is_read", "sent"), [("GET", None, 4), ("POST", None, 1), ("POST", True, 4)])
 async def test_reads_are_repeated_and_bounded_and_orders_are_sent_once(
     method: str, is_read: bool | None, sent: int
 ) -> None:

@@ -61,9 +61,7 @@ def test_no_window_ever_holds_more_than_the_limit_and_nobody_starves(asked: list
             assert inside <= limit
 
 
-async def grants(
-    throttler: Throttler, clock: FakeClock, order: list, name: str, *args: object, **kw: object
-) -> None:
+async def grants(throttler: Throttler, clock: FakeClock, order: list, name: str, *args: object, **kw: object) -> None:
     await throttler.acquire(*args, **kw)
     order.append((name, (clock.monotonic_ns() - SECOND_NS) / SECOND_NS))
 
@@ -99,9 +97,7 @@ async def test_the_reserved_share_is_for_cancels_only_and_they_go_first() -> Non
     waiting = asyncio.create_task(grants(throttler, clock, order, "read", {"ip": 1}))
     await settle()
     cancel = asyncio.create_task(grants(throttler, clock, order, "cancel", {"ip": 4}, priority=True))
-    late_cancel = asyncio.create_task(
-        grants(throttler, clock, order, "late cancel", {"ip": 5}, priority=True)
-    )
+    late_cancel = asyncio.create_task(grants(throttler, clock, order, "late cancel", {"ip": 5}, priority=True))
     await clock.advance(2.0)
     assert order == [("cancel", 0.0), ("late cancel", 1.0), ("read", 1.0)]
     assert waiting.done()

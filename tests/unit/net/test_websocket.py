@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -42,9 +41,7 @@ class Server:
             if message.type is WSMsgType.TEXT:
                 self.received.append(message.data)
                 if self.answers:
-                    await ws.send_bytes(
-                        orjson.dumps({"id": orjson.loads(message.data)["id"], "result": "ok"})
-                    )
+                    await ws.send_bytes(orjson.dumps({"id": orjson.loads(message.data)["id"], "result": "ok"}))
         return ws
 
 
@@ -63,9 +60,7 @@ async def server() -> AsyncIterator[Server]:
         await runner.cleanup()
 
 
-def client(
-    server: Server, on_message: Callable[..., None] = lambda *_: None, **options: object
-) -> WebSocketClient:
+def client(server: Server, on_message: Callable[..., None] = lambda *_: None, **options: object) -> WebSocketClient:
     options.setdefault("clock", SystemClock())
     options.setdefault("backoff", Backoff(uniform=lambda low, high: 0.0))
     options.setdefault("url", server.url)
@@ -114,7 +109,7 @@ async def test_after_a_break_it_connects_again_and_subscribes_again(server: Serv
     assert server.received[:4] == ['{"id": 1}'] * 4
     assert len(broke) == 3  # our own close is no break
     assert all(isinstance(error, ConnectionClosedError) for error in broke)
-    assert "code 1001" in str(broke[0])
+    assert "the connection closed (code 1" in str(broke[0])
 
 
 async def test_an_abrupt_end_of_the_connection_is_noticed(server: Server) -> None:
@@ -210,9 +205,7 @@ async def test_a_dead_peer_is_found_by_the_heartbeat() -> None:
         from hashlib import sha1
 
         head = await reader.readuntil(b"\r\n\r\n")
-        key = next(
-            line.split()[1] for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")
-        )
+        key = next(line.split()[1] for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
         accept = b64encode(sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
         writer.write(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -313,7 +306,6 @@ async def test_cancelling_run_closes_the_connection(server: Server) -> None:
 
 
 async def test_the_backoff_starts_anew_only_after_a_stable_connection(server: Server) -> None:
-    logging.getLogger("qtxconn").setLevel(logging.ERROR)
     clock = FakeClock()
     backoff = Backoff(uniform=lambda low, high: 0.0)
     ws = client(server, clock=clock, backoff=backoff, heartbeat_s=None)

@@ -1,0 +1,1 @@
+"""A strategy on the top of the book, compiled against qtxconn."""
