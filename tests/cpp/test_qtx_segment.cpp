@@ -1,6 +1,4 @@
 // The order ring between two threads: every order arrives once and whole, every answer reaches its order.
-#include "qtxconn/qtx_segment.hpp"
-
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
@@ -9,6 +7,7 @@
 #include <thread>
 
 #include "check.hpp"
+#include "qtxconn/qtx_segment.hpp"
 #include "qtxconn/qtx_watcher.hpp"
 
 using namespace qtxconn::qtx;
@@ -18,7 +17,8 @@ namespace {
 constexpr std::int64_t kMinute = 60'000'000'000;
 
 TextView text_of(std::uint64_t number, char* buffer) {
-    return {buffer, static_cast<std::size_t>(std::snprintf(buffer, 24, "%llu", static_cast<unsigned long long>(number)))};
+    return {buffer,
+            static_cast<std::size_t>(std::snprintf(buffer, 24, "%llu", static_cast<unsigned long long>(number)))};
 }
 
 OrderRequest request_for(std::uint64_t id, char* buffer) {
@@ -64,7 +64,8 @@ void consume(QueueConsumer& consumer, std::uint64_t count) {
         while (held > 0) {
             char buffer[24];
             const int answered = waiting[--held];
-            CHECK(consumer.answer(answered, text_of(static_cast<std::uint64_t>(answered), buffer), 1) == QueueStatus::ok);
+            CHECK(consumer.answer(answered, text_of(static_cast<std::uint64_t>(answered), buffer), 1) ==
+                  QueueStatus::ok);
         }
     }
 }

@@ -105,6 +105,12 @@ class TestSubscribing:
             await feed.subscribe("binance-futures:nope", new_book("NO-PE"))
         assert feed.trading_pairs == []
 
+    async def test_a_refusal_is_passed_on_at_once(self, server, feed):
+        server.error_for = "binance-futures:nope"
+        with pytest.raises(NetworkError, match="refused binance-futures:nope: error: unknown symbol"):
+            await feed.subscribe("binance-futures:nope", new_book("NO-PE"))
+        assert len(server.requests) == 1
+
     async def test_nobody_listens_there(self, driver):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
             unused.bind(("127.0.0.1", 0))
@@ -250,6 +256,15 @@ class TestCallbacks:
         await deliver(server, feed, single(TICKER_BID, 9, 1, 60000.0, 9.0), single(TRADE_BUY, 9, 1, 60000.1, 1.0))
         await until(lambda: trades)
         assert "on_book(BTC-USDT) failed" in caplog.text
+
+    async def test_polling_within_a_callback(self, server, feed, book):
+        trades = []
+        feed.on_book = lambda pair: feed.poll()
+        feed.on_trade = lambda *trade: trades.append(trade)
+        for number in range(1, 21):
+            server.send(single(TICKER_BID, 9, number, 60000.0, 9.0))
+            server.send(single(TRADE_BUY, 9, number, 60000.1, 0.25))
+        await until(lambda: len(trades) == 20)
 
     async def test_poll_by_hand(self, server):
         server.after_answer = [FULL]
