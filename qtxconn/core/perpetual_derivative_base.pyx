@@ -96,6 +96,7 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
                 f"the {self.name} account is in {mode.value} mode and this connector trades one-way: set the "
                 "position mode to one-way at the venue (flat and without open orders), then connect again"
             )
+        self._positions.clear()     # a venue lists only what is open: what was closed meanwhile must not stay
         await self._update_positions()
 
     # -- hooks -------------------------------------------------------------------------------------------------

@@ -107,9 +107,7 @@ class QtxHybridMixin:
             secret = getattr(config, key).get_secret_value()
             if secret and keyword in accepted:
                 options[keyword] = secret
-        super().__init__(
-            trading_pairs=list(config.trading_pairs), trading_required=config.trading_required, **options
-        )
+        super().__init__(trading_pairs=list(config.trading_pairs), trading_required=config.trading_required, **options)
         self.qtx_config = config
         self._qtx_feed: UdpFeed | None = None
         self._qtx_queue: OrderQueue | None = None
@@ -376,7 +374,7 @@ class QtxHybridMixin:
 
 
 def _wire_order_type(order_type: OrderType, options: dict[str, Any]) -> int:
-    """The segment's order type. MARKET becomes an immediate-or-cancel limit: what does not fill at once does not rest."""
+    """The segment's order type. MARKET becomes immediate-or-cancel: what does not fill at once does not rest."""
     time_in_force = options.pop("time_in_force", None)
     if options:
         raise OrderValidationError(f"unknown order option {', '.join(sorted(options))}; there is time_in_force")
@@ -433,7 +431,10 @@ def create_qtx_connector_class(exchange: type | str) -> type[QtxPerpetualDerivat
             "name": f"qtx_{exchange_class.name}",
         }
         _CLASSES[exchange_class] = types.new_class(
-            f"Qtx{exchange_class.__name__}", (QtxPerpetualDerivative, exchange_class), {}, lambda ns: ns.update(namespace)
+            f"Qtx{exchange_class.__name__}",
+            (QtxPerpetualDerivative, exchange_class),
+            {},
+            lambda ns: ns.update(namespace),
         )
     return _CLASSES[exchange_class]
 

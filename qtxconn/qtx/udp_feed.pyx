@@ -196,7 +196,8 @@ cdef class UdpFeed:
                 self.host, self.port, family=socket_module.AF_INET, type=socket_module.SOCK_DGRAM
             )
         except OSError as error:
-            raise NetworkError(f"the feed's host {self.host!r} has no IPv4 address ({error}): correct the host") from None
+            text = f"the feed's host {self.host!r} has no IPv4 address ({error}): correct the host"
+            raise NetworkError(text) from None
         self._ip = found[0][4][0]
         self._loop = loop
         self._rate_since_ns = self._clock.c_monotonic_ns()
@@ -302,7 +303,7 @@ cdef class UdpFeed:
                 except asyncio.TimeoutError:
                     continue
                 if not bound:
-                    raise NetworkError(f"{self.host}:{self.port} gave {entry.symbol} an index that is in use or too large")
+                    raise NetworkError(f"{self.host}:{self.port} gave {entry.symbol} an index in use or too large")
                 entry.bound_ns = self._clock.c_monotonic_ns()
                 return
         finally:
@@ -310,7 +311,8 @@ cdef class UdpFeed:
             deref(self._feed).forget_answer(number, entry.number)
         raise RequestTimeoutError(
             f"{self.host}:{self.port} did not answer the subscription of {entry.symbol} "
-            f"({_SUBSCRIBE_ATTEMPTS} times {self._subscribe_timeout_s} s): check host and port, and that it knows the symbol"
+            f"({_SUBSCRIBE_ATTEMPTS} times {self._subscribe_timeout_s} s): check host and port, and that it knows "
+            "the symbol"
         )
 
     def _leave_socket(self, entry) -> None:

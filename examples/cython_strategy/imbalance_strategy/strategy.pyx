@@ -132,7 +132,7 @@ cdef class ImbalanceStrategy:
         with nogil:
             self._loop(deadline_ns)
         return Report(
-            self._packets, self._changes, self._sent, self._filled, self._rejected, self._awaiting,
+            self._packets, self._changes, self._sent, self._filled, self._rejected, 1 if self._awaiting else 0,
             fixed_to_decimal(self._position), fixed_to_decimal(self._cash),
         )
 

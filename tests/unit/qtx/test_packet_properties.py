@@ -79,7 +79,7 @@ def test_good_depth_and_every_cut_of_it(asks, bids, cut):
     packet = parse_packet(data)
     assert (packet.asks, packet.bids) == (asks, bids)
     if cut:
-        with pytest.raises(MessageError, match="bad_length|too_short"):
+        with pytest.raises(MessageError, match=r"bad_length|too_short"):
             parse_packet(data[:-cut])
 
 

@@ -1,4 +1,6 @@
 // The feed's receiving half: the handler inside the receive loop, exact grids, and sockets between two threads.
+#include "qtxconn/qtx_feed.hpp"
+
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -6,7 +8,6 @@
 #include <string>
 
 #include "check.hpp"
-#include "qtxconn/qtx_feed.hpp"
 
 using namespace qtxconn;
 using namespace qtxconn::qtx;

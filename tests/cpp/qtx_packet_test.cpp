@@ -1,4 +1,6 @@
 // The packet views: every field, every reason for rejection, and that no byte beyond the datagram is read.
+#include "qtxconn/qtx_packet.hpp"
+
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -7,7 +9,6 @@
 #include <vector>
 
 #include "check.hpp"
-#include "qtxconn/qtx_packet.hpp"
 
 using namespace qtxconn::qtx;
 

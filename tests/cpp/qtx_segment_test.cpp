@@ -1,4 +1,6 @@
 // The order ring between two threads: every order arrives once and whole, every answer reaches its order.
+#include "qtxconn/qtx_segment.hpp"
+
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
@@ -7,7 +9,6 @@
 #include <thread>
 
 #include "check.hpp"
-#include "qtxconn/qtx_segment.hpp"
 #include "qtxconn/qtx_watcher.hpp"
 
 using namespace qtxconn::qtx;
@@ -140,10 +141,13 @@ void many_threads(std::uint64_t count_each) {
     CHECK(answered.load() == total && producer.outstanding() == 0);
 }
 
-void waiting_and_watching(const char* name) {
+void waiting_and_watching() {
+    char name[64];
+    std::snprintf(name, sizeof name, "/qtxconn_cpp_test_%d", static_cast<int>(getpid()));
     SegmentMap manager_map;
     SegmentMap client_map;
     CHECK(manager_map.create(name) == MapStatus::ok);
+    CHECK(client_map.create(name) == MapStatus::exists);
     CHECK(client_map.attach(name, false) == MapStatus::ok);
     OrderManager manager(manager_map, WaitPolicy{});
     OrderClient client(client_map, kMinute, true, WaitPolicy{});
@@ -167,8 +171,8 @@ void waiting_and_watching(const char* name) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    const std::uint64_t count = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 200'000;
+    const std::uint64_t count = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 50'000;
     two_threads(count);
     many_threads(count / 10);
-    waiting_and_watching(argv[1]);
+    waiting_and_watching();
 }
