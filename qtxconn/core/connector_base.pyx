@@ -114,6 +114,10 @@ cdef class ConnectorBase:
 
     # -- identity and state ------------------------------------------------------------------------------------
 
+    def __repr__(self):
+        state = "ready" if self.is_ready else "connected" if self._connected else "not connected"
+        return f"{type(self).__name__}({', '.join(self._trading_pairs) or 'no pairs'}; {state})"
+
     def logger(self):
         return self._logger
 

@@ -105,6 +105,10 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
         """Reads all positions and gives them to _set_position."""
         raise NotImplementedError(f"{type(self).__name__} must define _update_positions")
 
+    async def _start_funding_info(self):
+        """Begins to give mark price, index price and funding rate to _set_funding_info. _start_market_data calls it,
+        the exchange's own or the one that replaces it."""
+
     async def _request_position_mode(self):
         """-> PositionMode of the account."""
         raise NotImplementedError(f"{type(self).__name__} must define _request_position_mode")

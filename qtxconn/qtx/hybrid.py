@@ -152,11 +152,13 @@ class QtxHybridMixin:
         await feed.start()
         for pair in self._trading_pairs:
             await feed.subscribe(qtx_symbol(self.qtx_venue, pair), self._order_books[pair])
+        await self._start_funding_info()
 
     async def _stop_market_data(self) -> None:
         if self._qtx_feed is not None:
             await self._qtx_feed.stop()
             self._qtx_feed = None
+        await super()._stop_market_data()
 
     # -- the order queue ---------------------------------------------------------------------------------------
 
@@ -226,7 +228,6 @@ class QtxHybridMixin:
         try:
             price, wire_type = self._limit_price(order), _wire_order_type(order.order_type, options)
             self._order_tracker.mark_submitted(order)
-            now_ns = self._clock.now_ns()
             slot = queue.submit_place(
                 order.client_id,
                 self.exchange_symbol_associated_to_pair(order.trading_pair),
@@ -234,7 +235,7 @@ class QtxHybridMixin:
                 format(order.amount, "f"),
                 format(price, "f"),
                 wire_type,
-                place_ts_ns=now_ns,
+                place_ts_ns=self._clock.now_ns(),
             )
         except SegmentError as error:
             self._order_rejected(order.client_order_id, OrderRejectedError(str(error)))
@@ -244,7 +245,7 @@ class QtxHybridMixin:
             self._note_request(slot, MODE_PLACE, order.client_order_id)
             updated_ns = self._order_books[order.trading_pair].last_update_ns
             if updated_ns:
-                self.book_to_slot_latency.record(now_ns - updated_ns)
+                self.book_to_slot_latency.record(self._clock.now_ns() - updated_ns)
 
     def _limit_price(self, order: InFlightOrder) -> Decimal:
         """The order's price; for a MARKET order the best opposite price plus or minus the configured slippage, on the
@@ -374,7 +375,7 @@ class QtxHybridMixin:
 
 
 def _wire_order_type(order_type: OrderType, options: dict[str, Any]) -> int:
-    """The segment's order type. MARKET becomes immediate-or-cancel: what does not fill at once does not rest."""
+    """The segment's order type. MARKET becomes an immediate-or-cancel limit: its remainder does not rest."""
     time_in_force = options.pop("time_in_force", None)
     if options:
         raise OrderValidationError(f"unknown order option {', '.join(sorted(options))}; there is time_in_force")
@@ -430,12 +431,8 @@ def create_qtx_connector_class(exchange: type | str) -> type[QtxPerpetualDerivat
             "exchange_class": exchange_class,
             "name": f"qtx_{exchange_class.name}",
         }
-        _CLASSES[exchange_class] = types.new_class(
-            f"Qtx{exchange_class.__name__}",
-            (QtxPerpetualDerivative, exchange_class),
-            {},
-            lambda ns: ns.update(namespace),
-        )
+        name, bases = f"Qtx{exchange_class.__name__}", (QtxPerpetualDerivative, exchange_class)
+        _CLASSES[exchange_class] = types.new_class(name, bases, {}, lambda ns: ns.update(namespace))
     return _CLASSES[exchange_class]
 
 

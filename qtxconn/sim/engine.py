@@ -289,9 +289,7 @@ class MatchingEngine:
             quantity -= step
         return quantity
 
-    def _fill_resting(
-        self, book: BookSide, price: int, maker: SimOrder, taker: SimOrder | None, quantity: int
-    ) -> None:
+    def _fill_resting(self, book: BookSide, price: int, maker: SimOrder, taker: SimOrder | None, quantity: int) -> None:
         level = book.levels[price]
         if quantity == maker.remaining:
             level.leave(maker)

@@ -43,9 +43,7 @@ class SyntheticMarket:
 
     finished = False
 
-    def __init__(
-        self, venue: Venue, instrument: Instrument, model: FlowModel | None = None, seed: int = 1
-    ) -> None:
+    def __init__(self, venue: Venue, instrument: Instrument, model: FlowModel | None = None, seed: int = 1) -> None:
         """`instrument` must be one of the venue's; `model` defaults to the committed BTCUSDT figures.
 
         Raises ConfigurationError where the model was fitted with another tick or lot size.
