@@ -57,7 +57,8 @@ struct FeedTrade {
 };
 
 // What a strategy gives to be called inside the receive loop: without the GIL, in the thread that polls. It may read
-// the book without its lock and submit orders; it must not subscribe or unsubscribe.
+// the book without its lock and submit orders. The feed's mutex is held meanwhile: it must not call the feed, nor wait
+// for the GIL, whose holder may be waiting for that mutex.
 struct FeedHandler {
     void* context = nullptr;
     void (*on_book)(void* context, int symbol, const L2Book* book, std::int64_t received_ns) = nullptr;

@@ -214,7 +214,9 @@ inline void fill_text(char* field, std::size_t capacity, TextView text) noexcept
 
 // -- mapping -----------------------------------------------------------------------------------------------------
 
-// Owns the mapping; the creator also owns the name. Nothing throws: every step returns a MapStatus.
+// Owns the mapping; the creator also owns the name. Nothing throws: every step returns a MapStatus. What no client can
+// prevent: a process of the same user that truncates the segment ends this one with SIGBUS at the next touch. intact()
+// finds it earlier where it is asked in time.
 class SegmentMap {
 public:
     SegmentMap() noexcept = default;

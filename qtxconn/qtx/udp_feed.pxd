@@ -83,7 +83,7 @@ cdef extern from "qtxconn/qtx_feed.hpp" namespace "qtxconn::qtx" nogil:
         int64_t event_ms        # exchange event time
         int64_t received_ns     # kernel receive time
 
-    # Called inside the receive loop, without the GIL. It must not subscribe or unsubscribe.
+    # Called inside the receive loop, without the GIL. It must not call the feed, nor take the GIL.
     cdef cppclass FeedHandler:
         FeedHandler() noexcept
         void* context
