@@ -23,7 +23,9 @@ RANK = {layer: rank for rank, row in enumerate(ROWS) for layer in row}
 FRONT_DOOR = {"__init__", "__main__"}
 FRONT_DOOR_NAMES = {"qtxconn", "qtxconn.__version__", "qtxconn.get_include"}  # what a module may take through it
 # Beyond the rows.
-FORBIDDEN_PAIRS = {("sim", "exchanges"): "a venue's dialect is written twice, so that both sides cannot share a mistake"}
+FORBIDDEN_PAIRS = {
+    ("sim", "exchanges"): "a venue's dialect is written twice, so that both sides cannot share a mistake"
+}
 # Modules of others that a layer must not know: the core knows no transport.
 FORBIDDEN_MODULES = {"core": {"aiohttp", "socket", "ssl", "selectors", "http", "urllib", "websockets"}}
 

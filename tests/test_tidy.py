@@ -91,7 +91,9 @@ def ambient_calls(text: str) -> list[str]:
             found += [alias.name for alias in node.names if alias.name in AMBIENT and not AMBIENT[alias.name]]
         elif isinstance(node, ast.ImportFrom) and node.module in AMBIENT:
             names = [alias.name for alias in node.names]
-            found += [f"{node.module}.{name}" for name in names if not AMBIENT[node.module] or name in AMBIENT[node.module]]
+            found += [
+                f"{node.module}.{name}" for name in names if not AMBIENT[node.module] or name in AMBIENT[node.module]
+            ]
         elif isinstance(node, ast.Attribute):
             owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
             if node.attr in AMBIENT.get(owner, ()):

@@ -47,9 +47,7 @@ async def trade(endpoints: dict[str, Any], seconds: float, orders: int) -> int:
     host, port = endpoints["qtx_udp"].rsplit(":", 1)
     book = OrderBook("BTC-USDT", tick_size=Decimal("0.1"), lot_size=Decimal("0.001"))
     with OrderQueue.attach(endpoints["qtx_shm"]) as queue:
-        slot = queue.register_key(
-            endpoints["api_key"], endpoints["api_secret"], place_ts_ns=SYSTEM_CLOCK.now_ns()
-        )
+        slot = queue.register_key(endpoints["api_key"], endpoints["api_secret"], place_ts_ns=SYSTEM_CLOCK.now_ns())
         queue.wait_answer(slot, ANSWER_TIMEOUT_NS)
         async with UdpFeed(host, int(port), driver="manual") as feed:
             await subscribe(feed, endpoints["qtx_symbols"][0], book)
