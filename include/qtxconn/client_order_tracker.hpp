@@ -101,9 +101,11 @@ public:
                                   [&](std::uint32_t slot) { return at(slot).client_id == client_id; });
     }
 
-    std::uint32_t find_exchange_id(std::string_view exchange_order_id) const noexcept {
+    // `symbol` is the number of the trading pair, or kNone for any: some venues number the orders of each pair apart.
+    std::uint32_t find_exchange_id(std::string_view exchange_order_id, std::uint32_t symbol = kNone) const noexcept {
         return by_exchange_id_.find(hash_text(exchange_order_id), [&](std::uint32_t slot) {
-            return at(slot).exchange_order_id.view() == exchange_order_id;
+            return at(slot).exchange_order_id.view() == exchange_order_id &&
+                   (symbol == kNone || at(slot).symbol == symbol);
         });
     }
 
@@ -154,6 +156,12 @@ public:
         queue(late ? OrderEventKind::late_fill : OrderEventKind::filled, slot, stored, now_ns);
         queue_lifecycle(slot, order.state, now_ns);
         return applied;
+    }
+
+    // Puts back a fill that the order's sums already count (an order that is tracked again): no event, no move.
+    void restore_fill(std::uint32_t slot, const Fill& fill) {
+        const std::uint64_t hash = trade_hash(at(slot).client_id, fill.trade_id.view());
+        by_trade_id_.insert(hash, number(store_fill(at(slot), fill)));
     }
 
     Applied process_revert(std::uint32_t slot) { return count(revert_pending(at(slot))); }
@@ -272,8 +280,9 @@ private:
         events_.push_back(OrderEvent{kind, slot, at(slot).generation, fill, now_ns});
     }
 
+    // Not after the terminal event (a late fill of an order that was believed never to have lived): Created is first.
     void queue_created(std::uint32_t slot, std::int64_t now_ns) {
-        if (!at(slot).created_sent) {
+        if (!at(slot).created_sent && !at(slot).terminal_sent) {
             at(slot).created_sent = true;
             queue(OrderEventKind::created, slot, kNoFill, now_ns);
         }

@@ -179,7 +179,8 @@ inline Applied apply_state(InFlightOrder& order, OrderState next, std::int64_t v
         return Applied::terminal;
     }
     const bool local = venue_ns == 0;  // our own knowledge (submitting, cancelling, unknown) carries no venue time
-    if (!local && venue_ns < order.venue_ns && !is_terminal(next)) {
+    // An order of which nothing is known takes any word: the venue does not renew the time of an order that rests.
+    if (!local && venue_ns < order.venue_ns && !is_terminal(next) && order.state != OrderState::unknown) {
         return Applied::stale;
     }
     if (!local && venue_ns > order.venue_ns) {
@@ -201,6 +202,10 @@ inline Applied apply_state(InFlightOrder& order, OrderState next, std::int64_t v
             order.resume = next;
             return Applied::unchanged;
         }
+    }
+    if (next == OrderState::pending_submit && order.state == OrderState::pending_cancel) {
+        order.resume = next;  // cancelled before it was sent: it is sent all the same, and the cancel follows
+        return Applied::unchanged;
     }
     if (next == order.state) {
         return Applied::unchanged;
@@ -233,7 +238,7 @@ inline Applied revert_pending(InFlightOrder& order) noexcept {
 // Adds a fill to the sums and moves the state with them; the caller has ruled out duplicates. A fill of an order that
 // has ended is still added: the terminal state stays, the amounts are the truth.
 inline Applied apply_fill(InFlightOrder& order, const Fill& fill) noexcept {
-    if (fill.amount.units <= 0 || fill.price.units < 0) {
+    if (fill.amount.units <= 0 || fill.price.units < 0 || fill.quote.units < 0) {
         return Applied::bad_amount;
     }
     Fixed base;

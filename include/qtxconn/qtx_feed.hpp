@@ -358,12 +358,10 @@ public:
         return *symbols_[static_cast<std::size_t>(number)];
     }
 
-    // Kernel receive time to applied.
-    std::unique_ptr<LatencyHistogram> latency() const {
-        auto copy = std::make_unique<LatencyHistogram>();
+    // Adds the durations from kernel receive time to applied book to `out`.
+    void read_latency(LatencyHistogram& out) const noexcept {
         const std::lock_guard<std::mutex> guard(mutex_);
-        copy->merge(latency_);
-        return copy;
+        out.merge(latency_);
     }
 
 private:

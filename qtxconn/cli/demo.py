@@ -102,7 +102,7 @@ class Progress:
         self._console = console
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     async def watch(self, seconds: float, rows: Callable[[], dict[str, str]]) -> None:
         """Shows `rows()` for `seconds`."""
@@ -162,7 +162,7 @@ async def run_demo(settings: DemoSettings, progress: Progress) -> dict[str, Any]
             maker = MarketMaker(connector, PAIR, QUOTE_AMOUNT, POSITION_LIMIT)
             connector.set_order_event_listener(maker)
             connector.set_trade_event_listener(maker)
-            connector.add_book_listener(maker.on_book)
+            connector.udp_manager.on_book = maker.on_book
             progress.say(f"connected: {connector!r}; trading {PAIR} for {seconds:.0f} s")
             maker.start()
             await progress.watch(seconds, lambda: _status(connector, maker, audit))
@@ -182,7 +182,7 @@ async def _settled(connector: Any, maker: MarketMaker) -> None:
 
 def _status(connector: Any, maker: MarketMaker, audit: Audit) -> dict[str, str]:
     book = connector.get_order_book(PAIR)
-    statistics = connector.get_statistics()
+    statistics = connector.udp_manager.get_statistics()
     return {
         "book": f"{book.best_bid} / {book.best_ask}" + ("" if book.valid else f" ({book.invalid_reason})"),
         "packets": f"{statistics['total_messages']:,}",
@@ -197,7 +197,13 @@ def build_report(
 ) -> dict[str, Any]:
     """The report: `ok`, `market_data`, `orders`, `account`, `latency_ns`, `violations`. Durations in ns."""
     book = connector.get_order_book(PAIR)
-    statistics = connector.get_statistics()
+    statistics = connector.udp_manager.get_statistics()
+    latency = {
+        "udp_to_book": statistics.pop("latency_ns"),
+        "book_to_slot": connector.book_to_slot_latency.summary(),
+        "slot_to_answer": connector.slot_to_answer_latency.summary(),
+        "fill_to_event": audit.fill_to_event.summary(),
+    }
     orders = connector._order_tracker.all_orders
     violations = list(audit.violations)
     if not book.valid:
@@ -229,12 +235,7 @@ def build_report(
             "updates": connector._order_tracker.update_counts,
         },
         "account": account,
-        "latency_ns": {
-            "udp_to_book": connector.udp_manager.latency.summary(),
-            "book_to_slot": maker.book_to_slot.summary(),
-            "slot_to_answer": connector.shm_manager.latency.summary(),
-            "fill_to_event": audit.fill_to_event.summary(),
-        },
+        "latency_ns": latency,
         "violations": violations,
     }
 
@@ -251,10 +252,8 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     table.add_row("rejected", f"{orders['rejected']} ({orders['rejected_post_only']} post-only at a moving touch)")
     table.add_row("fills here, at the venue", f"{account['fills']}, {account['venue_fills']}")
     table.add_row("position here, at the venue", f"{account['position']}, {account['venue_position']}")
-    table.add_row(
-        "PnL here, at the venue",
-        f"{account['realised_pnl']}, {account['venue_pnl']} {account['asset']} (fees {account['fees']})",
-    )
+    table.add_row("PnL here, at the venue", f"{account['realised_pnl']}, {account['venue_pnl']} {account['asset']}")
+    table.add_row("of which fees", f"{account['fees']} {account['asset']}")
     console.print(table)
     names = {
         "udp_to_book": "UDP in -> book",

@@ -15,7 +15,6 @@ from qtxconn.core.events import (
 )
 from qtxconn.core.types import OrderType, TradeType
 from qtxconn.errors import OrderValidationError
-from qtxconn.perf.latency import LatencyRecorder
 from qtxconn.qtx.hybrid import QtxPerpetualDerivative
 
 # The venue takes 300 orders in 10 s; two sides at this pace stay below it.
@@ -27,8 +26,7 @@ CROSS_AFTER_NS = 1_500_000_000
 class MarketMaker(OrderEventListener, TradeEventListener):
     """Quotes `quote_amount` (base asset) on each side while the position stays within `position_limit`.
 
-    It reacts inside the book callback: the latency from the book to the published order slot is what
-    `book_to_slot` records (ns).
+    It reacts inside the book callback, so an order leaves in the same turn of the loop that the packet came in.
     """
 
     def __init__(
@@ -52,7 +50,6 @@ class MarketMaker(OrderEventListener, TradeEventListener):
         self._requoted_ns: dict[TradeType, int] = {TradeType.BUY: 0, TradeType.SELL: 0}
         self._limit_since_ns = 0
         self._quoting = False
-        self.book_to_slot = LatencyRecorder("book -> order slot")
         self.crossings = 0
         self.post_only_refusals = 0
 
@@ -105,9 +102,7 @@ class MarketMaker(OrderEventListener, TradeEventListener):
         self, side: TradeType, order_type: OrderType, price: Decimal | None, amount: Decimal | None = None
     ) -> str:
         place = self._connector.buy if side is TradeType.BUY else self._connector.sell
-        client_order_id = place(self._pair, amount or self._amount, order_type, price)
-        self.book_to_slot.record(self._clock.now_ns() - self._book.last_update_ns)
-        return client_order_id
+        return place(self._pair, amount or self._amount, order_type, price)
 
     # -- ending ------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ import orjson
 from qtxconn.sim.process import DEFAULT_BALANCE, DIALECTS, AccountSettings, VenueSettings, run_venue
 
 _ACCOUNT_FORM = "expected KEY:SECRET[:PASSPHRASE][:BALANCE], for example mykey:mysecret or mykey:mysecret::5000"
+# Keys travel in HTTP headers and in the 100-byte fields of an order slot.
+_CREDENTIAL = re.compile(r"[!-~]{1,99}")
 _SEGMENT_NAME = re.compile(r"/?[A-Za-z0-9_.-]{1,254}")
 PORT = click.IntRange(0, 65_535)
 
@@ -23,7 +25,7 @@ PORT = click.IntRange(0, 65_535)
 def parse_account(text: str) -> AccountSettings:
     """KEY:SECRET[:PASSPHRASE][:BALANCE], the balance in quote asset. Errors never show any of it."""
     parts = text.split(":")
-    if not 2 <= len(parts) <= 4 or not parts[0] or not parts[1]:
+    if not 2 <= len(parts) <= 4 or not all(map(_CREDENTIAL.fullmatch, parts[:2])):
         raise click.BadParameter(_ACCOUNT_FORM)
     balance = DEFAULT_BALANCE
     if len(parts) == 4 and parts[3]:
@@ -71,7 +73,10 @@ def check_host(host: str, allow_non_loopback: bool) -> str:
 
 @click.command()
 @click.option(
-    "--speak", required=True, callback=_dialect, help=f"The exchange whose dialect it speaks: {', '.join(DIALECTS)}."
+    "--speak",
+    required=True,
+    callback=_dialect,
+    help=f"The exchange whose dialect it speaks: {', '.join(DIALECTS)}.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="IPv4 address to listen on.")
 @click.option("--port", type=PORT, default=0, help="TCP port for REST and WebSockets; 0: any free one.")
@@ -83,7 +88,9 @@ def check_host(host: str, allow_non_loopback: bool) -> str:
     show_default=True,
     help="Replay this many times faster.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Of the synthetic market.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Of the synthetic market."
+)
 @click.option(
     "--account",
     "accounts",
@@ -94,13 +101,16 @@ def check_host(host: str, allow_non_loopback: bool) -> str:
 )
 @click.option("--qtx-udp", "qtx_udp_port", type=PORT, default=0, help="UDP port of the QTX feed; 0: any free one.")
 @click.option(
-    "--qtx-shm", callback=_segment, default="", help="Name of the QTX order queue; made from the process id if not given."
+    "--qtx-shm",
+    callback=_segment,
+    default="",
+    help="Name of the QTX order queue; made from the process id if not given.",
 )
 @click.option("--allow-non-loopback", is_flag=True, help="Let --host be an address that others can reach.")
 @click.option("--exit-with-parent", is_flag=True, help="Stop when standard input is closed.")
 @click.argument("extra", nargs=-1, metavar="")
 def venue(host: str, allow_non_loopback: bool, extra: tuple[str, ...], **settings: Any) -> None:
-    """Run the embedded venue until SIGINT or SIGTERM; print its endpoints as one JSON line once they serve."""
+    """Run the embedded venue until SIGINT or SIGTERM; print its endpoints as one JSON line."""
     if extra:  # not shown: it may be an account whose --account was forgotten
         raise click.UsageError("unexpected argument; everything is given by options, see qtxconn venue --help")
     host = check_host(host, allow_non_loopback)

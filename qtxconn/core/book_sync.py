@@ -73,9 +73,7 @@ class BookSync:
             self._keep(diff)
         elif diff.last_id < self._last_id or (diff.last_id == self._last_id and not self._is_snapshot_only):
             self.outdated += 1
-        elif diff.prev_id == self._last_id or (
-            self._is_snapshot_only and self._reaches_over(diff, self._last_id)
-        ):
+        elif diff.prev_id == self._last_id or (self._is_snapshot_only and self._reaches_over(diff, self._last_id)):
             self._apply(diff)
         else:
             self.gaps += 1

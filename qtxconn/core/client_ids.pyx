@@ -19,6 +19,7 @@ from qtxconn.errors import ConfigurationError
 # Seconds are reserved on disk in blocks, so that the file is written once a minute and not once an order.
 cdef uint64_t RESERVE_S = 60
 cdef object _RECORD = struct.Struct("<Q")
+cdef object _SECONDS_MAX = (1 << 32) - 3600     # the seconds part of an id has 32 bits
 
 
 def default_lease_directory():
@@ -65,17 +66,31 @@ cdef class ClientIds:
             ) from None
         candidates = range(<int>kOrderIdInstanceMax + 1) if self._wanted is None else [self._wanted]
         for number in candidates:
-            descriptor = os.open(self._directory / f"instance-{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            path = self._directory / f"instance-{number}"
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"cannot open {path} for client order id leases ({error.strerror}); "
+                    "set QTXCONN_STATE_DIR to a directory you may write"
+                ) from None
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(descriptor)
                 continue
+            if self._lease >= 0:
+                close(self._lease)      # inherited by a fork: the parent keeps its own
             self._lease = descriptor
             self._owner_pid = os.getpid()
             self.instance = number
             record = os.pread(descriptor, _RECORD.size, 0)
             used_until = _RECORD.unpack(record)[0] if len(record) == _RECORD.size else 0
+            if len(record) not in (0, _RECORD.size) or used_until > _SECONDS_MAX:
+                raise ConfigurationError(
+                    f"{path} is damaged, so the ids used before are not known; remove it if no order made by this "
+                    "instance is open, or set another QTXCONN_STATE_DIR"
+                )
             first = max(self._now_s(), used_until + 1)
             self._source = make_unique[OrderIdSource](<unsigned int>number, <uint64_t>first)
             self._reserve(first)
@@ -88,8 +103,15 @@ cdef class ClientIds:
         return max(0, self._clock.now_ns() // 1_000_000_000 - <long long>kOrderIdEpochS)
 
     cdef int _reserve(self, uint64_t above_s) except -1:
-        self._reserved_until_s = above_s + RESERVE_S
-        os.pwrite(self._lease, _RECORD.pack(self._reserved_until_s), 0)
+        # Noted as reserved only once it is written: an id above it must not leave.
+        cdef uint64_t until_s = above_s + RESERVE_S
+        try:
+            os.pwrite(self._lease, _RECORD.pack(until_s), 0)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot write the client order id lease in {self._directory} ({error.strerror}); no id is given out"
+            ) from None
+        self._reserved_until_s = until_s
         return 0
 
     cdef uint64_t c_next(self) except 0:

@@ -16,7 +16,7 @@ cdef class ClientOrderTracker:
     cdef object _pubsub
     cdef object _logger
     cdef dict _active           # client order id -> InFlightOrder, not ended
-    cdef dict _finished         # the same for ended orders, oldest first
+    cdef object _finished       # OrderedDict: the same for ended orders, oldest first
     cdef dict _by_slot          # slot -> InFlightOrder
     cdef dict _foreign_ids      # client ids that are not ours: text -> number
     cdef dict _failures         # client order id -> (message, type), until the failure event
@@ -25,7 +25,7 @@ cdef class ClientOrderTracker:
 
     cdef OrderStore* c_store(self) noexcept
     cdef uint64_t c_client_id(self, str client_order_id) except? 0
-    cdef uint32_t c_find(self, str client_order_id, str exchange_order_id) except? 0
+    cdef uint32_t c_find(self, str client_order_id, str exchange_order_id, str trading_pair=*) except? 0
     cdef void c_mark(self, InFlightOrder order, OrderState state)
     cdef void c_deliver(self)
     # -- private ---------------------------------------------------------------------------------------------
@@ -33,7 +33,11 @@ cdef class ClientOrderTracker:
     cdef uint32_t _slot_of(self, object update) except? 0
     cdef void _learn_exchange_id(self, InFlightOrder order, str exchange_order_id)
     cdef int _parse_fill(self, object update, Fill* fill) except -1
-    cdef void _deliver_one(self, OrderEvent event, list ended)
+    cdef str _parse_fee(self, object update, Fill* fill)
+    cdef void _restore_fills(self, InFlightOrder order)
+    cdef int _restore_fill(self, InFlightOrder order, object update) except -1
+    cdef void _deliver_one(self, OrderEvent event)
     cdef object _payload(self, InFlightOrder order, OrderEvent event)
     cdef void _finish(self, InFlightOrder order)
+    cdef void _forget_oldest(self)
     cdef void _alarm(self, str kind, InFlightOrder order, str message)

@@ -1,6 +1,7 @@
 """The tracker: every order from before it is sent, found by either id, moved by updates, with events in order."""
 
 import logging
+from collections import OrderedDict
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libcpp.memory cimport make_unique
@@ -13,14 +14,12 @@ from qtxconn.core.in_flight_order cimport (
     fill_to_trade_update,
     seconds_to_ns,
     state_from_python,
-    text_of,
 )
 from qtxconn.core.order_store cimport (
     Applied,
     Fill,
     OrderEvent,
     OrderEventKind,
-    OrderRecord,
     OrderState,
     OrderStore,
     kNoSlot,
@@ -77,7 +76,7 @@ cdef class ClientOrderTracker:
         self.client_order_id_prefix = client_order_id_prefix
         self.finished_orders_max = finished_orders_max
         self._active = {}
-        self._finished = {}
+        self._finished = OrderedDict()
         self._by_slot = {}
         self._foreign_ids = {}
         self._failures = {}
@@ -140,8 +139,9 @@ cdef class ClientOrderTracker:
                 return number
         return self._foreign_ids.get(client_order_id, 0)
 
-    cdef uint32_t c_find(self, str client_order_id, str exchange_order_id) except? 0:
+    cdef uint32_t c_find(self, str client_order_id, str exchange_order_id, str trading_pair=None) except? 0:
         cdef uint32_t slot = kNoSlot
+        cdef uint32_t symbol = kNoSlot
         cdef uint64_t number
         cdef bytes text
         if client_order_id:
@@ -149,15 +149,20 @@ cdef class ClientOrderTracker:
             if number != 0:
                 slot = self.c_store().find(number)
         if slot == kNoSlot and exchange_order_id:
+            if trading_pair is not None:
+                text = trading_pair.encode()
+                symbol = self.c_store().intern_symbol(string_view(<const char*>text, <size_t>len(text)))
             text = exchange_order_id.encode()
-            slot = self.c_store().find_exchange_id(string_view(<const char*>text, <size_t>len(text)))
+            slot = self.c_store().find_exchange_id(string_view(<const char*>text, <size_t>len(text)), symbol)
         return slot
 
     # -- tracking --------------------------------------------------------------------------------------------
 
     def start_tracking_order(self, InFlightOrder order not None):
-        """Takes the order in; from here on it is a view on the tracker's record. Raises OrderValidationError if its
-        client order id is tracked already."""
+        """Takes the order in; from here on it is a view on the tracker's record. Raises OrderValidationError if it, or
+        its client order id, is tracked already."""
+        if order._store != NULL:
+            raise OrderValidationError(f"{order.client_order_id} is tracked already; an order has one tracker")
         cdef uint64_t number = self.c_client_id(order.client_order_id)
         if number == 0:
             number = self._next_foreign_id
@@ -173,10 +178,25 @@ cdef class ClientOrderTracker:
             self._next_foreign_id += 1
         order.c_attach(self, store, slot)
         self._by_slot[slot] = order
+        self._restore_fills(order)
         if order.is_done:
             self._finished[order.client_order_id] = order
+            self._forget_oldest()
         else:
             self._active[order.client_order_id] = order
+
+    cdef void _restore_fills(self, InFlightOrder order):
+        # An order that was tracked before brings its fills along: they are neither lost nor counted twice.
+        fills, order._own_fills = order._own_fills, {}
+        for update in fills.values():
+            self._restore_fill(order, update)
+
+    cdef int _restore_fill(self, InFlightOrder order, object update) except -1:
+        cdef Fill fill
+        self._parse_fill(update, &fill)
+        self._parse_fee(update, &fill)
+        self.c_store().restore_fill(order._slot, fill)
+        return 0
 
     def stop_tracking_order(self, str client_order_id not None):
         """Forgets an order; no-op if it is not known. An order that has ended is forgotten by itself in time."""
@@ -203,17 +223,21 @@ cdef class ClientOrderTracker:
         cdef InFlightOrder order = self._by_slot[slot]
         if update.exchange_order_id:
             self._learn_exchange_id(order, update.exchange_order_id)
-        if update.new_state is PyOrderState.FAILED and update.misc_updates and order.is_open:
-            self._failures[order.client_order_id] = (
-                update.misc_updates.get("error_message"), update.misc_updates.get("error_type")
-            )
+        misc = update.misc_updates or {}
+        cdef OrderState state = state_from_python(update.new_state)
         cdef Fixed executed
-        if update.misc_updates and "cumulative_base" in update.misc_updates:
-            executed = fixed_from(update.misc_updates["cumulative_base"])
+        try:
+            executed = fixed_from(misc.get("cumulative_base", 0))
+        except AmountError as error:
+            self.c_store().count(Applied.bad_amount)
+            self._alarm("bad_amount", order, f"{order.client_order_id}: executed amount ignored: {error}")
+        if state == OrderState.failed and order.is_open:
+            self._failures[order.client_order_id] = (misc.get("error_message"), misc.get("error_type"))
         cdef int64_t venue_ns = seconds_to_ns(update.update_timestamp)
-        cdef Applied applied = self.c_store().process_state(
-            slot, state_from_python(update.new_state), venue_ns, executed, self.clock.c_now_ns()
-        )
+        cdef Applied applied = self.c_store().process_state(slot, state, venue_ns, executed, self.clock.c_now_ns())
+        if applied == Applied.terminal and order.is_failure and state != OrderState.failed:
+            self._alarm("life_after_end", order, f"{order.client_order_id} has failed here, and the venue shows it as "
+                        f"{update.new_state.name} under exchange order id {order.exchange_order_id}: look after it")
         if applied == Applied.illegal:
             self._logger.warning("%s: %s cannot become %s; ignored", order.client_order_id,
                                  order.current_state.name, update.new_state.name)
@@ -231,19 +255,22 @@ cdef class ClientOrderTracker:
             self._parse_fill(update, &fill)
         except AmountError as error:
             self.c_store().count(Applied.bad_amount)
-            self._alarm("overfill", order, f"fill {update.trade_id} of {order.client_order_id} refused: {error}")
+            self._alarm("bad_amount", order, f"fill {update.trade_id} of {order.client_order_id} refused: {error}")
             return
+        fee_problem = self._parse_fee(update, &fill)
         if update.exchange_order_id:
             self._learn_exchange_id(order, update.exchange_order_id)
         cdef Applied applied = self.c_store().process_fill(slot, fill, self.clock.c_now_ns())
+        if applied == Applied.changed and fee_problem is not None:
+            self._alarm("fee", order, f"fill {update.trade_id} of {order.client_order_id}: {fee_problem}")
         if applied == Applied.bad_amount:
-            self._alarm("overfill", order, f"fill {update.trade_id} of {order.client_order_id} refused: "
+            self._alarm("bad_amount", order, f"fill {update.trade_id} of {order.client_order_id} refused: "
                         f"{update.fill_base_amount} at {update.fill_price} is no possible execution")
         self.c_deliver()
         order.c_wake()
 
     cdef uint32_t _slot_of(self, update) except? 0:
-        cdef uint32_t slot = self.c_find(update.client_order_id, update.exchange_order_id)
+        cdef uint32_t slot = self.c_find(update.client_order_id, update.exchange_order_id, update.trading_pair)
         if slot != kNoSlot and update.trading_pair != self._by_slot[slot].trading_pair:
             self._logger.warning("update for %s names %s, the order is on %s; ignored", update.client_order_id
                                  or update.exchange_order_id, update.trading_pair, self._by_slot[slot].trading_pair)
@@ -261,7 +288,8 @@ cdef class ClientOrderTracker:
 
     cdef int _parse_fill(self, update, Fill* fill) except -1:
         cdef bytes trade_id = update.trade_id.encode()
-        cdef bytes asset
+        if not trade_id:
+            raise AmountError("it has no trade id, so a repeat could not be told from a new fill")
         if not fill.trade_id.assign(string_view(<const char*>trade_id, <size_t>len(trade_id))):
             raise AmountError(f"trade id of {len(trade_id)} bytes is too long (47 at most)")
         fill.price = fixed_from(update.fill_price)
@@ -270,15 +298,27 @@ cdef class ClientOrderTracker:
         fill.venue_ns = seconds_to_ns(update.fill_timestamp)
         fill.received_ns = self.clock.c_now_ns()
         fill.is_taker = update.is_taker
-        flat_fees = update.fee.flat_fees if update.fee is not None else ()
-        if len(flat_fees) > 1:
-            raise AmountError("a fill with fees in more than one asset is not supported")
-        for fee in flat_fees:
-            asset = fee.token.encode()
-            if not fill.fee_asset.assign(string_view(<const char*>asset, <size_t>len(asset))):
-                raise AmountError(f"fee asset {fee.token!r} is too long (15 bytes at most)")
-            fill.fee = fixed_from(fee.amount)
         return 0
+
+    cdef str _parse_fee(self, object update, Fill* fill):
+        # What cannot be kept of a fee is said, and never costs the fill itself: the position comes first.
+        cdef bytes asset
+        cdef Fixed nothing
+        if update.fee is None:
+            return None
+        fees = update.fee.flat_fees
+        if fees:
+            asset = fees[0].token.encode()
+            try:
+                fill.fee = fixed_from(fees[0].amount)
+            except AmountError as error:
+                return f"fee not kept: {error}"
+            if not fill.fee_asset.assign(string_view(<const char*>asset, <size_t>len(asset))):
+                fill.fee = nothing
+                return f"fee not kept: asset {fees[0].token!r} is longer than 15 bytes"
+        if len(fees) > 1 or update.fee.percent:
+            return f"only the first flat fee is kept of {update.fee!r}"
+        return None
 
     cdef void c_mark(self, InFlightOrder order, OrderState state):
         """A state that we know by ourselves: submitting, cancelling, no answer."""
@@ -299,8 +339,9 @@ cdef class ClientOrderTracker:
 
     def mark_failed(self, InFlightOrder order not None, error):
         """Ends an order that was refused: by us before anything left, or by the venue's word."""
-        self._failures[order.client_order_id] = (str(error), type(error).__name__)
-        self.c_mark(order, OrderState.failed)
+        if order.is_tracked and order.is_open:
+            self._failures[order.client_order_id] = (str(error), type(error).__name__)
+            self.c_mark(order, OrderState.failed)
 
     def revert_pending(self, InFlightOrder order not None):
         """The venue refused a cancel or amend: the order lives on as before."""
@@ -316,16 +357,14 @@ cdef class ClientOrderTracker:
             return
         self._delivering = True
         cdef OrderEvent event
-        cdef list ended = []
         try:
             while self.c_store().next_event(event):
-                self._deliver_one(event, ended)
+                self._deliver_one(event)
         finally:
             self._delivering = False
-        for order in ended:
-            self._finish(order)
+        self._forget_oldest()
 
-    cdef void _deliver_one(self, OrderEvent event, list ended):
+    cdef void _deliver_one(self, OrderEvent event):
         cdef InFlightOrder order = self._by_slot.get(event.slot)
         if order is None or order.c_record().generation != event.generation:
             return
@@ -334,14 +373,15 @@ cdef class ClientOrderTracker:
                         f"({order.executed_amount_base} of {order.amount} booked); the fill was refused")
             return
         payload = self._payload(order, event)
-        if event.kind != OrderEventKind.created and event.kind != OrderEventKind.filled \
-                and event.kind != OrderEventKind.late_fill:
-            ended.append(order)
+        if event.kind == OrderEventKind.late_fill:
+            self._alarm("late_fill", order, f"{order.client_order_id} had ended as {order.current_state.name} when "
+                        f"fill {payload.exchange_trade_id} of {payload.amount} came in; it is booked")
+        elif event.kind != OrderEventKind.created and event.kind != OrderEventKind.filled:
+            self._finish(order)     # before the listeners hear of it: to them an ended order is not in flight
         self._pubsub.publish(payload)
 
     cdef object _payload(self, InFlightOrder order, OrderEvent event):
         cdef double timestamp = event.time_ns / 1e9
-        cdef OrderRecord* record = order.c_record()
         buy = order.trade_type is PyTradeType.BUY
         if event.kind == OrderEventKind.created:
             return (BuyOrderCreatedEvent if buy else SellOrderCreatedEvent)(
@@ -369,12 +409,15 @@ cdef class ClientOrderTracker:
         return MarketOrderFailureEvent(timestamp, order.client_order_id, order.order_type, message, error_type)
 
     cdef void _finish(self, InFlightOrder order):
-        if self._active.pop(order.client_order_id, None) is None:
-            return
-        self._finished[order.client_order_id] = order
-        while len(self._finished) > self.finished_orders_max:
-            oldest = next(iter(self._finished))
-            self._release(self._finished.pop(oldest))
+        if self._active.get(order.client_order_id) is order:
+            del self._active[order.client_order_id]
+            self._finished[order.client_order_id] = order
+
+    cdef void _forget_oldest(self):
+        # Not in the middle of a delivery: events of these orders may still be queued.
+        if not self._delivering:
+            while len(self._finished) > self.finished_orders_max:
+                self._release(self._finished.popitem(last=False)[1])
 
     cdef void _alarm(self, str kind, InFlightOrder order, str message):
         self._pubsub.publish_error(ErrorEvent(self.clock.c_now_ns() / 1e9, kind, message, order.client_order_id))

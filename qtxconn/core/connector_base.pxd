@@ -21,12 +21,18 @@ cdef class ConnectorBase:
     cdef dict _pair_of_symbol                     # the venue's symbol -> pair, of all its pairs
     cdef dict _symbol_of_pair
     cdef dict _balances                           # asset -> (total, available)
-    cdef dict _order_options                      # client order id -> extra keywords of buy() and sell()
+    cdef readonly dict _order_options               # client order id -> extra keywords of buy() and sell()
+    cdef set _placing                             # client order ids whose submit has not come back
+    cdef dict _resolving                          # client order id being asked about -> the failed cancel's error
     cdef set _tasks
+    cdef object _lifecycle                        # asyncio.Lock: connect() and disconnect() one at a time
+    cdef object _connecting                       # the task that holds it in connect()
     cdef object _logger
+    cdef bint _initialized                        # the network is open and the rules are known
     cdef bint _connected                          # connect() has finished
     cdef bint _live                               # the user stream is up
     cdef bint _balances_known
+    cdef bint _poll_due                           # the user stream was down: ask about every order
     cdef public long long user_stream_received_ns  # wall time at which the newest user-stream message came in
     cdef object __weakref__
 

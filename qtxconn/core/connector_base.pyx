@@ -33,6 +33,7 @@ from qtxconn.errors import (
     OrderRejectedError,
     OrderValidationError,
     OutcomeUnknownError,
+    QtxconnError,
     RateLimitedError,
     TimestampError,
     VenueError,
@@ -41,7 +42,7 @@ from qtxconn.errors import (
 # Errors after which an order certainly does not live at the venue: the venue refused it, or we never sent it.
 _DEFINITE_REFUSALS = (
     OrderRejectedError, InvalidRequestError, AuthenticationError, TimestampError, OrderValidationError,
-    ConfigurationError, AmountError,
+    ConfigurationError, AmountError, NotReadyError,
 )
 
 
@@ -82,6 +83,9 @@ cdef class ConnectorBase:
         self._balances = {}
         self._order_options = {}
         self._tasks = set()
+        self._placing = set()
+        self._resolving = {}
+        self._lifecycle = asyncio.Lock()
 
     def __init__(
         self,
@@ -109,6 +113,10 @@ cdef class ConnectorBase:
         )
 
     # -- identity and state ------------------------------------------------------------------------------------
+
+    def __repr__(self):
+        state = "ready" if self.is_ready else "connected" if self._connected else "not connected"
+        return f"{type(self).__name__}({', '.join(self._trading_pairs) or 'no pairs'}; {state})"
 
     def logger(self):
         return self._logger
@@ -232,10 +240,15 @@ cdef class ConnectorBase:
 
     async def initialize(self):
         """Opens the network and reads the trading rules: quantising and validation work from here on."""
-        if self._trading_rules:
+        if self._initialized:
             return
-        await self._start_network()
-        await self._update_trading_rules()
+        try:
+            await self._start_network()
+            await self._update_trading_rules()
+        except BaseException:
+            await self._stop_network()
+            raise
+        self._initialized = True
 
     async def connect(self):
         """Becomes ready to trade, or raises and leaves nothing behind.
@@ -243,27 +256,40 @@ cdef class ConnectorBase:
         NotReadyError says what did not come in time; ConfigurationError, AuthenticationError and NetworkError name
         what to change.
         """
-        if self._connected:
-            return
-        try:
-            await self.initialize()
-            if self._trading_required:
-                await self._start_user_stream()
-                self._set_connected(True)
-                await self._update_balances()
-                await self._update_account()
-            await self._start_market_data()
+        async with self._lifecycle:
+            if self._connected:
+                return
+            self._connecting = asyncio.current_task()
+            try:
+                await self.initialize()
+                if self._trading_required:
+                    await self._start_user_stream()
+                    self._set_connected(True)
+                    await self._update_balances()
+                    await self._update_account()
+                await self._start_market_data()
+                await self._wait_for_books()
+            except BaseException:
+                await self.disconnect()
+                raise
+            finally:
+                self._connecting = None
             self._connected = True
-            await self._wait_for_books()
-        except BaseException:
-            await self.disconnect()
-            raise
-        if self._trading_required:
-            self._spawn(self._order_refresh_loop(), "order refresh")
+            if self._trading_required:
+                for order in self._order_tracker.active_orders.values():
+                    self._resolve(order)    # an earlier connection may have ended without word on it
+                self._spawn(self._order_refresh_loop(), "order refresh")
 
     async def disconnect(self):
         """Stops everything this connector started. Orders at the venue stay as they are; cancel_all() first ends them."""
-        self._connected = False
+        if self._connecting is asyncio.current_task():
+            await self._tear_down()     # connect() failed and holds the lock
+            return
+        async with self._lifecycle:
+            await self._tear_down()
+
+    async def _tear_down(self):
+        self._connected = self._initialized = False
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
@@ -274,6 +300,9 @@ cdef class ConnectorBase:
             except Exception:
                 self._logger.exception("%s failed while disconnecting; going on", stop.__name__)
         self._set_connected(False)
+        self._balances_known = False
+        for book in self._order_books.values():
+            book.invalidate("disconnected")
         self._trading_rules.clear()
 
     async def __aenter__(self):
@@ -285,11 +314,17 @@ cdef class ConnectorBase:
 
     def _set_connected(self, bint live):
         """For exchanges: whether the user stream is up. Orders and fills are still tracked while it is down."""
+        self._poll_due = self._poll_due or (live and not self._live)
         self._live = live
 
     def _spawn(self, coroutine, str name not None):
         """Runs a coroutine until disconnect(). An exception is reported as an error event, never lost."""
-        task = asyncio.get_running_loop().create_task(coroutine, name=f"{self.name} {name}")
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            coroutine.close()
+            raise NotReadyError(f"{self.name} works inside a running asyncio event loop; there is none here") from None
+        task = loop.create_task(coroutine, name=f"{self.name} {name}")
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
         return task
@@ -317,15 +352,19 @@ cdef class ConnectorBase:
         for pair in self._trading_pairs:
             rule = by_pair[pair]
             self._trading_rules[pair] = rule
-            if pair not in self._order_books:
-                self._order_books[pair] = OrderBook(pair, rule.min_price_increment, rule.min_base_amount_increment)
+            grid = (rule.min_price_increment, rule.min_base_amount_increment)
+            book = self._order_books.get(pair)
+            if book is None or (book.tick_size, book.lot_size) != grid:
+                self._order_books[pair] = OrderBook(pair, *grid, clock=self._clock)
 
     async def _wait_for_books(self):
         deadline_ns = self._clock.c_monotonic_ns() + <long long>(self.market_data_timeout_s * 1e9)
         while not all(book.valid for book in self._order_books.values()):
             if self._clock.c_monotonic_ns() > deadline_ns:
+                books = "; ".join(f"{pair} {book.invalid_reason}" for pair, book in self._order_books.items()
+                                  if not book.valid)
                 raise NotReadyError(
-                    f"{self.not_ready_reason}; no complete book within {self.market_data_timeout_s} s: "
+                    f"{self.name} is not ready: missing order_books ({books}); no complete book within {self.market_data_timeout_s} s: "
                     "check the market-data host and port, and that the feed carries these pairs"
                 )
             await self._clock.sleep(0.005)
@@ -374,7 +413,7 @@ cdef class ConnectorBase:
 
         `amount` in base asset is rounded down to the lot, `price` in quote per base down to the tick (up for a sell).
         When this returns the order is tracked. Raises, with nothing sent and nothing tracked, OrderValidationError
-        where the order breaks the rules and NotReadyError where the connector is not ready.
+        where the order breaks the rules and NotReadyError before connect() or without `trading_required`.
         """
         return self.c_create_order(
             TradeType.BUY, trading_pair, amount, order_type, price, position_action, options
@@ -400,12 +439,19 @@ cdef class ConnectorBase:
             names = ", ".join(kind.name for kind in self.supported_order_types())
             raise OrderValidationError(f"{self.name} does not support {order_type} orders; it supports {names}")
         is_limit = order_type.is_limit_type()
+        if not (rule.supports_limit_orders if is_limit else rule.supports_market_orders):
+            raise OrderValidationError(f"{trading_pair} takes no {order_type.name} orders at {self.name}")
         if is_limit and price is None:
             raise OrderValidationError(f"a {order_type.name} order needs a price")
-        cdef Fixed c_amount = rule.c_quantize_amount(self._exact(amount, "amount"))
+        cdef Fixed c_amount = self._exact(amount, "amount")
         cdef Fixed c_price
         if price is not None:
-            c_price = rule.c_quantize_price(self._exact(price, "price"), trade_type is TradeType.SELL)
+            c_price = self._exact(price, "price")
+        try:
+            c_amount = rule.c_quantize_amount(c_amount)
+            c_price = rule.c_quantize_price(c_price, trade_type is TradeType.SELL)
+        except AmountError as error:
+            raise OrderValidationError(f"{trading_pair}: {error}") from None
         violation = rule.c_violation(c_price, c_amount, is_limit)
         if violation is not None:
             raise OrderValidationError(violation)
@@ -422,8 +468,19 @@ cdef class ConnectorBase:
         self._order_tracker.start_tracking_order(order)
         if options:
             self._order_options[order.client_order_id] = options
-        self._submit_order(order)
+        try:
+            self._submit_order(order)
+        except Exception as error:
+            if is_definite_refusal(error):
+                self._take_order_options(order.client_order_id)
+                self._order_tracker.stop_tracking_order(order.client_order_id)
+                raise
+            self._order_unknown(order.client_order_id, error)
         return order
+
+    def _take_order_options(self, str client_order_id) -> dict:
+        """For transports that override _submit_order: the extra keywords of buy() or sell(), handed out once."""
+        return self._order_options.pop(client_order_id, {})
 
     cdef Fixed _exact(self, object value, str what) except *:
         try:
@@ -438,18 +495,31 @@ cdef class ConnectorBase:
     def _submit_order(self, InFlightOrder order):
         """Sends a tracked order. Transports that publish without waiting override this and report with
         _order_accepted, _order_rejected or _order_unknown."""
-        self._spawn(self._place_order_and_process_update(order), f"place {order.client_order_id}")
+        task = self._spawn(self._place_order_and_process_update(order), f"place {order.client_order_id}")
+        task.add_done_callback(lambda _: self._on_place_done(order))
+
+    def _on_place_done(self, InFlightOrder order):
+        self._placing.discard(order.client_order_id)
+        if order.submitted_ns == 0:     # stopped before its first step
+            self._take_order_options(order.client_order_id)
+            self._order_rejected(order.client_order_id, NotReadyError("disconnected before the order was sent"))
 
     async def _place_order_and_process_update(self, InFlightOrder order):
-        options = self._order_options.pop(order.client_order_id, {})
+        options = self._take_order_options(order.client_order_id)
+        self._placing.add(order.client_order_id)
         self._order_tracker.mark_submitted(order)
         try:
             exchange_order_id, timestamp = await self._place_order(
                 order.client_order_id, order.trading_pair, order.amount, order.trade_type, order.order_type,
                 order.price, position_action=order.position, **options,
             )
+            if not isinstance(exchange_order_id, str):
+                raise TypeError(f"_place_order must return (exchange order id as str, seconds), "
+                                f"not {exchange_order_id!r}")
+            timestamp = float(timestamp)
         except asyncio.CancelledError:
-            self._order_tracker.mark_unknown(order)
+            if order.acked_ns == 0:
+                self._order_tracker.mark_unknown(order)
             raise
         except Exception as error:
             if is_definite_refusal(error):
@@ -476,12 +546,12 @@ cdef class ConnectorBase:
     def _order_unknown(self, str client_order_id, error):
         """No answer, or one that says nothing about the order: it stays tracked and is looked up at the venue."""
         order = self._order_tracker.fetch_tracked_order(client_order_id)
-        if order is None:
-            return
+        if order is None or order.acked_ns:
+            return      # the user stream has shown it meanwhile
         self._order_tracker.mark_unknown(order)
         self._alarm("outcome_unknown", f"{client_order_id}: no word on the order ({type(error).__name__}: {error}); "
                     "asking the venue", client_order_id, error)
-        self._spawn(self._resolve_order(order), f"resolve {client_order_id}")
+        self._resolve(order)
 
     # -- cancelling --------------------------------------------------------------------------------------------
 
@@ -492,7 +562,11 @@ cdef class ConnectorBase:
         if order is None or order.trading_pair != trading_pair or order.is_pending_cancel_confirmation:
             return False
         self._order_tracker.mark_pending_cancel(order)
-        self._submit_cancel(order)
+        try:
+            self._submit_cancel(order)
+        except BaseException:
+            self._order_tracker.revert_pending(order)
+            raise
         return True
 
     async def cancel_all(self, double timeout_seconds=10.0) -> list:
@@ -503,28 +577,35 @@ cdef class ConnectorBase:
             self.cancel(order.trading_pair, order.client_order_id)
         waits = [asyncio.ensure_future(order.wait_until_done()) for order in orders]
         if waits:
-            await asyncio.wait(waits, timeout=timeout_seconds)
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            try:
+                await asyncio.wait(waits, timeout=timeout_seconds)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+                await asyncio.gather(*waits, return_exceptions=True)
         return [CancellationResult(order.client_order_id, order.is_done) for order in orders]
 
     def _submit_cancel(self, InFlightOrder order):
         """Sends a cancel. Transports that publish without waiting override this and report with _cancel_accepted or
         _cancel_failed."""
-        self._spawn(self._place_cancel_and_process_update(order), f"cancel {order.client_order_id}")
+        task = self._spawn(self._place_cancel_and_process_update(order), f"cancel {order.client_order_id}")
+        task.add_done_callback(lambda task: self._on_cancel_done(task, order))
+
+    def _on_cancel_done(self, task, InFlightOrder order):
+        if task.cancelled():    # by disconnect(): the order can be cancelled again later
+            self._order_tracker.revert_pending(order)
 
     async def _place_cancel_and_process_update(self, InFlightOrder order):
         try:
             answer = await self._place_cancel(order.client_order_id, order)
-        except asyncio.CancelledError:
-            raise
         except Exception as error:
             self._cancel_failed(order.client_order_id, error)
         else:
             if isinstance(answer, OrderUpdate):
                 self._order_tracker.process_order_update(answer)
-            elif answer and self.is_cancel_request_in_exchange_synchronous:
+            elif not answer:
+                self._cancel_failed(order.client_order_id, OutcomeUnknownError("the venue did not confirm the cancel"))
+            elif self.is_cancel_request_in_exchange_synchronous:
                 self._cancel_accepted(order.client_order_id, 0.0)
 
     def _cancel_accepted(self, str client_order_id, double timestamp_s, executed_base=None):
@@ -549,15 +630,27 @@ cdef class ConnectorBase:
         if settled:
             self._alarm("cancel_failed", f"{client_order_id}: the venue refused to cancel: {error}",
                         client_order_id, error)
+            self._resolve(order)
         else:
             self._logger.info("%s: cancel unanswered or order not found (%s); asking the venue", client_order_id, error)
-        self._spawn(self._resolve_order(order), f"resolve {client_order_id}")
+            self._resolve(order, error)
 
     # -- finding out -------------------------------------------------------------------------------------------
 
+    def _resolve(self, InFlightOrder order, cancel_error=None):
+        """Asks in the background what became of an order; once at a time for each. `cancel_error`: why a cancel was
+        not confirmed, reported if the order turns out to be open still."""
+        order_id = order.client_order_id
+        asking = order_id in self._resolving
+        if cancel_error is not None or not asking:
+            self._resolving[order_id] = cancel_error
+        if not asking:
+            task = self._spawn(self._resolve_order(order), f"resolve {order_id}")
+            task.add_done_callback(lambda _: self._resolving.pop(order_id, None))
+
     async def _resolve_order(self, InFlightOrder order):
-        """Asks about one order until the venue has said what became of it."""
         attempt = 0
+        since_ns = self._clock.monotonic_ns()
         while order.is_open:
             delay = self.lookup_delays_s[min(attempt, len(self.lookup_delays_s) - 1)]
             attempt += 1
@@ -567,41 +660,66 @@ cdef class ConnectorBase:
                 await self._refresh_order(order)
             except OrderNotFoundError as error:
                 # Evidence only once the request can no longer be accepted; before that it may still be on its way.
-                sent_ns = order.submitted_ns or order.creation_timestamp_ns
-                if self._clock.c_now_ns() - sent_ns > self.submit_dead_after_s * 1e9:
-                    self._order_tracker.mark_failed(order, error)
+                # Counted from the first question, by a clock that no step moves: a single miss ends no order.
+                now_ns = self._clock.monotonic_ns()
+                if order.client_order_id in self._placing:
+                    since_ns = now_ns
+                elif now_ns - since_ns >= self.submit_dead_after_s * 1e9:
+                    self._order_absent(order, error)
             except Exception as error:
-                self._logger.info("%s: asking the venue failed (%s); trying again", order.client_order_id, error)
+                self._logger.info("%s: asking the venue failed (%s); trying again", order.client_order_id, error,
+                                  exc_info=None if isinstance(error, QtxconnError) else error)
             else:
                 if order.current_state is not OrderState.UNKNOWN and not order.awaits_fills:
-                    return
+                    break
+        cancel_error = self._resolving.get(order.client_order_id)
+        if cancel_error is not None and order.is_open and not order.is_pending_cancel_confirmation:
+            self._alarm("cancel_failed", f"{order.client_order_id}: not cancelled ({cancel_error}); the order is "
+                        f"{order.current_state.name}", order.client_order_id, cancel_error)
+
+    def _order_absent(self, InFlightOrder order, error):
+        """The venue says, and keeps saying, that there is no such order. One that it never acknowledged has failed;
+        one that it had acknowledged has ended there in a way we did not see."""
+        if order.acked_ns == 0:
+            self._order_tracker.mark_failed(order, error)
+            return
+        self._alarm("order_vanished", f"{order.client_order_id}: the venue had accepted it and no longer knows it "
+                    f"({error}); it counts as cancelled", order.client_order_id, error)
+        self._order_tracker.process_order_update(
+            OrderUpdate(order.trading_pair, 0.0, OrderState.CANCELED, order.client_order_id)
+        )
 
     async def _refresh_order(self, InFlightOrder order):
         """Reads an order's state and fills from the venue and applies both, the fills first."""
         update = await self._request_order_status(order)
-        misc = update.misc_updates or {}
-        if misc.get("cumulative_base", 1) > order.executed_amount_base:
+        counted = (update.misc_updates or {}).get("cumulative_base")
+        if counted is None or counted > order.executed_amount_base:
             for fill in await self._all_trade_updates_for_order(order):
                 self._order_tracker.process_trade_update(fill)
         self._order_tracker.process_order_update(update)
 
     async def _order_refresh_loop(self):
-        """Every second: orders whose end is reported but whose fills are missing. Every status_poll_interval_s: all."""
+        """Every second: orders whose end is reported but whose fills are missing. Every status_poll_interval_s, and
+        when the user stream is back: all."""
         elapsed = 0.0
         while True:
             await self._clock.sleep(1.0)
             elapsed += 1.0
-            everything = elapsed >= self.status_poll_interval_s
+            everything = self._poll_due or elapsed >= self.status_poll_interval_s
             if everything:
                 elapsed = 0.0
+                self._poll_due = False
             for order in self._order_tracker.active_orders.values():
                 if not (everything or order.awaits_fills):
                     continue
                 try:
                     await self._refresh_order(order)
+                except OrderNotFoundError:
+                    self._resolve(order)
                 except Exception as error:
                     self._logger.info("%s: status poll failed (%s); next in %s s", order.client_order_id, error,
-                                      self.status_poll_interval_s)
+                                      self.status_poll_interval_s,
+                                      exc_info=None if isinstance(error, QtxconnError) else error)
 
     # -- hooks: what an exchange writes ------------------------------------------------------------------------
 

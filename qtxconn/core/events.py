@@ -107,7 +107,8 @@ class MarketOrderFailureEvent(NamedTuple):
 class ErrorEvent(NamedTuple):
     """Something a strategy should know that is not an order's ordinary life.
 
-    `kind` is one of `overfill`, `cancel_failed`, `outcome_unknown`, `user_stream`, `market_data`, `listener`.
+    `kind` is one of `overfill`, `late_fill`, `bad_amount`, `fee`, `life_after_end`, `order_vanished`,
+    `cancel_failed`, `outcome_unknown`, `task`, `user_stream`, `market_data`.
     """
 
     timestamp: float

@@ -21,11 +21,15 @@ cdef Fixed fixed_from(object value) except *:
     cdef Py_ssize_t size = 0
     cdef const char* text
     cdef FixedError error
-    if type(value) is not str:
-        if isinstance(value, float):
-            raise AmountError(f"{value!r} is a float; pass a Decimal, an int or decimal text, which are exact")
+    if not isinstance(value, str):
+        if not isinstance(value, (Decimal, int)) or isinstance(value, bool):
+            raise AmountError(f"{value!r} is a {type(value).__name__}; pass a Decimal, an int or decimal text, "
+                              "which are exact")
         value = str(value)
-    text = PyUnicode_AsUTF8AndSize(value, &size)
+    try:
+        text = PyUnicode_AsUTF8AndSize(value, &size)
+    except UnicodeEncodeError:
+        raise _refused(value, FixedError.syntax) from None
     error = parse_fixed(text, <size_t>size, result)
     if error != FixedError.ok:
         raise _refused(value, error)

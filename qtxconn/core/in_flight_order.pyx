@@ -25,9 +25,10 @@ from qtxconn.core.order_store cimport (
 )
 
 from qtxconn.core import types
-from qtxconn.errors import OrderValidationError
+from qtxconn.errors import AmountError, OrderValidationError
 
 _STATES = {state.value: state for state in types.OrderState}
+_ACCEPTED = {types.OrderState.OPEN, types.OrderState.PARTIALLY_FILLED, types.OrderState.PENDING_UPDATE}
 _POSITIONS = {0: types.PositionAction.NIL, 1: types.PositionAction.OPEN, 2: types.PositionAction.CLOSE}
 _POSITION_CODES = {action: code for code, action in _POSITIONS.items()}
 
@@ -48,6 +49,8 @@ cdef str text_of(string_view text):
 
 
 cdef int64_t seconds_to_ns(double seconds) noexcept nogil:
+    if not -9e9 < seconds < 9e9:
+        return 0    # NaN, infinity or beyond 64 bits: as if no time was given
     # A double holds today's time in seconds to 0.24 us: whole microseconds come back exactly.
     return llround(seconds * 1e6) * 1000
 
@@ -101,6 +104,10 @@ cdef class InFlightOrder:
         int leverage=1,
         position=types.PositionAction.NIL,
     ):
+        if trading_pair.count("-") != 1:
+            raise OrderValidationError(f"a trading pair looks like BTC-USDT, not {trading_pair!r}")
+        if position not in _POSITION_CODES:
+            raise OrderValidationError(f"position_action is a PositionAction, not {position!r}")
         self.client_order_id = client_order_id
         self.trading_pair = trading_pair
         self._own.order_type = <OrderType><uint8_t>order_type.value
@@ -112,6 +119,12 @@ cdef class InFlightOrder:
             self._own.price = fixed_from(price)
         self._own.created_ns = seconds_to_ns(creation_timestamp)
         self._own.state = state_from_python(initial_state)
+        # Known to live, or to have ended, before it is tracked: those events are history.
+        if initial_state in _ACCEPTED or initial_state.is_terminal:
+            self._own.created_sent = True
+        if initial_state.is_terminal:
+            self._own.terminal_sent = True
+            self._own.reported = self._own.state
         self._own.leverage = leverage
         self._own.position = <PositionAction><uint8_t>_POSITION_CODES[position]
         self._own_fills = {}
@@ -324,7 +337,11 @@ cdef class InFlightOrder:
             if self._waiters is None:
                 self._waiters = []
             self._waiters.append(waiter)
-            await waiter
+            try:
+                await waiter
+            finally:
+                if self._waiters is not None and waiter in self._waiters:
+                    self._waiters.remove(waiter)
 
     async def get_exchange_order_id(self, double timeout=10.0):
         """The venue's id, waiting for it up to `timeout` seconds. Raises TimeoutError."""
@@ -341,6 +358,61 @@ cdef class InFlightOrder:
 
     async def wait_until_done(self):
         await self._wait_until(lambda: self.is_done)
+
+    # -- keeping ---------------------------------------------------------------------------------------------
+
+    def to_json(self) -> dict:
+        """A dict of JSON values with Hummingbot's keys; numbers are decimal text, so that nothing is rounded."""
+        price = self.price
+        return {
+            "client_order_id": self.client_order_id,
+            "exchange_order_id": self.exchange_order_id,
+            "trading_pair": self.trading_pair,
+            "order_type": self.order_type.name,
+            "trade_type": self.trade_type.name,
+            "price": None if price is None else str(price),
+            "amount": str(self.amount),
+            "executed_amount_base": str(self.executed_amount_base),
+            "executed_amount_quote": str(self.executed_amount_quote),
+            "last_state": str(self.current_state.value),
+            "leverage": str(self.leverage),
+            "position": self.position.value,
+            "creation_timestamp": self.creation_timestamp,
+            "last_update_timestamp": self.last_update_timestamp,
+            "order_fills": {trade_id: fill.to_json() for trade_id, fill in self.order_fills.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data):
+        """The order that to_json() wrote, not tracked yet. The executed amounts are the sums of its fills: raises
+        AmountError if the text says otherwise."""
+        cdef InFlightOrder order = cls(
+            data["client_order_id"],
+            data["trading_pair"],
+            types.OrderType[data["order_type"]],
+            types.TradeType[data["trade_type"]],
+            data["amount"],
+            data["creation_timestamp"],
+            price=data["price"],
+            exchange_order_id=data["exchange_order_id"],
+            initial_state=types.OrderState(int(data["last_state"])),
+            leverage=int(data["leverage"]),
+            position=types.PositionAction(data["position"]),
+        )
+        order._own_fills = {
+            trade_id: types.TradeUpdate.from_json(fill) for trade_id, fill in data["order_fills"].items()
+        }
+        base = sum((fill.fill_base_amount for fill in order._own_fills.values()), Decimal(0))
+        quote = sum((fill.fill_quote_amount for fill in order._own_fills.values()), Decimal(0))
+        if base != Decimal(data["executed_amount_base"]) or quote != Decimal(data["executed_amount_quote"]):
+            raise AmountError(f"{order.client_order_id}: the executed amounts are not the sums of the fills")
+        order._own.executed_base = fixed_from(base)
+        order._own.executed_quote = fixed_from(quote)
+        if data["last_update_timestamp"] != data["creation_timestamp"]:
+            order._own.venue_ns = seconds_to_ns(data["last_update_timestamp"])
+        if order._own_fills:
+            order._own.created_sent = True
+        return order
 
     def __repr__(self):
         return (

@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t
 from libcpp.memory cimport unique_ptr
 
+from qtxconn.core.clock cimport Clock
 from qtxconn.core.fixed cimport Fixed, Rounding
 from qtxconn.core.l2_book cimport L2Book, Side
 
@@ -10,6 +11,7 @@ from qtxconn.core.l2_book cimport L2Book, Side
 cdef class OrderBook:
     cdef readonly str trading_pair
     cdef unique_ptr[L2Book] _book
+    cdef Clock _clock
     cdef Fixed c_tick_size        # quote per base
     cdef Fixed c_lot_size         # base asset
     cdef object __weakref__

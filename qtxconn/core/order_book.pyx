@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libcpp.memory cimport make_unique
 from libcpp.vector cimport vector
 
+from qtxconn.core.clock cimport Clock
 from qtxconn.core.fixed cimport (
     Fixed,
     FixedError,
@@ -17,7 +18,7 @@ from qtxconn.core.fixed cimport (
 from qtxconn.core.l2_book cimport BookInvalid, BookLevel, L2Book, LastTrade, Side
 
 from qtxconn.core.clock import SYSTEM_CLOCK
-from qtxconn.errors import ConfigurationError, MessageError
+from qtxconn.errors import AmountError, ConfigurationError, MessageError
 
 _INVALID_NAMES = {
     <int>BookInvalid.none: None,
@@ -37,8 +38,9 @@ cdef class OrderBook:
     what it holds, and `invalid_reason` says what is wrong: "empty", "crossed", "gap" or "disconnected".
     """
 
-    def __init__(self, str trading_pair not None, tick_size, lot_size):
+    def __init__(self, str trading_pair not None, tick_size, lot_size, *, Clock clock not None=SYSTEM_CLOCK):
         self.trading_pair = trading_pair
+        self._clock = clock
         self.c_tick_size = fixed_from(tick_size)
         self.c_lot_size = fixed_from(lot_size)
         if self.c_tick_size.units <= 0 or self.c_lot_size.units <= 0:
@@ -73,7 +75,7 @@ cdef class OrderBook:
         cdef L2Book* book = self.c_book()
         cdef size_t i
         if timestamp_ns == 0:
-            timestamp_ns = SYSTEM_CLOCK.now_ns()
+            timestamp_ns = self._clock.c_now_ns()
         with nogil:
             book.lock.lock()
             if snapshot:
@@ -87,7 +89,11 @@ cdef class OrderBook:
 
     cdef int64_t _count(self, object value, Fixed increment, str what) except? -1:
         cdef int64_t count = 0
-        cdef FixedError error = to_increments(fixed_from(value), increment, Rounding.down, count)
+        cdef FixedError error
+        try:
+            error = to_increments(fixed_from(value), increment, Rounding.down, count)
+        except AmountError as problem:
+            raise MessageError(f"{self.trading_pair}: {what}: {problem}") from None
         if error != FixedError.ok or count < 0:
             raise MessageError(f"{self.trading_pair}: {what} {value} is negative or no multiple of "
                                f"{fixed_to_decimal(increment)}")
@@ -111,7 +117,7 @@ cdef class OrderBook:
             raise ValueError(f"reason {reason!r} is none of {sorted(_INVALID_CODES)}")
         cdef int code = _INVALID_CODES[reason]
         cdef L2Book* book = self.c_book()
-        cdef int64_t now_ns = SYSTEM_CLOCK.now_ns()
+        cdef int64_t now_ns = self._clock.c_now_ns()
         book.lock.lock()
         book.invalidate(<BookInvalid>code, now_ns)
         book.lock.unlock()

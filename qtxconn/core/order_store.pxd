@@ -116,7 +116,7 @@ cdef extern from "qtxconn/client_order_tracker.hpp" namespace "qtxconn" nogil:
         uint32_t start_tracking(const OrderRecord& order) except +
         void release(uint32_t slot) except +
         uint32_t find(uint64_t client_id) noexcept
-        uint32_t find_exchange_id(string_view exchange_order_id) noexcept
+        uint32_t find_exchange_id(string_view exchange_order_id, uint32_t symbol) noexcept
         OrderRecord& at(uint32_t slot) noexcept
         const Fill& fill(int32_t number) noexcept
         size_t size() noexcept
@@ -124,6 +124,7 @@ cdef extern from "qtxconn/client_order_tracker.hpp" namespace "qtxconn" nogil:
             uint32_t slot, OrderState next, int64_t venue_ns, Fixed executed, int64_t now_ns
         ) except +
         Applied process_fill(uint32_t slot, const Fill& fill, int64_t now_ns) except +
+        void restore_fill(uint32_t slot, const Fill& fill) except +
         Applied process_revert(uint32_t slot) noexcept
         cbool set_exchange_id(uint32_t slot, string_view exchange_order_id) except +
         Applied count(Applied applied) noexcept

@@ -96,6 +96,7 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
                 f"the {self.name} account is in {mode.value} mode and this connector trades one-way: set the "
                 "position mode to one-way at the venue (flat and without open orders), then connect again"
             )
+        self._positions.clear()     # a venue lists only what is open: what was closed meanwhile must not stay
         await self._update_positions()
 
     # -- hooks -------------------------------------------------------------------------------------------------
@@ -103,6 +104,10 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
     async def _update_positions(self):
         """Reads all positions and gives them to _set_position."""
         raise NotImplementedError(f"{type(self).__name__} must define _update_positions")
+
+    async def _start_funding_info(self):
+        """Begins to give mark price, index price and funding rate to _set_funding_info. _start_market_data calls it,
+        the exchange's own or the one that replaces it."""
 
     async def _request_position_mode(self):
         """-> PositionMode of the account."""

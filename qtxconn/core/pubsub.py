@@ -57,9 +57,7 @@ class PubSub:
         tag, method = EVENT_ROUTES[type(event)]
         for listener in tuple(self._by_tag.get(tag, ())):
             self._call(listener, event)
-        typed = self._trade if type(event) is OrderFilledEvent else self._order
-        if typed is not None:
-            self._call(getattr(typed, method), event)
+        self._call_typed(self._trade if type(event) is OrderFilledEvent else self._order, method, event)
 
     def publish_to(self, event_tag: Enum, event: object) -> None:
         """Delivers an event that only has a tag (funding, position mode, ...)."""
@@ -68,8 +66,13 @@ class PubSub:
 
     def publish_error(self, event: ErrorEvent) -> None:
         self._logger.warning("%s: %s", event.kind, event.message)
-        if self._error is not None:
-            self._call(self._error.on_error, event)
+        self._call_typed(self._error, "on_error", event)
+
+    def _call_typed(self, listener: object, method: str, event: object) -> None:
+        # A listener need not derive from our bases: what it does not define it does not want to hear.
+        handler = getattr(listener, method, None)
+        if handler is not None:
+            self._call(handler, event)
 
     def _call(self, listener: Listener, event: object) -> None:
         try:

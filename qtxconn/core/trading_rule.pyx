@@ -44,7 +44,7 @@ cdef class TradingRule:
         str buy_order_collateral_token=None,
         str sell_order_collateral_token=None,
     ):
-        if trading_pair.count("-") != 1:
+        if trading_pair.count("-") != 1 or not all(trading_pair.split("-")):
             raise ConfigurationError(f"a trading pair looks like BTC-USDT, not {trading_pair!r}")
         self.trading_pair = trading_pair
         self.exchange_symbol = exchange_symbol

@@ -118,6 +118,23 @@ class TradeFeeBase:
     percent_token: str | None = None
     flat_fees: list[TokenAmount] = field(default_factory=list)
 
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "fee_type": _FEE_TYPES.get(type(self), ""),
+            "percent": str(self.percent),
+            "percent_token": self.percent_token,
+            "flat_fees": [{"token": fee.token, "amount": str(fee.amount)} for fee in self.flat_fees],
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> TradeFeeBase:
+        kinds: dict[str, type[TradeFeeBase]] = {name: kind for kind, name in _FEE_TYPES.items()}
+        return kinds.get(data["fee_type"], TradeFeeBase)(
+            Decimal(data["percent"]),
+            data["percent_token"],
+            [TokenAmount(fee["token"], Decimal(fee["amount"])) for fee in data["flat_fees"]],
+        )
+
 
 class AddedToCostTradeFee(TradeFeeBase):
     """A fee paid on top of the traded amounts."""
@@ -129,6 +146,12 @@ class DeductedFromReturnsTradeFee(TradeFeeBase):
     """A fee taken out of what the trade returns."""
 
     __slots__ = ()
+
+
+_FEE_TYPES: dict[type[TradeFeeBase], str] = {
+    AddedToCostTradeFee: "AddedToCost",
+    DeductedFromReturnsTradeFee: "DeductedFromReturns",
+}
 
 
 class OrderUpdate(NamedTuple):
@@ -160,6 +183,19 @@ class TradeUpdate(NamedTuple):
     fill_quote_amount: Decimal
     fee: TradeFeeBase
     is_taker: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        return self._asdict() | {
+            "fill_price": str(self.fill_price),
+            "fill_base_amount": str(self.fill_base_amount),
+            "fill_quote_amount": str(self.fill_quote_amount),
+            "fee": self.fee.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TradeUpdate:
+        numbers = {key: Decimal(data[key]) for key in ("fill_price", "fill_base_amount", "fill_quote_amount")}
+        return cls(**(data | numbers | {"fee": TradeFeeBase.from_json(data["fee"])}))
 
 
 class Position(NamedTuple):

@@ -245,7 +245,13 @@ class WebSocketClient:
             except Exception:  # one bad message must not cost the stream
                 self.handler_errors += 1
                 logger.exception("%s: a message could not be handled", self._name)
-        reason = type(message.data).__name__ if message.type is aiohttp.WSMsgType.ERROR else f"code {ws.close_code}"
+        match message.type:
+            case aiohttp.WSMsgType.ERROR:
+                reason = type(message.data).__name__
+            case aiohttp.WSMsgType.CLOSE:
+                reason = f"code {message.data}"
+            case _:
+                reason = f"code {ws.close_code}"
         raise ConnectionClosedError(f"{self._name}: the connection closed ({reason})")
 
     async def _go_live(self) -> None:

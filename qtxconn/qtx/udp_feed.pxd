@@ -1,7 +1,7 @@
 # The QTX market-data feed for Cython: cimport UdpFeed and give it a FeedHandler.
 
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.memory cimport unique_ptr
 from libcpp.string cimport string
@@ -10,14 +10,8 @@ from libcpp.vector cimport vector
 from qtxconn.core.clock cimport Clock
 from qtxconn.core.fixed cimport Fixed
 from qtxconn.core.l2_book cimport BookInvalid, L2Book
+from qtxconn.perf.latency cimport LatencyHistogram
 from qtxconn.qtx.order_queue cimport EventFd
-
-
-cdef extern from "qtxconn/latency_histogram.hpp" namespace "qtxconn" nogil:
-    cdef cppclass LatencyHistogram:
-        uint64_t count() noexcept
-        int64_t max_ns() noexcept
-        int64_t percentile_ns(double fraction) noexcept
 
 
 cdef extern from "qtxconn/qtx_packet.hpp" namespace "qtxconn::qtx" nogil:
@@ -36,6 +30,34 @@ cdef extern from "qtxconn/qtx_packet.hpp" namespace "qtxconn::qtx" nogil:
         off_grid
         stale
         unexpected_text
+
+    cdef enum class MessageType(int32_t):
+        ticker_bid
+        ticker_ask
+        depth
+        trade_buy
+        trade_sell
+
+    cdef cppclass Level:
+        double price
+        double size
+
+    cdef cppclass PacketView:
+        PacketView() noexcept
+        MessageType type
+        int32_t index
+        int64_t tx_ms
+        int64_t event_ms
+        int64_t local_ns
+        int64_t sn_id
+        size_t ask_count
+        size_t bid_count
+        Level level(size_t i) noexcept
+        Level ask(size_t i) noexcept
+        Level bid(size_t i) noexcept
+
+    Reject c_parse_packet "qtxconn::qtx::parse_packet"(
+        const uint8_t* data, size_t size, HeaderLayout layout, PacketView& view) noexcept
 
 
 cdef extern from "qtxconn/qtx_feed.hpp" namespace "qtxconn::qtx" nogil:
@@ -123,7 +145,7 @@ cdef extern from "qtxconn/qtx_feed.hpp" namespace "qtxconn::qtx" nogil:
         void set_delivery(cbool on) noexcept
         FeedStatistics statistics() noexcept
         FeedSymbol symbol(int number) noexcept
-        unique_ptr[LatencyHistogram] latency() except +
+        void read_latency(LatencyHistogram& out) noexcept
 
 
 cdef class UdpFeed:

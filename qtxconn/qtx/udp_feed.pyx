@@ -4,13 +4,15 @@ import asyncio
 import logging
 import os
 import socket as socket_module
+from typing import NamedTuple
 
 from cython.operator cimport dereference as deref
 
 from qtxconn.core.order_book cimport OrderBook
+from qtxconn.perf.latency cimport LatencyRecorder
 
 from qtxconn.core.clock import SYSTEM_CLOCK
-from qtxconn.errors import ConfigurationError, NetworkError, RequestTimeoutError
+from qtxconn.errors import ConfigurationError, MessageError, NetworkError, RequestTimeoutError
 
 _logger = logging.getLogger("qtxconn.qtx.feed")
 
@@ -31,6 +33,45 @@ _RECOVERY_DELAY_MIN_S = 0.2
 _RECOVERY_DELAY_MAX_S = 10.0
 _HEALTHY_AFTER_S = 10.0           # without trouble, before the delay starts small again
 _FULL_DEPTH_TIMEOUT_S = 2.0
+
+
+class QtxPacket(NamedTuple):
+    """One market-data message. Prices and sizes are the wire's doubles; times and `sn_id` as the protocol has them.
+
+    `type` is 1 or -1 (ticker bid, ask), 2 (depth), 3 or -3 (trade by a buyer, seller). A ticker or trade has its one
+    level in `bids` (ticker bid, trade by a buyer) or `asks`.
+    """
+
+    type: int
+    index: int
+    tx_ms: int
+    event_ms: int
+    local_ns: int
+    sn_id: int
+    asks: list[tuple[float, float]]
+    bids: list[tuple[float, float]]
+
+
+def parse_packet(bytes datagram not None, str header_layout="sdk") -> QtxPacket:
+    """Reads one datagram, for tools and tests. Raises MessageError naming the reason (see get_statistics)."""
+    cdef PacketView view
+    cdef HeaderLayout layout = <HeaderLayout><int>_HEADER_LAYOUTS[
+        _choice("header_layout", header_layout, _HEADER_LAYOUTS)]
+    cdef const char* data = datagram
+    cdef Reject reason = c_parse_packet(<const uint8_t*>data, <size_t>len(datagram), layout, view)
+    if reason != Reject.none:
+        raise MessageError(f"no QTX datagram: {_REJECT_NAMES[<int>reason]}")
+    cdef size_t i
+    cdef int kind = <int>view.type
+    asks, bids = [], []
+    if kind == 2:
+        for i in range(view.ask_count):
+            asks.append((view.ask(i).price, view.ask(i).size))
+        for i in range(view.bid_count):
+            bids.append((view.bid(i).price, view.bid(i).size))
+    else:
+        (bids if kind > 0 else asks).append((view.level(0).price, view.level(0).size))
+    return QtxPacket(kind, view.index, view.tx_ms, view.event_ms, view.local_ns, view.sn_id, asks, bids)
 
 
 def _choice(str key, str value, choices) -> str:
@@ -464,11 +505,10 @@ cdef class UdpFeed:
 
         total_messages (applied), message_rate (a second), queue_depths {pair: changes and trades received and not yet
         given to the callbacks}, datagrams, bytes, gaps (messages missing in sequences), duplicates, reorders, rejects
-        {reason: count}, kernel_drops, trades_dropped, texts_dropped, socket_errors, sockets, latency_ns {count, p50,
-        p90, p99, p99.9, max} from the kernel's receive time to the applied book.
+        {reason: count}, kernel_drops, trades_dropped, texts_dropped, socket_errors, sockets, and latency_ns, the
+        summary of `latency()`.
         """
         cdef FeedStatistics counts = deref(self._feed).statistics()
-        cdef unique_ptr[LatencyHistogram] latency = deref(self._feed).latency()
         cdef size_t i
         depths = {}
         for pair, entry in self._subscriptions.items():
@@ -493,12 +533,11 @@ cdef class UdpFeed:
             "texts_dropped": counts.texts_dropped,
             "socket_errors": counts.socket_errors,
             "sockets": len(self._sockets),
-            "latency_ns": {
-                "count": deref(latency).count(),
-                "p50": deref(latency).percentile_ns(0.5),
-                "p90": deref(latency).percentile_ns(0.9),
-                "p99": deref(latency).percentile_ns(0.99),
-                "p99.9": deref(latency).percentile_ns(0.999),
-                "max": deref(latency).max_ns(),
-            },
+            "latency_ns": self.latency().summary(),
         }
+
+    def latency(self):
+        """Durations from the kernel's receive time to the applied book, as recorded so far."""
+        cdef LatencyRecorder recorder = LatencyRecorder("UDP in -> book")
+        deref(self._feed).read_latency(deref(recorder.c_histogram()))
+        return recorder

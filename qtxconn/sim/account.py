@@ -157,9 +157,7 @@ class Account:
 
     def initial_margin(self, marks: dict[str, Decimal]) -> Decimal:
         """Quote held for positions and open orders."""
-        return sum(
-            (p.margin_notional(marks[s]) / self.leverage_of(s) for s, p in self.positions.items()), Decimal(0)
-        )
+        return sum((p.margin_notional(marks[s]) / self.leverage_of(s) for s, p in self.positions.items()), Decimal(0))
 
     def available_balance(self, marks: dict[str, Decimal]) -> Decimal:
         """Quote that new orders may use: wallet plus unrealised profit, minus initial margin; not below 0."""

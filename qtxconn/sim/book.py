@@ -16,6 +16,8 @@ these numbers:
    matched at the level (`settled`, per transaction time), so that the queue moves once: a print advances
    the queue only by what an earlier decrease has not, and a decrease that a print announced cancels nothing
    more.
+6. Prints arrive late. An order that came to its place when a recorded word of the print's time, or of a later
+   one, was already known (`SimOrder.joined_ms`) is not met by it: what it joined behind reflects the print.
 """
 
 from __future__ import annotations
@@ -122,12 +124,10 @@ class Level:
         self.own += order.remaining
 
     def leave(self, order: SimOrder) -> None:
-        was_head = self.head is order
+        """`order` is filled or leaves the book."""
         del self.orders[order.order_id]
         self.own -= order.remaining
         order.ahead = 0
-        if was_head:
-            self.settled = max(self.settled, 0)
 
 
 class BookSide:

@@ -96,12 +96,11 @@ class MatchingEngine:
             if (price - order.price) * order.side > 0 or found >= order.quantity:
                 break
             level = book.levels[price]
+            own_before = 0
             for resting in level.orders.values():
                 if resting.account is order.account:
-                    own_before = sum(
-                        o.remaining for o in level.orders.values() if o.order_id < resting.order_id
-                    )
                     return found + resting.ahead + own_before
+                own_before += resting.remaining
             found += level.total
         return found
 
@@ -290,9 +289,7 @@ class MatchingEngine:
             quantity -= step
         return quantity
 
-    def _fill_resting(
-        self, book: BookSide, price: int, maker: SimOrder, taker: SimOrder | None, quantity: int
-    ) -> None:
+    def _fill_resting(self, book: BookSide, price: int, maker: SimOrder, taker: SimOrder | None, quantity: int) -> None:
         level = book.levels[price]
         if quantity == maker.remaining:
             level.leave(maker)

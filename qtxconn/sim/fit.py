@@ -202,9 +202,7 @@ def fit(path: Path, symbol: str, tick_size: Decimal, lot_size: Decimal) -> FlowM
         source={
             "recording": path.name,
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "recorded": datetime.fromtimestamp(market.first_event_ns / NS_PER_S, UTC).strftime(
-                "%Y-%m-%d %H:%M UTC"
-            ),
+            "recorded": datetime.fromtimestamp(market.first_event_ns / NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "messages": market.messages,
             "seconds": round(seconds, 3),
             "note": "figures computed by python -m qtxconn.sim.fit; no data of the recording is contained",
@@ -241,9 +239,7 @@ def fit(path: Path, symbol: str, tick_size: Decimal, lot_size: Decimal) -> FlowM
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m qtxconn.sim.fit", description="Fit an order flow to a recording."
-    )
+    parser = argparse.ArgumentParser(prog="python -m qtxconn.sim.fit", description="Fit an order flow to a recording.")
     parser.add_argument("recording", type=Path, help="gzip recording of Binance USD-M streams")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--symbol", default="BTCUSDT")

@@ -2,7 +2,8 @@
 
     await run_venue(VenueSettings(...), on_ready=lambda endpoints: ...)
 
-Everything runs on one event loop. A driver steps the market against the wall clock; requests are served in between.
+Everything runs on one event loop. A driver steps the market against the wall clock; requests are served
+in between.
 """
 
 from __future__ import annotations
@@ -93,8 +94,8 @@ class WallClock:
 async def drive_market(market: Market, clock: VenueClock) -> None:
     """Steps `market` when its events are due, until it has no more.
 
-    Events are due by the clock, so delays do not add up. Behind schedule it catches up in short steps with a turn
-    for everybody else in between, and says how far behind it is, at most every five seconds.
+    Events are due by the clock, so delays do not add up. Behind schedule it catches up in short steps
+    with a turn for everybody else in between, and says how far behind it is, at most every five seconds.
     """
     reported_ns = 0
     while (due_ns := market.next_event_ns()) is not None:
@@ -114,18 +115,22 @@ async def drive_market(market: Market, clock: VenueClock) -> None:
 async def drive_funding(venue: Venue) -> None:
     """Books funding of every symbol at each funding time."""
     while True:
-        due_ms = min(venue.next_funding_ms(symbol) for symbol in venue.instruments)
-        while (left_ms := due_ms - venue.clock.now_ms()) > 0:
-            await asyncio.sleep(left_ms / 1000)
+        await _sleep_until(venue.clock, min(map(venue.next_funding_ms, venue.instruments)) * NS_PER_MS)
         for symbol in venue.instruments:
             venue.apply_funding(symbol)
 
 
-async def run_venue(settings: VenueSettings, on_ready: Callable[[dict[str, Any]], None]) -> None:
-    """Runs until SIGINT, SIGTERM, SIGHUP or, if so set, the end of standard input; then leaves nothing behind.
+async def _sleep_until(clock: VenueClock, due_ns: int) -> None:
+    """Sleeps again where the loop's clock ran ahead of the venue's."""
+    while (left_ns := due_ns - clock.now_ns()) > 0:  # noqa: ASYNC110 - time is what is waited for
+        await asyncio.sleep(left_ns / NS_PER_S)
 
-    `on_ready` gets the endpoints once all of them serve. Raises ConfigurationError or SegmentError, saying what to
-    do, when it cannot start.
+
+async def run_venue(settings: VenueSettings, on_ready: Callable[[dict[str, Any]], None]) -> None:
+    """Runs until SIGINT, SIGTERM, SIGHUP or, if so set, the end of standard input; leaves nothing behind.
+
+    `on_ready` gets the endpoints once all of them serve. Raises ConfigurationError or SegmentError,
+    saying what to do, when it cannot start.
     """
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
@@ -137,19 +142,23 @@ async def run_venue(settings: VenueSettings, on_ready: Callable[[dict[str, Any]]
         for account in accounts:
             venue.open_account(account.api_key, account.api_secret, account.passphrase, account.balance)
 
-        server = BinanceServer(venue)
-        with _port_errors("--port", settings.host, settings.port):
-            await server.start(settings.host, settings.port)
-        stack.push_async_callback(server.stop)
+        # The feed comes first, so that listeners hear of the market by UDP before anything is put into JSON.
         feed = QtxFeed(venue)
         with _port_errors("--qtx-udp", settings.host, settings.qtx_udp_port):
             feed.start(settings.host, settings.qtx_udp_port)
         stack.callback(feed.stop)
+        server = BinanceServer(venue)
+        with _port_errors("--port", settings.host, settings.port):
+            await server.start(settings.host, settings.port)
+        stack.push_async_callback(server.stop)
         manager = QtxOrderManager(venue, settings.qtx_shm or f"/place_order_qtxconn_{os.getpid()}")
         stack.callback(manager.stop)
         manager.start()
 
-        tasks = [asyncio.create_task(drive_market(market, venue.clock)), asyncio.create_task(drive_funding(venue))]
+        tasks = [
+            asyncio.create_task(drive_market(market, venue.clock)),
+            asyncio.create_task(drive_funding(venue)),
+        ]
         stack.push_async_callback(_cancel, tasks)
         host, port = feed.address
         endpoints: dict[str, Any] = {
@@ -180,14 +189,14 @@ def build_venue(settings: VenueSettings, clock: VenueClock) -> tuple[Venue, Mark
     symbol = next((m.symbol for m in read_recording(settings.recording) if m.symbol), "")
     if symbol not in INSTRUMENTS:
         raise ConfigurationError(
-            f"recording {settings.recording} is of {symbol or 'no symbol'}; this venue lists {', '.join(INSTRUMENTS)}"
+            f"recording {settings.recording} is of {symbol or 'no symbol'}; the venue lists {', '.join(INSTRUMENTS)}"
         )
     venue = Venue([INSTRUMENTS[symbol]], clock)
     return venue, ReplayMarket(venue, settings.recording, settings.speed)
 
 
 async def _until(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
-    """Waits for `stop`, or raises what one of `tasks` failed with. A task that ends well is no reason to stop."""
+    """Waits for `stop`, or raises what a task failed with. A task that ends well is no reason to stop."""
     waiter = asyncio.create_task(stop.wait())
     pending: set[asyncio.Task[Any]] = {waiter, *tasks}
     try:

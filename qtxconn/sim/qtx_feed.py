@@ -2,14 +2,15 @@
 
 Wire format and its gaps, as this server fills them:
 
-- `venue:symbol` subscribes and is answered `index:venue:symbol`; right after the answer follow the whole book (the
-  nearest 2,000 levels a side, which fit one datagram) and the top of the book. Subscribing again does the same
-  again. `-venue:symbol` unsubscribes, `ping` is answered `pong`, anything else `error: ...`.
-- `sn_id` is contiguous per subscriber, symbol and msg_type (the signed one: bid and ask tickers, buys and sells count
-  apart): a gap of n means n datagrams lost. A new subscription starts at the venue's clock in microseconds, so that
-  ids also grow across re-subscriptions and restarts.
-- A depth message after the first carries the changed levels, size 0 removing one; more than fit one datagram go out
-  in several.
+- `venue:symbol` subscribes and is answered `index:venue:symbol`; right after the answer follow the whole
+  book (the nearest 2,000 levels a side, which fit one datagram) and the top of the book. Subscribing
+  again does the same again. `-venue:symbol` unsubscribes, `ping` is answered `pong`, anything else
+  `error: ...`.
+- `sn_id` is contiguous per subscriber, symbol and msg_type (the signed one: bid and ask tickers, buys and
+  sells count apart): a gap of n means n datagrams lost. A new subscription starts at the venue's clock in
+  microseconds, so that ids also grow across re-subscriptions and restarts.
+- A depth message after the first carries the changed levels, size 0 removing one; more than fit one
+  datagram go out in several.
 - A ticker is sent for the side that changed; size 0 empties it.
 
 Sending never blocks: what the socket does not take is lost, counted, and shows as a gap to the subscriber.
@@ -59,7 +60,7 @@ class _Symbol:
         # Subscriber -> msg_type -> the last sn_id sent.
         self.subscribers: dict[Address, dict[int, int]] = {}
         self.top = (0, 0, 0, 0)
-        # Integer over integer divides correctly rounded, so a price is the very double its decimal text gives.
+        # int / int rounds correctly, so a price is the very double its decimal text gives.
         self._tick = instrument.tick_size.as_integer_ratio()
         self._lot = instrument.lot_size.as_integer_ratio()
 
@@ -172,7 +173,10 @@ class QtxFeed:
         ticker = self._venue.ticker(symbol)
         only = {address: entry.subscribers[address]}
         self._publish(entry, DEPTH, ticker.transaction_ms, ticker.event_ms, _depth_body(entry, asks, bids), only)
-        for kind, ticks, lots in ((TICKER_BID, ticker.bid, ticker.bid_qty), (TICKER_ASK, ticker.ask, ticker.ask_qty)):
+        for kind, ticks, lots in (
+            (TICKER_BID, ticker.bid, ticker.bid_qty),
+            (TICKER_ASK, ticker.ask, ticker.ask_qty),
+        ):
             body = _PRICE_SIZE.pack(*entry.price_size(ticks, lots))
             self._publish(entry, kind, ticker.transaction_ms, ticker.event_ms, body, only)
 
@@ -210,14 +214,10 @@ class QtxFeed:
             return
         if (ticker.bid, ticker.bid_qty) != (bid, bid_qty):
             body = _PRICE_SIZE.pack(*entry.price_size(ticker.bid, ticker.bid_qty))
-            self._publish(
-                entry, TICKER_BID, ticker.transaction_ms, ticker.event_ms, body, entry.subscribers
-            )
+            self._publish(entry, TICKER_BID, ticker.transaction_ms, ticker.event_ms, body, entry.subscribers)
         if (ticker.ask, ticker.ask_qty) != (ask, ask_qty):
             body = _PRICE_SIZE.pack(*entry.price_size(ticker.ask, ticker.ask_qty))
-            self._publish(
-                entry, TICKER_ASK, ticker.transaction_ms, ticker.event_ms, body, entry.subscribers
-            )
+            self._publish(entry, TICKER_ASK, ticker.transaction_ms, ticker.event_ms, body, entry.subscribers)
 
     def on_trade(self, symbol: str, trade: MarketTrade) -> None:
         entry = self._symbols[symbol]

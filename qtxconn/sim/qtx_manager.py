@@ -67,7 +67,7 @@ class QtxOrderManager:
                 self.answered += 1
 
     def answer(self, request: QueuedRequest) -> bytes:
-        """Carries out one request; the answer is JSON text, far below the 9,999 bytes that a slot can hold."""
+        """Carries out one request; the answer is JSON text, far below the 9,999 bytes of a slot."""
         request_id = str(request.client_order_id)
         body: dict[str, Any]
         try:

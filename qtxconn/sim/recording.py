@@ -90,9 +90,7 @@ def read_recording(path: Path) -> Iterator[RecordedMessage]:
                 yield RecordedMessage(number, receive_ns, SNAPSHOT, "", message)
                 continue
             symbol, _, channel = message["stream"].partition("@")
-            yield RecordedMessage(
-                number, receive_ns, channel.partition("@")[0], symbol.upper(), message["data"]
-            )
+            yield RecordedMessage(number, receive_ns, channel.partition("@")[0], symbol.upper(), message["data"])
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(
                 f"recording {path}, line {number}: not a stream message ({type(error).__name__}: {error})"

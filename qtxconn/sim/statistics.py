@@ -80,9 +80,7 @@ class MarketStatistics:
         and side. `burst_cv`: coefficient of variation of tickers per second.
         """
         seconds = (self._clock.now_ns() - self._start_ns) / NS_PER_S
-        runs = [
-            sign for before, (time, sign) in pairwise([(0, 0), *self._trade_signs]) if before != (time, sign)
-        ]
+        runs = [sign for before, (time, sign) in pairwise([(0, 0), *self._trade_signs]) if before != (time, sign)]
         mean_sign = fmean(runs)
         covariance = fmean((a - mean_sign) * (b - mean_sign) for a, b in pairwise(runs))
         return {

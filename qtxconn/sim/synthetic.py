@@ -22,8 +22,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from decimal import Decimal
 from itertools import accumulate, pairwise
 
+from qtxconn.errors import ConfigurationError
 from qtxconn.sim.flow_model import DISTANCE_EDGES, FlowModel, Sampler, default_model
 from qtxconn.sim.model import NS_PER_MS, NS_PER_S, Instrument, Side
 from qtxconn.sim.venue import Venue
@@ -41,12 +43,18 @@ class SyntheticMarket:
 
     finished = False
 
-    def __init__(
-        self, venue: Venue, instrument: Instrument, model: FlowModel | None = None, seed: int = 1
-    ) -> None:
-        """`instrument` must be one of the venue's; `model` defaults to the committed BTCUSDT figures."""
+    def __init__(self, venue: Venue, instrument: Instrument, model: FlowModel | None = None, seed: int = 1) -> None:
+        """`instrument` must be one of the venue's; `model` defaults to the committed BTCUSDT figures.
+
+        Raises ConfigurationError where the model was fitted with another tick or lot size.
+        """
         self.symbol = instrument.symbol
         self._model = model = default_model() if model is None else model
+        if (Decimal(model.tick_size), Decimal(model.lot_size)) != (instrument.tick_size, instrument.lot_size):
+            raise ConfigurationError(
+                f"the flow model has tick {model.tick_size} and lot {model.lot_size}, {self.symbol} has "
+                f"{instrument.tick_size} and {instrument.lot_size}; fit one with python -m qtxconn.sim.fit"
+            )
         self._engine = venue.engine(self.symbol)
         self._draw = Sampler(seed)
         self._anchor = self._settled = model.start_price

@@ -55,8 +55,7 @@ class Venue:
         # Ids start at the time in microseconds: a venue that is started again does not give an id twice.
         first_id = clock.now_ms() * 1000
         self.engines = {
-            symbol: MatchingEngine(instrument, clock, self, first_id)
-            for symbol, instrument in self.instruments.items()
+            symbol: MatchingEngine(instrument, clock, self, first_id) for symbol, instrument in self.instruments.items()
         }
         self._accounts: dict[str, Account] = {}
         self._account_listeners: list[AccountListener] = []
@@ -332,9 +331,7 @@ class Venue:
             self.instrument(symbol)
         return [order for order in account.open_orders.values() if symbol in (None, order.symbol)]
 
-    def all_orders(
-        self, account: Account, symbol: str, from_id: int | None = None, limit: int = 500
-    ) -> list[SimOrder]:
+    def all_orders(self, account: Account, symbol: str, from_id: int | None = None, limit: int = 500) -> list[SimOrder]:
         """Open and finished orders, oldest first.
 
         The first `limit` from order id `from_id` on, or without it the last `limit`.
@@ -387,9 +384,7 @@ class Venue:
     ) -> None:
         most = instrument.market_max_qty if type is OrderType.MARKET else instrument.max_qty
         if lots < instrument.min_qty:
-            raise Reject(
-                RejectReason.QTY_TOO_SMALL, f"at least {instrument.lots_to_text(instrument.min_qty)}"
-            )
+            raise Reject(RejectReason.QTY_TOO_SMALL, f"at least {instrument.lots_to_text(instrument.min_qty)}")
         if lots > most:
             raise Reject(RejectReason.QTY_TOO_LARGE, f"at most {instrument.lots_to_text(most)}")
         if type is OrderType.LIMIT:
@@ -414,9 +409,7 @@ class Venue:
 
     # -- the life of an order ----------------------------------------------------------------------------
 
-    def _open_order(
-        self, account: Account, symbol: str, order_id: int | None, client_order_id: str | None
-    ) -> SimOrder:
+    def _open_order(self, account: Account, symbol: str, order_id: int | None, client_order_id: str | None) -> SimOrder:
         self.instrument(symbol)
         order = account.find_open(symbol, order_id, client_order_id)
         if order is None:
@@ -495,18 +488,14 @@ class Venue:
     def _expire_useless_reductions(self, account: Account, position: SimPosition, current: SimOrder) -> None:
         """End resting reduce-only orders that would now do more than close the position."""
         engine = self.engines[position.symbol]
-        for other in [
-            o for o in account.open_orders.values() if o.reduce_only and o.symbol == position.symbol
-        ]:
+        for other in [o for o in account.open_orders.values() if o.reduce_only and o.symbol == position.symbol]:
             if other is not current and not position.can_reduce(other.side, other.remaining):
                 engine.remove(other)
                 self._expire(other, ExpireReason.REDUCE_ONLY)
 
     # -- reporting ---------------------------------------------------------------------------------------
 
-    def _report_order(
-        self, order: SimOrder, execution_type: ExecutionType, execution: Execution | None = None
-    ) -> None:
+    def _report_order(self, order: SimOrder, execution_type: ExecutionType, execution: Execution | None = None) -> None:
         for listener in self._account_listeners:
             listener.on_order(order.account, order, execution_type, execution)
 

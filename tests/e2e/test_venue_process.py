@@ -70,7 +70,9 @@ def call(endpoints: dict[str, Any], method: str, path: str, key: str, secret: st
     query = urlencode(params | {"timestamp": time.time_ns() // 1_000_000})
     signature = hmac.new(secret.encode(), query.encode(), hashlib.sha256).hexdigest()
     request = urllib.request.Request(
-        f"{endpoints['rest']}{path}?{query}&signature={signature}", method=method, headers={"X-MBX-APIKEY": key}
+        f"{endpoints['rest']}{path}?{query}&signature={signature}",
+        method=method,
+        headers={"X-MBX-APIKEY": key},
     )
     with urllib.request.urlopen(request, timeout=WAIT_S) as response:
         return json.loads(response.read())
@@ -146,18 +148,25 @@ def test_replays_a_recording(root: Path, shared_dir: Path) -> None:
         finish(process, endpoints)
 
 
-def refused(root: Path, *args: str, stdin: Any = subprocess.DEVNULL) -> str:
+def refused(root: Path, *args: str) -> str:
     """Runs with bad input; the one line on standard error."""
-    before = set(os.listdir("/dev/shm"))
-    result = subprocess.run(
-        command(*args), cwd=root, capture_output=True, text=True, timeout=WAIT_S, stdin=stdin, check=False
+    process = subprocess.Popen(
+        command(*args),
+        cwd=root,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    assert result.returncode == 2, result.stderr
-    assert result.stdout == ""
-    [line] = result.stderr.splitlines()
+    try:
+        output, errors = process.communicate(timeout=WAIT_S)
+    finally:
+        process.kill()
+    assert process.returncode == 2, errors
+    assert output == ""
+    [line] = errors.splitlines()
     assert line.startswith("qtxconn: error: ")
-    own = {name for name in set(os.listdir("/dev/shm")) - before if "qtxconn" in name}
-    assert not own
+    assert not Path(f"/dev/shm/place_order_qtxconn_{process.pid}").exists()
     return line
 
 

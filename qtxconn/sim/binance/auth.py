@@ -1,7 +1,7 @@
 """Binance request authentication: parameters off the wire, key lookup, HMAC signature and the receive window.
 
-Source of the rules: Binance USD-M "General Info", SIGNED endpoint security. A signature covers the query string
-directly followed by the body, exactly as sent, without the `signature` parameter itself.
+Source of the rules: Binance USD-M "General Info", SIGNED endpoint security. A signature covers the query
+string directly followed by the body, exactly as sent, without the `signature` parameter itself.
 """
 
 from __future__ import annotations

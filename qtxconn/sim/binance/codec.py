@@ -18,9 +18,8 @@ if TYPE_CHECKING:
         Instrument,
         MarketTrade,
         SimOrder,
-        SimPosition,
     )
-    from qtxconn.sim.venue import Account, Venue
+    from qtxconn.sim.venue import Venue
 
 SIDE_TEXT = {1: "BUY", -1: "SELL"}
 # Binance dates a perpetual's delivery to the end of the year 2100.
@@ -168,14 +167,29 @@ def recent_trade(instrument: Instrument, trade: MarketTrade) -> dict[str, Any]:
     }
 
 
+def aggregate_trade(instrument: Instrument, trade: MarketTrade) -> dict[str, Any]:
+    """An aggregate of one trade: this venue aggregates nothing, so first and last trade id are the same."""
+    return {
+        "a": trade.trade_id,
+        "p": instrument.ticks_to_text(trade.price),
+        "q": instrument.lots_to_text(trade.quantity),
+        "f": trade.trade_id,
+        "l": trade.trade_id,
+        "T": trade.time_ms,
+        "m": trade.buyer_is_maker,
+    }
+
+
 # -- REST and WebSocket API: orders and account -------------------------------------------------------------
 
 
-def order_result(instrument: Instrument, order: SimOrder, *, with_time: bool = False, ack: bool = False) -> dict[str, Any]:
+def order_result(
+    instrument: Instrument, order: SimOrder, *, with_time: bool = False, ack: bool = False
+) -> dict[str, Any]:
     """The order object of order answers and queries.
 
-    `with_time` adds the creation time (queries have it, order answers do not). `ack` shows the order as it was
-    accepted, before its first fill (newOrderRespType ACK).
+    `with_time` adds the creation time (queries have it, order answers do not). `ack` shows the order as
+    it was accepted, before its first fill (newOrderRespType ACK).
     """
     filled = 0 if ack else order.filled
     average = _ZERO if ack else average_price(instrument, order)
@@ -222,9 +236,7 @@ def user_trade(instrument: Instrument, execution: Execution) -> dict[str, Any]:
         "price": instrument.ticks_to_text(execution.price),
         "qty": instrument.lots_to_text(execution.quantity),
         "realizedPnl": plain_text(execution.realized_pnl),
-        "quoteQty": plain_text(
-            execution.price * instrument.tick_size * execution.quantity * instrument.lot_size
-        ),
+        "quoteQty": plain_text(execution.price * instrument.tick_size * execution.quantity * instrument.lot_size),
         "commission": plain_text(execution.fee),
         "commissionAsset": execution.fee_asset,
         "time": execution.time_ms,
@@ -245,7 +257,7 @@ def depth_event(
     first_id: int,
     prev_id: int,
 ) -> dict[str, Any]:
-    """depthUpdate closing with `update`; `first_id` (U) and `prev_id` (pu) are those of the batch's first diff."""
+    """depthUpdate closing with `update`; `first_id` (U) and `prev_id` (pu) are the batch's first diff's."""
     return {
         "e": "depthUpdate",
         "E": update.event_ms,
@@ -288,19 +300,7 @@ def trade_event(instrument: Instrument, trade: MarketTrade, now_ms: int) -> dict
 
 
 def agg_trade_event(instrument: Instrument, trade: MarketTrade, now_ms: int) -> dict[str, Any]:
-    """aggTrade of a single trade: this venue aggregates nothing, so first and last trade id are the same."""
-    return {
-        "e": "aggTrade",
-        "E": now_ms,
-        "s": instrument.symbol,
-        "a": trade.trade_id,
-        "p": instrument.ticks_to_text(trade.price),
-        "q": instrument.lots_to_text(trade.quantity),
-        "f": trade.trade_id,
-        "l": trade.trade_id,
-        "T": trade.time_ms,
-        "m": trade.buyer_is_maker,
-    }
+    return {"e": "aggTrade", "E": now_ms, "s": instrument.symbol} | aggregate_trade(instrument, trade)
 
 
 def mark_price_event(venue: Venue, symbol: str, now_ms: int) -> dict[str, Any]:

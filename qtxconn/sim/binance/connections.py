@@ -1,8 +1,8 @@
-"""One WebSocket connection of the venue: frames written straight to the transport, a slow reader disconnected.
+"""One WebSocket of the venue: frames written straight to the transport, a slow reader disconnected.
 
-A push is encoded and framed once and the same bytes go to every connection that wants it. Writing needs no task
-and no queue: the transport's own buffer is the queue, and its bound is checked at every push, so a consumer that
-does not keep up is cut off and never misses a message in silence.
+A push is encoded and framed once and the same bytes go to every connection that wants it. Writing needs
+no task and no queue: the transport's own buffer is the queue, and its bound is checked at every push, so
+a consumer that does not keep up is cut off and never misses a message in silence.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import struct
 
-
 from aiohttp import web
-
 
 # Bytes that may wait for one connection before it is cut off.
 BACKLOG_MAX_BYTES = 4 * 1024 * 1024
 # The venue pings every three minutes and wants a pong (Binance: within ten).
 HEARTBEAT_S = 180.0
+# How long a client may take to answer a goodbye.
+GOODBYE_S = 1.0
 # A client has no reason to send more in one message.
 MESSAGE_MAX_BYTES = 256 * 1024
 
@@ -49,7 +49,9 @@ class Connection:
     @classmethod
     async def accept(cls, request: web.Request, backlog_max: int = BACKLOG_MAX_BYTES) -> Connection:
         """Answers the handshake. Compression stays off: frames are shared between connections."""
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_MAX_BYTES, compress=False)
+        socket = web.WebSocketResponse(
+            timeout=GOODBYE_S, heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_MAX_BYTES, compress=False
+        )
         await socket.prepare(request)
         return cls(request, socket, backlog_max)
 

@@ -1,4 +1,4 @@
-"""Binance's error vocabulary: API errors as raised by the dialect, and the venue's reject reasons in its words."""
+"""Binance's error vocabulary: the dialect's API errors, and the venue's reject reasons in its words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Binance's request limits: weight per address and minute, orders per account, counted in clock-aligned windows."""
+"""Binance's request limits: weight per address, orders per account, in clock-aligned windows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TEN_SECONDS_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the venue allows. The defaults are far above Binance's 2400 / 300 / 1200, to let tests run at speed."""
+    """What the venue allows. Far above Binance's 2400 / 300 / 1200 by default, to let tests run at speed."""
 
     weight_1m: int = 240_000
     orders_10s: int = 30_000
@@ -78,8 +78,8 @@ class RateCounter:
         if used > self.limits.weight_1m:
             raise ApiError(
                 -1003,
-                f"Too many requests; current limit of IP({address}) is {self.limits.weight_1m} requests per minute. "
-                "Please use the websocket for live updates to avoid polling the API.",
+                f"Too many requests; current limit of IP({address}) is {self.limits.weight_1m} requests "
+                "per minute. Please use the websocket for live updates to avoid polling the API.",
                 status=429,
                 retry_after_s=window.seconds_left(now_ms),
             )

@@ -1,4 +1,4 @@
-"""Binance USD-M's REST interface: one table of calls, and the way of a request through limits, key and signature."""
+"""Binance USD-M's REST interface: a table of calls, and a request's way through limits and signature."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qtxconn.sim.account import Account
     from qtxconn.sim.binance.limits import RateCounter
     from qtxconn.sim.binance.listen_keys import ListenKeys
-    from qtxconn.sim.model import BookTicker, DepthUpdate, MarketTrade
+    from qtxconn.sim.model import BookTicker, DepthUpdate, Instrument, MarketTrade
     from qtxconn.sim.venue import Venue
 
 Params = Mapping[str, str]
@@ -100,6 +100,7 @@ class Rest:
             ("GET", "/fapi/v1/exchangeInfo"): Call(self._exchange_info),
             ("GET", "/fapi/v1/depth"): Call(self._depth, none, _depth_weight),
             ("GET", "/fapi/v1/trades"): Call(self._recent_trades, none, 5),
+            ("GET", "/fapi/v1/aggTrades"): Call(self._aggregate_trades, none, 20),
             ("GET", "/fapi/v1/premiumIndex"): Call(self._premium_index, none, _weight(1, 10)),
             ("GET", "/fapi/v1/ticker/bookTicker"): Call(self._book_ticker, none, _weight(2, 5)),
             ("GET", "/fapi/v1/ticker/price"): Call(self._price, none, _weight(1, 2)),
@@ -140,9 +141,7 @@ class Rest:
             result, status = error.to_wire(), error.status
             if error.retry_after_s is not None:
                 headers["Retry-After"] = str(error.retry_after_s)
-        return web.Response(
-            body=orjson.dumps(result), status=status, headers=headers, content_type="application/json"
-        )
+        return web.Response(body=orjson.dumps(result), status=status, headers=headers, content_type="application/json")
 
     def _answer(self, request: web.Request, body: bytes, headers: dict[str, str]) -> Any:
         call = self.calls.get((request.method, request.path))
@@ -216,11 +215,18 @@ class Rest:
             "asks": codec.levels_text(instrument, asks),
         }
 
-    def _recent_trades(self, _: None, params: Params) -> list[dict[str, Any]]:
+    def _latest_trades(self, params: Params) -> tuple[Instrument, list[MarketTrade]]:
         instrument = trading.parse_instrument(self._venue, params)
         limit = trading.parse_int(params, "limit")
-        trades = self._trades.latest(instrument.symbol, TRADES_DEFAULT if limit is None else limit)
+        return instrument, self._trades.latest(instrument.symbol, TRADES_DEFAULT if limit is None else limit)
+
+    def _recent_trades(self, _: None, params: Params) -> list[dict[str, Any]]:
+        instrument, trades = self._latest_trades(params)
         return [codec.recent_trade(instrument, trade) for trade in trades]
+
+    def _aggregate_trades(self, _: None, params: Params) -> list[dict[str, Any]]:
+        instrument, trades = self._latest_trades(params)
+        return [codec.aggregate_trade(instrument, trade) for trade in trades]
 
     def _premium_index(self, _: None, params: Params) -> Any:
         now_ms = self._clock.now_ms()
@@ -271,7 +277,7 @@ class Rest:
         return {"symbol": instrument.symbol, "leverage": leverage, "maxNotionalValue": cap}
 
     def _set_margin_type(self, _: Account, params: Params) -> dict[str, Any]:
-        """Cross margin is all the venue has: asking for it changes nothing, asking for ISOLATED is refused."""
+        """Cross margin is all the venue has: asking for it changes nothing, ISOLATED is refused."""
         trading.parse_instrument(self._venue, params)
         margin_type = trading.required(params, "marginType")
         if margin_type == "CROSSED":

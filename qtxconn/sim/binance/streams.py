@@ -1,9 +1,9 @@
 """Binance's market and user streams: what is pushed to whom, and the SUBSCRIBE protocol.
 
 Paths: `/ws`, `/stream` and the same under `/public`, `/market`, `/private`, with stream names in the path, in
-`?streams=` or by SUBSCRIBE. The three hosts' division of streams is not enforced: every path serves every stream.
-Pushes on a `/stream` path are wrapped `{"stream", "data"}`, on `/ws` they are raw. As at Binance, a name that
-does not exist is accepted and stays silent.
+`?streams=` or by SUBSCRIBE. The three hosts' division of streams is not enforced: every path serves every
+stream. Pushes on a `/stream` path are wrapped `{"stream", "data"}`, on `/ws` they are raw. As at Binance,
+a name that does not exist is accepted and stays silent.
 """
 
 from __future__ import annotations
@@ -36,8 +36,14 @@ if TYPE_CHECKING:
     )
     from qtxconn.sim.venue import Venue
 
-# Stream suffix -> batching interval in ms. @depth@0ms is what recordings were made with: every update at once.
-DEPTH_INTERVALS_MS = {"depth@0ms": 0, "depth@100ms": 100, "depth": 250, "depth@250ms": 250, "depth@500ms": 500}
+# Stream suffix -> batching interval in ms; 0 is every update at once (recordings are made with @0ms).
+DEPTH_INTERVALS_MS = {
+    "depth@0ms": 0,
+    "depth@100ms": 100,
+    "depth": 250,
+    "depth@250ms": 250,
+    "depth@500ms": 500,
+}
 MARK_PRICE_INTERVALS_MS = {"markPrice@1s": 1_000, "markPrice": 3_000}
 STREAMS_PER_CONNECTION_MAX = 1024
 LISTEN_KEY_CHECK_S = 1.0
@@ -54,9 +60,10 @@ async def every(interval_s: float) -> AsyncIterator[None]:
 
 
 class DepthBatch:
-    """Depth updates of one symbol gathered until the next beat: the last quantity of each level, ids chained."""
+    """Depth updates of one symbol up to the next beat: the last quantity of each level, ids chained."""
 
-    def __init__(self) -> None:
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
         self._bids: dict[int, int] = {}
         self._asks: dict[int, int] = {}
         self._first: DepthUpdate | None = None
@@ -68,14 +75,16 @@ class DepthBatch:
         self._bids.update(update.bids)
         self._asks.update(update.asks)
 
-    def take(self, instrument: Instrument) -> dict[str, Any] | None:
+    def take(self) -> dict[str, Any] | None:
         """The depthUpdate of everything since the last call, None when nothing happened."""
         first, last = self._first, self._last
         if first is None or last is None:
             return None
         bids, asks = sorted(self._bids.items()), sorted(self._asks.items())
-        self.__init__()
-        return codec.depth_event(instrument, last, bids, asks, first.first_id, first.prev_id)
+        self._bids.clear()
+        self._asks.clear()
+        self._first = self._last = None
+        return codec.depth_event(self.instrument, last, bids, asks, first.first_id, first.prev_id)
 
 
 class StreamConnection:
@@ -99,7 +108,7 @@ class Streams:
         self._connections: set[StreamConnection] = set()
         # Listen keys may be limited to some event types (`events=` in the URL); no entry means all.
         self._events: dict[tuple[StreamConnection, str], frozenset[str]] = {}
-        self._batches: dict[str, tuple[int, Instrument, DepthBatch]] = {}
+        self._batches: dict[str, tuple[int, DepthBatch]] = {}
         self._funding_seen: dict[str, Decimal] = {}
         self._prefix = {symbol: f"{symbol.lower()}@" for symbol in venue.instruments}
         self._depth_streams = {
@@ -140,15 +149,13 @@ class Streams:
     # -- the market speaks ----------------------------------------------------------------------------------
 
     def on_depth(self, symbol: str, update: DepthUpdate) -> None:
-        for _, instrument, batch in self._batches.values():
-            if instrument.symbol == symbol:
+        for _, batch in self._batches.values():
+            if batch.instrument.symbol == symbol:
                 batch.add(update)
         name = self._prefix[symbol] + "depth@0ms"
         if name in self._subscribers:
             instrument = self._venue.instruments[symbol]
-            event = codec.depth_event(
-                instrument, update, update.bids, update.asks, update.first_id, update.prev_id
-            )
+            event = codec.depth_event(instrument, update, update.bids, update.asks, update.first_id, update.prev_id)
             self._push(name, event)
 
     def on_ticker(self, symbol: str, ticker: BookTicker) -> None:
@@ -164,8 +171,8 @@ class Streams:
                 self._push(name, event)
 
     def _flush_depth(self, interval_ms: int) -> None:
-        for name, (interval, instrument, batch) in self._batches.items():
-            if interval == interval_ms and (event := batch.take(instrument)) is not None:
+        for name, (interval, batch) in self._batches.items():
+            if interval == interval_ms and (event := batch.take()) is not None:
                 self._push(name, event)
 
     def _push_mark_prices(self, suffix: str) -> None:
@@ -215,9 +222,7 @@ class Streams:
             if (wanted := self._events.get((client, name))) is not None and event["e"] not in wanted:
                 continue
             if client.wrapped:
-                wrapped = wrapped or text_frame(
-                    b'{"stream":' + orjson.dumps(name) + b',"data":' + payload + b"}"
-                )
+                wrapped = wrapped or text_frame(b'{"stream":' + orjson.dumps(name) + b',"data":' + payload + b"}")
                 client.connection.send(wrapped)
             else:
                 raw = raw or text_frame(payload)
@@ -259,7 +264,7 @@ class Streams:
             if name in self._depth_streams and name not in self._batches:
                 interval, instrument = self._depth_streams[name]
                 if interval:
-                    self._batches[name] = (interval, instrument, DepthBatch())
+                    self._batches[name] = (interval, DepthBatch(instrument))
 
     def _unsubscribe(self, client: StreamConnection, names: Iterable[str]) -> None:
         for name in names:

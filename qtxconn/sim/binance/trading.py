@@ -146,7 +146,7 @@ def _order_error(instrument: Instrument, side: Side, is_limit: bool, reject: Rej
 
 
 def place_order(venue: Venue, account: Account, params: Params) -> dict[str, Any]:
-    """POST /fapi/v1/order and order.place. newOrderRespType ACK (default) shows the order before its fills."""
+    """POST /fapi/v1/order and order.place. newOrderRespType ACK (default) shows the order unfilled."""
     instrument = parse_instrument(venue, params)
     side = parse_side(params)
     type_text = required(params, "type")
@@ -209,9 +209,7 @@ def amend_order(venue: Venue, account: Account, params: Params) -> dict[str, Any
     try:
         if venue.query_order(account, instrument.symbol, order_id, client_order_id).side is not side:
             raise ApiError(-1117, "Invalid side.")
-        order = venue.amend_order(
-            account, instrument.symbol, order_id, client_order_id, quantity=quantity, price=price
-        )
+        order = venue.amend_order(account, instrument.symbol, order_id, client_order_id, quantity=quantity, price=price)
     except Reject as reject:
         raise _order_error(instrument, side, True, reject) from None
     return codec.order_result(instrument, order)
@@ -245,7 +243,10 @@ def open_orders(venue: Venue, account: Account, params: Params) -> list[dict[str
 
 
 def all_orders(venue: Venue, account: Account, params: Params) -> list[dict[str, Any]]:
-    """GET /fapi/v1/allOrders, oldest first: from orderId on if it is given, else the latest `limit` (500, at most 1000)."""
+    """GET /fapi/v1/allOrders, oldest first; at most `limit` (500 unless told, 1000 at most).
+
+    From orderId on if it is given, else the latest.
+    """
     instrument = parse_instrument(venue, params)
     limit = min(parse_int(params, "limit") or TRADES_DEFAULT, TRADES_MAX)
     orders = venue.all_orders(account, instrument.symbol, parse_int(params, "orderId"), limit)

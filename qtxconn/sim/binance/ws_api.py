@@ -46,14 +46,10 @@ class WsApi:
             "order.status": lambda account, params: trading.query_order(venue, account, params),
             "account.balance": lambda account, _: self._view(account).balances(self._clock.now_ms()),
             "account.status": lambda account, _: self._view(account).account(2, self._clock.now_ms()),
-            "account.position": lambda account, params: self._view(account).position_risk(
-                2, params.get("symbol")
-            ),
+            "account.position": lambda account, params: self._view(account).position_risk(2, params.get("symbol")),
             "v2/account.balance": lambda account, _: self._view(account).balances(self._clock.now_ms()),
             "v2/account.status": lambda account, _: self._view(account).account(3, self._clock.now_ms()),
-            "v2/account.position": lambda account, params: self._view(account).position_risk(
-                3, params.get("symbol")
-            ),
+            "v2/account.position": lambda account, params: self._view(account).position_risk(3, params.get("symbol")),
         }
 
     async def handle(self, request: web.Request) -> web.StreamResponse:

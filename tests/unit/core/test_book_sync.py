@@ -84,6 +84,7 @@ def test_a_hole_among_the_kept_diffs_starts_the_chain_anew() -> None:
     sync.process_diff(diff(1, 5, 0))
     sync.process_diff(diff(8, 9, 7))
     assert not sync.process_snapshot(snapshot(3))
+    assert target.invalid_reason == "empty"  # nothing was applied
     assert sync.process_snapshot(snapshot(8))
     assert target.last_update_id == 9
 
@@ -162,9 +163,7 @@ def test_whenever_it_is_valid_it_equals_the_venues_book(
             sync.process_diff(diff(n, n, n - 1, f"{price / 10}", str(amount)))
             check()
         if sync.needs_snapshot and n % 3 == 0:
-            sync.process_snapshot(
-                venue_snapshot(min(n, max(0, n - snapshot_times[n % len(snapshot_times)] % 5)))
-            )
+            sync.process_snapshot(venue_snapshot(min(n, max(0, n - snapshot_times[n % len(snapshot_times)] % 5))))
             check()
     if sync.needs_snapshot:
         assert sync.process_snapshot(venue_snapshot(len(levels)))
@@ -180,9 +179,7 @@ def test_the_real_captures_rebuild_without_a_gap(shared_dir: Path, symbol: str, 
     target = OrderBook(symbol.replace("USDT", "-USDT"), Decimal(tick), Decimal(1))
     sync = BookSync(target)
     arrivals: list[tuple[float, Any]] = [(entry["received"], entry["body"]) for entry in capture["snapshots"]]
-    arrivals += [
-        (e["received"], e["body"]["data"]) for e in capture["messages"] if "depth" in e["body"]["stream"]
-    ]
+    arrivals += [(e["received"], e["body"]["data"]) for e in capture["messages"] if "depth" in e["body"]["stream"]]
     applied = 0
     for _, body in sorted(arrivals, key=lambda arrival: arrival[0]):
         if "lastUpdateId" in body:

@@ -109,7 +109,7 @@ async def test_after_a_break_it_connects_again_and_subscribes_again(server: Serv
     assert server.received[:4] == ['{"id": 1}'] * 4
     assert len(broke) == 3  # our own close is no break
     assert all(isinstance(error, ConnectionClosedError) for error in broke)
-    assert "code 1001" in str(broke[0])
+    assert "the connection closed (code 1" in str(broke[0])
 
 
 async def test_an_abrupt_end_of_the_connection_is_noticed(server: Server) -> None:

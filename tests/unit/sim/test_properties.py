@@ -56,9 +56,15 @@ class Schedule:
         self.engine.publish()
 
     def do_limit(self, who, side, price, quantity, tif) -> None:
-        self.venue.place_order(
+        order = self.venue.place_order(
             self.accounts[who], S, side, OrderType.LIMIT, D(quantity) / 1000, D(price) / 10, tif
         )
+        if tif is TimeInForce.FOK:
+            assert order.status == "FILLED"
+        elif tif is TimeInForce.IOC:
+            assert not order.is_open
+        elif tif is TimeInForce.GTX:
+            assert order.status == "NEW"
 
     def do_market(self, who, side, quantity, reduce_only) -> None:
         account = self.accounts[who]
@@ -124,6 +130,7 @@ class Schedule:
             assert update.prev_id < update.first_id <= update.last_id
             assert self.applied_id <= update.last_id
             for side, levels in ((Side.BUY, update.bids), (Side.SELL, update.asks)):
+                assert levels == sorted(levels)
                 for price, quantity in levels:
                     if quantity:
                         self.image[side][price] = quantity

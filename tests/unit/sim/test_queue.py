@@ -88,8 +88,16 @@ def test_a_later_decrease_settles_what_was_printed_before(engine, buy):
     engine.set_ambient(BUY, 10000, 40, 7)
     # of the 60 that are gone 20 were printed, the other 40 of 80 left: half of the 80 in front
     assert order.ahead == 40
-    engine.set_ambient(BUY, 10000, 40, 8)
-    assert order.ahead == 40
+
+
+def test_a_print_explains_no_decrease_beyond_the_first_word_of_a_later_time(engine, buy):
+    order = buy()
+    engine.print_trade(SELL, 10000, 20, 5)
+    engine.set_ambient(BUY, 10000, 90, 7)
+    assert order.ahead == 80
+    engine.set_ambient(BUY, 10000, 80, 8)
+    # 10 of 90 cancelled, so 8 of the 80 in front
+    assert order.ahead == 72
 
 
 def test_a_print_at_the_front_fills_even_when_the_decrease_came_first(engine, buy):
@@ -112,6 +120,22 @@ def test_a_late_print_does_not_meet_an_order_that_joined_behind_what_it_left(eng
     assert (order.ahead, order.filled, inside.filled) == (70, 0, 0)
     engine.print_trade(SELL, 10000, 75, 6)
     assert order.filled == 5
+
+
+def test_a_late_print_explains_no_decrease(engine, buy):
+    engine.set_ambient(BUY, 10000, 70, 5)
+    order = buy()
+    engine.set_ambient(BUY, 10000, 140, 6)
+    engine.print_trade(SELL, 10000, 30, 4)
+    engine.set_ambient(BUY, 10000, 105, 7)
+    # 35 of 140 cancelled, so 17 of the 70 in front
+    assert order.ahead == 53
+
+
+def test_a_print_behind_an_own_order_has_passed_the_ambient_lots_ahead_of_it(engine, buy):
+    order = buy()
+    engine.print_trade(SELL, 9990, 7, 5)
+    assert (order.ahead, order.filled) == (0, 7)
 
 
 def test_a_print_fills_better_own_orders_first_up_to_its_quantity(venue, engine, buy, recorder):

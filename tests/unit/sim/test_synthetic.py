@@ -207,3 +207,10 @@ def test_model_round_trip_and_bad_files(tmp_path):
     path = tmp_path / "flow.json"
     path.write_bytes(model.to_json())
     assert FlowModel.load(path) == model
+
+
+def test_a_model_of_another_tick_size_is_refused():
+    other = Instrument(S, "BTC", "USDT", D("0.01"), D("0.001"))
+    venue = Venue([other], SimClock())
+    with pytest.raises(ConfigurationError, match=r"tick 0\.10 and lot 0\.001, BTCUSDT has 0\.01"):
+        SyntheticMarket(venue, other)

@@ -27,7 +27,7 @@ ETH = Instrument("ETHUSDT", "ETH", "USDT", Decimal("0.01"), Decimal("0.001"), mi
 
 
 def make_venue(clock: Any = None) -> Venue:
-    """BTCUSDT at 60000.0 x 60000.1, 20 levels of 1 BTC a side; ETHUSDT at 3000.00 x 3000.01; alice and bob."""
+    """BTCUSDT at 60000.0 x 60000.1, 20 levels of 1 BTC a side; ETHUSDT at 3000.00; alice and bob."""
     venue = Venue([BTC, ETH], clock or WallClock())
     for symbol, bid, size in (("BTCUSDT", 600_000, 1_000), ("ETHUSDT", 300_000, 5_000)):
         engine = venue.engine(symbol)
@@ -42,7 +42,7 @@ def make_venue(clock: Any = None) -> Venue:
 
 @dataclass
 class Client:
-    """Signed requests, parameters in the query ("query"), the form body ("body") or half and half ("both")."""
+    """Signed requests, parameters in the query ("query"), the form body ("body") or in "both"."""
 
     session: aiohttp.ClientSession
     base: str

@@ -52,7 +52,14 @@ def test_bytes_that_are_not_text_are_refused() -> None:
 @pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
 async def test_parameters_are_taken_from_anywhere(client, where, method) -> None:
     path = "/fapi/v1/openOrders" if method == "GET" else "/fapi/v1/order"
-    extra = dict(side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.01", price="59000", newClientOrderId="a.b:c/d")
+    extra = dict(
+        side="BUY",
+        type="LIMIT",
+        timeInForce="GTC",
+        quantity="0.01",
+        price="59000",
+        newClientOrderId="a.b:c/d",
+    )
     if method == "DELETE":
         await client.place(newClientOrderId="a.b:c/d")
         extra = dict(origClientOrderId="a.b:c/d")
@@ -67,7 +74,12 @@ async def test_parameters_are_taken_from_anywhere(client, where, method) -> None
     [
         (dict(signature="0" * 64), 400, -1022, "Signature for this request is not valid."),
         (dict(timestamp=1), 400, -1021, "Timestamp for this request is outside of the recvWindow."),
-        (dict(timestamp=9_999_999_999_999), 400, -1021, "Timestamp for this request is outside of the recvWindow."),
+        (
+            dict(timestamp=9_999_999_999_999),
+            400,
+            -1021,
+            "Timestamp for this request is outside of the recvWindow.",
+        ),
         (dict(recvWindow=60_001), 400, -1131, "recvWindow must be less than 60000."),
         (
             dict(timestamp=""),
@@ -75,7 +87,12 @@ async def test_parameters_are_taken_from_anywhere(client, where, method) -> None
             -1102,
             "Mandatory parameter 'timestamp' was not sent, was empty/null, or malformed.",
         ),
-        (dict(recvWindow="x"), 400, -1102, "Mandatory parameter 'recvWindow' was not sent, was empty/null, or malformed."),
+        (
+            dict(recvWindow="x"),
+            400,
+            -1102,
+            "Mandatory parameter 'recvWindow' was not sent, was empty/null, or malformed.",
+        ),
     ],
 )
 async def test_refusals(client, change, status, code, text) -> None:

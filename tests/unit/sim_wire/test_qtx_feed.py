@@ -175,7 +175,10 @@ async def test_ids_are_per_subscriber_and_grow_over_resubscription(make_client, 
     engine.publish()
     [back, *_] = await first.subscribe()
     assert back.sn_id > again.sn_id + 1
-    assert [(await second.packet()).body for _ in range(2)] == [([], [(59999.0, 1.007)]), ([], [(59999.0, 1.014)])]
+    assert [(await second.packet()).body for _ in range(2)] == [
+        ([], [(59999.0, 1.007)]),
+        ([], [(59999.0, 1.014)]),
+    ]
 
 
 async def test_the_first_book_is_the_nearest_2000_levels_in_one_datagram(udp, venue) -> None:

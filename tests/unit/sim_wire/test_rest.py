@@ -66,6 +66,8 @@ async def test_tickers_trades_and_premium(client) -> None:
     [trade] = await client.get("/fapi/v1/trades", symbol="BTCUSDT")
     assert (trade["price"], trade["qty"], trade["isBuyerMaker"]) == ("60000.1", "0.020", False)
     assert trade["quoteQty"] == "1200.002"
+    [aggregate] = await client.get("/fapi/v1/aggTrades", symbol="BTCUSDT")
+    assert (aggregate["a"], aggregate["p"], aggregate["f"]) == (trade["id"], "60000.1", trade["id"])
     assert (await client.get("/fapi/v1/ticker/price", symbol="BTCUSDT"))["price"] == "60000.1"
     ticker = await client.get("/fapi/v1/ticker/bookTicker", symbol="BTCUSDT")
     assert (ticker["bidPrice"], ticker["askPrice"], ticker["askQty"]) == ("60000.0", "60000.1", "0.980")
@@ -87,7 +89,9 @@ async def test_a_resting_order_from_place_to_cancel(client) -> None:
     assert (status, cancelled["status"]) == (200, "CANCELED")
     again = await client.signed("DELETE", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="42")
     assert again[:2] == (400, {"code": -2011, "msg": "Unknown order sent."})
-    assert (await client.signed("GET", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="42"))[1]["status"] == "CANCELED"
+    assert (await client.signed("GET", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="42"))[1][
+        "status"
+    ] == "CANCELED"
     gone = await client.signed("GET", "/fapi/v1/openOrder", symbol="BTCUSDT", origClientOrderId="42")
     assert gone[:2] == (400, {"code": -2013, "msg": "Order does not exist."})
 
@@ -112,13 +116,29 @@ async def test_amend(client) -> None:
             price="59998",
         )
     )[1]
-    assert (amended["price"], amended["origQty"], amended["orderId"]) == ("59998.0", "0.020", order["orderId"])
+    assert (amended["price"], amended["origQty"], amended["orderId"]) == (
+        "59998.0",
+        "0.020",
+        order["orderId"],
+    )
     same = await client.signed(
-        "PUT", "/fapi/v1/order", symbol="BTCUSDT", orderId=order["orderId"], side="BUY", quantity="0.02", price="59998"
+        "PUT",
+        "/fapi/v1/order",
+        symbol="BTCUSDT",
+        orderId=order["orderId"],
+        side="BUY",
+        quantity="0.02",
+        price="59998",
     )
     assert same[1]["code"] == -5027
     other_side = await client.signed(
-        "PUT", "/fapi/v1/order", symbol="BTCUSDT", orderId=order["orderId"], side="SELL", quantity="0.03", price="59998"
+        "PUT",
+        "/fapi/v1/order",
+        symbol="BTCUSDT",
+        orderId=order["orderId"],
+        side="SELL",
+        quantity="0.03",
+        price="59998",
     )
     assert other_side[1]["code"] == -1117
 

@@ -35,7 +35,10 @@ class Socket:
         return await self.next()
 
     async def subscribe(self, *names: str) -> None:
-        assert await self.ask({"method": "SUBSCRIBE", "params": list(names), "id": 1}) == {"result": None, "id": 1}
+        assert await self.ask({"method": "SUBSCRIBE", "params": list(names), "id": 1}) == {
+            "result": None,
+            "id": 1,
+        }
 
     async def is_silent(self) -> bool:
         """Nothing has been pushed up to a question asked now."""
@@ -93,7 +96,9 @@ async def test_raw_paths(connect, venue, host, tail) -> None:
     assert (event["e"], event["s"], event["b"], event["B"]) == ("bookTicker", "BTCUSDT", "60000.0", "1.005")
 
 
-@pytest.mark.parametrize("path", ["/stream?streams=btcusdt@trade", "/public/stream?streams=btcusdt@trade/ethusdt@trade"])
+@pytest.mark.parametrize(
+    "path", ["/stream?streams=btcusdt@trade", "/public/stream?streams=btcusdt@trade/ethusdt@trade"]
+)
 async def test_wrapped_paths(connect, client, path) -> None:
     socket = await connect(path)
     await socket.is_silent()
@@ -120,7 +125,10 @@ async def test_any_id_is_echoed(connect, request_id) -> None:
     assert answer == {"result": None, "id": request_id}
     answer = await socket.ask({"method": "UNSUBSCRIBE", "params": ["btcusdt@depth", "no@such"], "id": request_id})
     assert answer == {"result": None, "id": request_id}
-    assert (await socket.ask({"method": "LIST_SUBSCRIPTIONS", "id": request_id})) == {"result": [], "id": request_id}
+    assert (await socket.ask({"method": "LIST_SUBSCRIPTIONS", "id": request_id})) == {
+        "result": [],
+        "id": request_id,
+    }
 
 
 @pytest.mark.parametrize(
@@ -193,12 +201,20 @@ class SyncedBook:
 
     def state(self) -> tuple[list[Any], list[Any]]:
         bids = sorted(self.sides["b"].items(), key=lambda level: -float(level[0]))
-        return [list(level) for level in bids], [list(level) for level in sorted(self.sides["a"].items(), key=lambda l: float(l[0]))]
+        return [list(level) for level in bids], [
+            list(level) for level in sorted(self.sides["a"].items(), key=lambda level: float(level[0]))
+        ]
 
 
 @pytest.mark.parametrize(
     ("suffix", "seed", "events"),
-    [("depth@0ms", 0, 60), ("depth@0ms", 1, 60), ("depth@100ms", 2, 5), ("depth", 3, 2), ("depth@500ms", 4, 1)],
+    [
+        ("depth@0ms", 0, 60),
+        ("depth@0ms", 1, 60),
+        ("depth@100ms", 2, 5),
+        ("depth", 3, 2),
+        ("depth@500ms", 4, 1),
+    ],
 )
 async def test_depth_stream_kept_by_the_rule_equals_get_depth(connect, client, venue, suffix, seed, events) -> None:
     rng = random.Random(seed)
@@ -232,16 +248,34 @@ async def test_depth_stream_kept_by_the_rule_equals_get_depth(connect, client, v
     assert book.state() == (final["bids"], final["asks"])
 
 
+HANDSHAKE = (
+    b"GET /ws/btcusdt@depth@0ms HTTP/1.1\r\nHost: venue\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+async def test_a_client_that_never_answers_does_not_hold_up_the_end(venue) -> None:
+    server = BinanceServer(venue)
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        async with asyncio.timeout(WAIT_S):
+            await server.stop()
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
 async def test_a_slow_consumer_is_cut_off(venue) -> None:
     server = BinanceServer(venue, backlog_max=200_000)
     await server.start()
     name = "btcusdt@depth@0ms"
     _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
     try:
-        writer.write(
-            f"GET /ws/{name} HTTP/1.1\r\nHost: venue\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
-        )
+        writer.write(HANDSHAKE)
         async with asyncio.timeout(WAIT_S):
             while not server.streams.disconnected_slow:  # nothing reads, so the buffers fill
                 await asyncio.sleep(0)
@@ -263,7 +297,8 @@ async def listen_key(client: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", ["/private/ws?listenKey={key}", "/ws/{key}", "/private/stream?listenKey={key}", "/stream?streams={key}"]
+    "path",
+    ["/private/ws?listenKey={key}", "/ws/{key}", "/private/stream?listenKey={key}", "/stream?streams={key}"],
 )
 async def test_user_stream_tells_a_fill(connect, client, path) -> None:
     key = await listen_key(client)
@@ -277,10 +312,23 @@ async def test_user_stream_tells_a_fill(connect, client, path) -> None:
     assert [event["e"] for event in events].count("ORDER_TRADE_UPDATE") == 2
     orders = [event["o"] for event in events if event["e"] == "ORDER_TRADE_UPDATE"]
     new, filled = orders
-    assert (new["x"], new["X"], new["c"], new["i"], new["z"], new["t"]) == ("NEW", "NEW", "7", order["orderId"], "0.000", 0)
+    assert (new["x"], new["X"], new["c"], new["i"], new["z"], new["t"]) == (
+        "NEW",
+        "NEW",
+        "7",
+        order["orderId"],
+        "0.000",
+        0,
+    )
     assert "N" not in new
     assert (filled["x"], filled["X"], filled["l"], filled["z"]) == ("TRADE", "FILLED", "0.010", "0.010")
-    assert (filled["L"], filled["ap"], filled["n"], filled["N"], filled["m"]) == ("60000.1", "60000.1", "0.3000005", "USDT", False)
+    assert (filled["L"], filled["ap"], filled["n"], filled["N"], filled["m"]) == (
+        "60000.1",
+        "60000.1",
+        "0.3000005",
+        "USDT",
+        False,
+    )
     [lite] = [event for event in events if event["e"] == "TRADE_LITE"]
     assert (lite["t"], lite["l"], lite["L"], lite["c"]) == (filled["t"], "0.010", "60000.1", "7")
     [account] = [event["a"] for event in events if event["e"] == "ACCOUNT_UPDATE"]
@@ -294,7 +342,13 @@ async def test_user_stream_tells_cancel_and_amendment(connect, client, bob) -> N
     await socket.is_silent()
     order = await client.place()
     await client.signed(
-        "PUT", "/fapi/v1/order", symbol="BTCUSDT", orderId=order["orderId"], side="BUY", quantity="0.02", price="59998"
+        "PUT",
+        "/fapi/v1/order",
+        symbol="BTCUSDT",
+        orderId=order["orderId"],
+        side="BUY",
+        quantity="0.02",
+        price="59998",
     )
     await client.signed("DELETE", "/fapi/v1/order", symbol="BTCUSDT", orderId=order["orderId"])
     await bob.place()  # another account's order stays unheard

@@ -1,0 +1,448 @@
+"""The hybrid connector: an exchange's own connector with QTX market data and QTX shared-memory orders."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import types
+from dataclasses import dataclass
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any, Protocol, runtime_checkable
+
+from qtxconn.core.connector_base import is_definite_refusal
+from qtxconn.core.in_flight_order import InFlightOrder
+from qtxconn.core.types import OrderType, PositionAction, TradeType
+from qtxconn.errors import (
+    ConfigurationError,
+    MessageError,
+    NotReadyError,
+    OrderRejectedError,
+    OrderValidationError,
+    OutcomeUnknownError,
+    QtxconnError,
+    QueueFullError,
+    RequestTimeoutError,
+    SegmentError,
+)
+from qtxconn.perf.latency import LatencyRecorder
+from qtxconn.qtx.answers import Accepted, Refused, parse_answer
+from qtxconn.qtx.config import EXCHANGE_CONNECTOR_CLASSES, QtxConnectorConfig
+from qtxconn.qtx.order_queue import (
+    MODE_CANCEL,
+    MODE_PLACE,
+    MODE_REGISTER_KEY,
+    SIDE_BUY,
+    SIDE_SELL,
+    TYPE_FOK,
+    TYPE_GTC,
+    TYPE_IOC,
+    TYPE_POST_ONLY,
+    OrderQueue,
+    QueueAnswer,
+)
+from qtxconn.qtx.symbols import qtx_symbol
+from qtxconn.qtx.udp_feed import UdpFeed
+
+_ORDER_TYPE_OF_TIME_IN_FORCE = {"GTC": TYPE_GTC, "IOC": TYPE_IOC, "FOK": TYPE_FOK, "GTX": TYPE_POST_ONLY}
+
+
+@runtime_checkable
+class QtxConnectorProtocol(Protocol):
+    """A hybrid connector, for annotations. Methods only, so that issubclass() works."""
+
+    def describe_overrides(self) -> list[str]: ...
+
+    async def connect(self) -> None: ...
+
+    async def disconnect(self) -> None: ...
+
+    def buy(self, trading_pair: str, amount: Decimal, order_type: OrderType, price: Decimal | None) -> str: ...
+
+    def sell(self, trading_pair: str, amount: Decimal, order_type: OrderType, price: Decimal | None) -> str: ...
+
+    def cancel(self, trading_pair: str, client_order_id: str) -> bool: ...
+
+
+@dataclass(slots=True)
+class _Request:
+    """A published slot that has no answer yet."""
+
+    mode: int
+    client_order_id: str
+    deadline_ns: int  # monotonic
+    expired: bool = False
+    registered: asyncio.Future[None] | None = None
+
+
+class QtxHybridMixin:
+    """Stands before an exchange's class and replaces its market data, and with a segment name its order path.
+
+    Market data comes over UDP into the books. Orders and cancels are published to shared memory inside `buy()`,
+    `sell()` and `cancel()`; answers arrive on the event loop. Everything else, above all the user stream and order
+    queries, stays the exchange's: an order without an answer in time is UNKNOWN and is looked up there. Without a
+    segment name orders take the exchange's own path.
+    """
+
+    qtx_venue: str  # the exchange class declares it: "binance-futures"
+
+    def __init__(self, exchange_backend: str | None = None, *, client_config_map: Any = None, **options: Any) -> None:
+        """Takes every key of QtxConnectorConfig and every option of the exchange's own constructor.
+
+        `client_config_map` is accepted for Hummingbot's callers; nothing in it is used. `exchange_backend` matters
+        only to QtxPerpetualDerivative, which picks the class by it.
+        """
+        exchange_class = self.exchange_class
+        credentials = {
+            "exchange_api_key": f"{exchange_class.name}_api_key",
+            "exchange_api_secret": f"{exchange_class.name}_api_secret",
+            "exchange_passphrase": f"{exchange_class.name}_passphrase",
+        }
+        settings = {key: options.pop(key) for key in list(options) if key in QtxConnectorConfig.model_fields}
+        config = QtxConnectorConfig.parse(exchange_backend=exchange_backend, **settings)
+        accepted = inspect.signature(exchange_class.__init__).parameters
+        _refuse_unknown_options(options, [*accepted, *QtxConnectorConfig.model_fields])
+        for key, keyword in credentials.items():
+            secret = getattr(config, key).get_secret_value()
+            if secret and keyword in accepted:
+                options[keyword] = secret
+        super().__init__(trading_pairs=list(config.trading_pairs), trading_required=config.trading_required, **options)
+        self.qtx_config = config
+        self._qtx_feed: UdpFeed | None = None
+        self._qtx_queue: OrderQueue | None = None
+        self._qtx_requests: dict[int, _Request] = {}  # by slot, oldest first
+        self.book_to_slot_latency = LatencyRecorder("book -> order slot")
+        self.slot_to_answer_latency = LatencyRecorder("slot -> answer")
+
+    @classmethod
+    def describe_overrides(cls) -> list[str]:
+        """The exchange's methods that this class replaces or extends."""
+        return sorted(
+            name
+            for name, member in vars(QtxHybridMixin).items()
+            if inspect.isfunction(member) and name != "__init__" and hasattr(cls.exchange_class, name)
+        )
+
+    @property
+    def udp_manager(self) -> UdpFeed | None:
+        """The market-data feed while connected."""
+        return self._qtx_feed
+
+    @property
+    def shm_manager(self) -> OrderQueue | None:
+        """The order queue while connected; None without a segment name."""
+        return self._qtx_queue
+
+    # -- market data -------------------------------------------------------------------------------------------
+
+    async def _start_market_data(self) -> None:
+        config = self.qtx_config
+        feed = UdpFeed(
+            config.qtx_perpetual_host,
+            config.qtx_perpetual_port,
+            clock=self._clock,
+            driver=config.driver,
+            header_layout=config.header_layout,
+            depth_semantics=config.depth_semantics,
+            sequence=config.sequence,
+            stale_after_s=config.stale_after_s,
+        )
+        self._qtx_feed = feed
+        await feed.start()
+        for pair in self._trading_pairs:
+            await feed.subscribe(qtx_symbol(self.qtx_venue, pair), self._order_books[pair])
+        await self._start_funding_info()
+
+    async def _stop_market_data(self) -> None:
+        if self._qtx_feed is not None:
+            await self._qtx_feed.stop()
+            self._qtx_feed = None
+        await super()._stop_market_data()
+
+    # -- the order queue ---------------------------------------------------------------------------------------
+
+    async def _start_network(self) -> None:
+        await super()._start_network()
+        config = self.qtx_config
+        if config.qtx_place_order_shared_memory_name is None or not config.trading_required:
+            return
+        queue = OrderQueue.attach(
+            config.qtx_place_order_shared_memory_name,
+            allow_shared_access=config.allow_shared_access,
+            stall_limit_ns=int(config.stall_limit_s * 1e9),
+        )
+        self._qtx_queue = queue
+        queue.start()
+        asyncio.get_running_loop().add_reader(queue.fileno(), self._on_queue_event)
+        self._spawn(self._expire_unanswered(), "order answers")
+        await self._register_key(queue)
+
+    async def _stop_network(self) -> None:
+        queue, self._qtx_queue = self._qtx_queue, None
+        if queue is not None:
+            asyncio.get_running_loop().remove_reader(queue.fileno())
+            for request in self._qtx_requests.values():
+                order = self._order_tracker.fetch_tracked_order(request.client_order_id)
+                if order is not None and request.mode == MODE_PLACE and not request.expired:
+                    self._order_tracker.mark_unknown(order)
+            self._qtx_requests.clear()
+            queue.close()
+        await super()._stop_network()
+
+    async def _register_key(self, queue: OrderQueue) -> None:
+        config = self.qtx_config
+        slot = queue.register_key(
+            config.exchange_api_key.get_secret_value(),
+            config.exchange_api_secret.get_secret_value(),
+            place_ts_ns=self._clock.now_ns(),
+        )
+        request = self._note_request(slot, MODE_REGISTER_KEY, "")
+        request.registered = asyncio.get_running_loop().create_future()
+        await request.registered
+
+    def _note_request(self, slot: int, mode: int, client_order_id: str) -> _Request:
+        deadline_ns = self._clock.monotonic_ns() + int(self.qtx_config.answer_timeout_s * 1e9)
+        request = _Request(mode, client_order_id, deadline_ns)
+        self._qtx_requests[slot] = request
+        return request
+
+    # -- submitting --------------------------------------------------------------------------------------------
+
+    def _position_action(
+        self, trade_type: TradeType, trading_pair: str, position_action: PositionAction
+    ) -> PositionAction:
+        """OPEN or CLOSE where the caller left it open: against the position is CLOSE (one-way mode)."""
+        if position_action is not PositionAction.NIL:
+            return position_action
+        held = self.get_position_amount(trading_pair)
+        against = held < 0 if trade_type is TradeType.BUY else held > 0
+        return PositionAction.CLOSE if against else PositionAction.OPEN
+
+    def _submit_order(self, order: InFlightOrder) -> None:
+        queue = self._qtx_queue
+        if queue is None:
+            super()._submit_order(order)
+            return
+        options = self._order_options.pop(order.client_order_id, {})
+        try:
+            price, wire_type = self._limit_price(order), _wire_order_type(order.order_type, options)
+            self._order_tracker.mark_submitted(order)
+            slot = queue.submit_place(
+                order.client_id,
+                self.exchange_symbol_associated_to_pair(order.trading_pair),
+                SIDE_BUY if order.trade_type is TradeType.BUY else SIDE_SELL,
+                format(order.amount, "f"),
+                format(price, "f"),
+                wire_type,
+                place_ts_ns=self._clock.now_ns(),
+            )
+        except SegmentError as error:
+            self._order_rejected(order.client_order_id, OrderRejectedError(str(error)))
+        except (QueueFullError, OrderValidationError, ConfigurationError) as error:
+            self._order_rejected(order.client_order_id, error)
+        else:
+            self._note_request(slot, MODE_PLACE, order.client_order_id)
+            updated_ns = self._order_books[order.trading_pair].last_update_ns
+            if updated_ns:
+                self.book_to_slot_latency.record(self._clock.now_ns() - updated_ns)
+
+    def _limit_price(self, order: InFlightOrder) -> Decimal:
+        """The order's price; for a MARKET order the best opposite price plus or minus the configured slippage, on the
+        tick inside that limit, and at least at the touch."""
+        if order.order_type is not OrderType.MARKET:
+            return order.price
+        book = self._order_books[order.trading_pair]
+        is_buy = order.trade_type is TradeType.BUY
+        touch = book.get_price(is_buy)
+        if touch is None or not book.valid:
+            raise OrderValidationError(
+                f"{order.trading_pair}: no MARKET order without a valid book (it is {book.invalid_reason or 'empty'})"
+            )
+        slippage = self.qtx_config.market_order_slippage
+        limit = touch * (1 + slippage if is_buy else 1 - slippage)
+        # Passive rounding: down for a buy, up for a sell, so the limit is never passed.
+        quantized = self.quantize_order_price(order.trading_pair, limit, order.trade_type)
+        return max(quantized, touch) if is_buy else min(quantized, touch)
+
+    def _submit_cancel(self, order: InFlightOrder) -> None:
+        queue = self._qtx_queue
+        if queue is None:
+            super()._submit_cancel(order)
+            return
+        try:
+            slot = queue.submit_cancel(
+                order.client_id,
+                self.exchange_symbol_associated_to_pair(order.trading_pair),
+                place_ts_ns=self._clock.now_ns(),
+            )
+        except (QueueFullError, SegmentError) as error:
+            # A cancel must get through: the exchange's own path does not need the queue.
+            self.logger().warning("%s; cancelling %s over the exchange's API", error, order.client_order_id)
+            super()._submit_cancel(order)
+        else:
+            self._note_request(slot, MODE_CANCEL, order.client_order_id)
+
+    # -- answers -----------------------------------------------------------------------------------------------
+
+    def _on_queue_event(self) -> None:
+        queue = self._qtx_queue
+        for answer in queue.poll_answers():
+            self.slot_to_answer_latency.record(self._clock.now_ns() - answer.place_ts_ns)
+            request = self._qtx_requests.pop(answer.slot)
+            try:
+                self._process_answer(request, answer)
+            except Exception:  # noqa: BLE001 - one answer must not keep the others from being read
+                self.logger().exception("answer for %s could not be processed", request.client_order_id)
+        if queue.closed_reason is not None:
+            self._on_queue_lost(queue.closed_reason)
+
+    def _process_answer(self, request: _Request, answer: QueueAnswer) -> None:
+        if request.mode == MODE_REGISTER_KEY:
+            if not request.registered.done():
+                request.registered.set_result(None)  # any answer counts as success
+            return
+        result = parse_answer(answer.message)
+        if isinstance(result, Refused) and result.code is not None:
+            error = self.parse_error(result.code, result.message, result.http_status)
+        elif isinstance(result, Accepted):
+            if self._process_accepted(request, result):
+                return
+            error = OutcomeUnknownError(f"the order manager's answer is about something else: {result.text}")
+        else:
+            error = OutcomeUnknownError(
+                f"the order manager answered: {result.message if isinstance(result, Refused) else result.text}"
+            )
+        if request.mode == MODE_CANCEL:
+            self._cancel_failed(request.client_order_id, error)
+        elif is_definite_refusal(error):
+            self._order_rejected(request.client_order_id, error)
+        else:
+            self._order_unknown(request.client_order_id, error)
+
+    def _process_accepted(self, request: _Request, result: Accepted) -> bool:
+        """Applies what an answer says of the order; False if it speaks of another one."""
+        order_id = request.client_order_id
+        payload = result.payload
+        if str(payload.get("clientOrderId", order_id)) != order_id:
+            return False
+        try:
+            update = self.parse_order_result(payload) if payload else None
+        except (MessageError, KeyError, TypeError, ValueError, ArithmeticError):
+            update = None  # a short answer, or another venue's: the fact of acceptance is all that is taken
+        if update is not None:
+            self._order_tracker.process_order_update(update._replace(client_order_id=order_id))
+        elif request.mode == MODE_PLACE:
+            exchange_order_id = payload.get("orderId")
+            self._order_accepted(order_id, None if exchange_order_id is None else str(exchange_order_id), 0.0)
+        else:
+            self._cancel_accepted(order_id, 0.0)
+        return True
+
+    def _on_queue_lost(self, reason: str) -> None:
+        """The queue takes no orders any more, and what was published may stay unanswered."""
+        error = SegmentError(f"order queue {self.qtx_config.qtx_place_order_shared_memory_name}: {reason}")
+        for request in list(self._qtx_requests.values()):
+            if not request.expired:
+                self._give_up(request, error)
+
+    async def _expire_unanswered(self) -> None:
+        """Gives up on answers that are overdue. The slot stays taken, and a late answer is still processed."""
+        while True:
+            await self._clock.sleep(min(0.05, self.qtx_config.answer_timeout_s / 4))
+            now_ns = self._clock.monotonic_ns()
+            for slot, request in list(self._qtx_requests.items()):
+                if request.expired:
+                    continue
+                if request.deadline_ns > now_ns:
+                    break  # oldest first
+                self._qtx_queue.expire(slot)
+                self._give_up(
+                    request, RequestTimeoutError(f"no answer in slot {slot} in {self.qtx_config.answer_timeout_s} s")
+                )
+
+    def _give_up(self, request: _Request, error: QtxconnError) -> None:
+        request.expired = True
+        if request.mode == MODE_PLACE:
+            self._order_unknown(request.client_order_id, error)
+        elif request.mode == MODE_CANCEL:
+            self._cancel_failed(request.client_order_id, error)
+        elif not request.registered.done():
+            name = self.qtx_config.qtx_place_order_shared_memory_name
+            request.registered.set_exception(
+                NotReadyError(f"the order manager behind {name} did not register the API key: {error}; is it running?")
+            )
+
+
+def _wire_order_type(order_type: OrderType, options: dict[str, Any]) -> int:
+    """The segment's order type. MARKET becomes an immediate-or-cancel limit: its remainder does not rest."""
+    time_in_force = options.pop("time_in_force", None)
+    if options:
+        raise OrderValidationError(f"unknown order option {', '.join(sorted(options))}; there is time_in_force")
+    if order_type is OrderType.MARKET:
+        return TYPE_IOC
+    if order_type is OrderType.LIMIT_MAKER:
+        return TYPE_POST_ONLY
+    if time_in_force is None:
+        return TYPE_GTC
+    try:
+        return _ORDER_TYPE_OF_TIME_IN_FORCE[time_in_force]
+    except KeyError:
+        valid = ", ".join(_ORDER_TYPE_OF_TIME_IN_FORCE)
+        raise OrderValidationError(f"time_in_force is {time_in_force!r}; it must be one of {valid}") from None
+
+
+def _refuse_unknown_options(options: dict[str, Any], known: list[str]) -> None:
+    for key in options:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            raise ConfigurationError(f"unknown setting {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+
+
+class QtxPerpetualDerivative(QtxHybridMixin):
+    """`QtxPerpetualDerivative(exchange_backend="binance", ...)` makes a hybrid of that exchange's connector.
+
+    The instance is both a QtxPerpetualDerivative and, for "binance", a BinancePerpetual. Keys: QtxConnectorConfig;
+    further keywords go to the exchange's constructor.
+    """
+
+    exchange_class: type
+
+    def __new__(cls, exchange_backend: str = "binance", **options: Any) -> QtxPerpetualDerivative:
+        if hasattr(cls, "exchange_class"):
+            return super().__new__(cls)
+        hybrid = create_qtx_connector_class(exchange_backend)
+        return hybrid.__new__(hybrid, exchange_backend, **options)
+
+
+_CLASSES: dict[type, type[QtxPerpetualDerivative]] = {}
+
+
+def create_qtx_connector_class(exchange: type | str) -> type[QtxPerpetualDerivative]:
+    """The hybrid class of an exchange's connector class, or of a backend's name; made once for each.
+
+    Raises ConfigurationError for an unknown name, naming the valid ones and the nearest.
+    """
+    exchange_class = _load_exchange_class(exchange) if isinstance(exchange, str) else exchange
+    if exchange_class not in _CLASSES:
+        namespace = {
+            "__module__": __name__,
+            "__doc__": f"{exchange_class.__name__} with QTX market data and QTX orders.",
+            "exchange_class": exchange_class,
+            "name": f"qtx_{exchange_class.name}",
+        }
+        name, bases = f"Qtx{exchange_class.__name__}", (QtxPerpetualDerivative, exchange_class)
+        _CLASSES[exchange_class] = types.new_class(name, bases, {}, lambda ns: ns.update(namespace))
+    return _CLASSES[exchange_class]
+
+
+def _load_exchange_class(backend: str) -> type:
+    name = backend.strip().lower()
+    if name not in EXCHANGE_CONNECTOR_CLASSES:
+        near = get_close_matches(name, EXCHANGE_CONNECTOR_CLASSES, n=1)
+        raise ConfigurationError(
+            f"exchange_backend: is {backend!r}; it must be one of {', '.join(sorted(EXCHANGE_CONNECTOR_CLASSES))}"
+            + (f"; did you mean {near[0]!r}?" if near else "")
+        )
+    module, _, class_name = EXCHANGE_CONNECTOR_CLASSES[name].partition(":")
+    return getattr(importlib.import_module(module), class_name)

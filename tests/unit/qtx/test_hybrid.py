@@ -1,0 +1,499 @@
+"""The hybrid connector on a small exchange class: real UDP, a real segment, the base's own order tracking."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from qtx_server import TICKER_ASK, depth, single, start_server
+
+from qtxconn.core.connectors import PerpetualDerivativeBase
+from qtxconn.core.trading_rule import TradingRule
+from qtxconn.core.types import (
+    OrderState,
+    OrderType,
+    OrderUpdate,
+    Position,
+    PositionAction,
+    PositionMode,
+    PositionSide,
+)
+from qtxconn.errors import (
+    ConfigurationError,
+    NotReadyError,
+    OrderNotFoundError,
+    OrderRejectedError,
+    SegmentError,
+    VenueError,
+)
+from qtxconn.qtx import hybrid
+from qtxconn.qtx.hybrid import QtxConnectorProtocol, QtxPerpetualDerivative, create_qtx_connector_class
+from qtxconn.qtx.order_queue import MODE_CANCEL, MODE_PLACE, MODE_REGISTER_KEY, OrderManagerQueue, QueuedRequest
+
+BTC = "binance-futures:btcusdt"
+FULL = depth(9, 1, asks=[(60000.1, 1.0), (60000.2, 2.0)], bids=[(60000.0, 3.0), (59999.9, 4.0)])
+
+
+class ToyPerpetual(PerpetualDerivativeBase):
+    """An exchange whose own order path only writes down what it was asked."""
+
+    name = "toy_perpetual"
+    qtx_venue = "binance-futures"
+    lookup_delays_s = (0.0, 0.01)
+    submit_dead_after_s = 30.0
+
+    def __init__(
+        self,
+        toy_perpetual_api_key: str = "",
+        toy_perpetual_api_secret: str = "",
+        trading_pairs: list[str] | None = None,
+        trading_required: bool = True,
+        *,
+        rest_url: str = "https://toy.invalid",
+    ) -> None:
+        super().__init__(trading_pairs, trading_required)
+        self.credentials = toy_perpetual_api_key, toy_perpetual_api_secret
+        self.rest_url = rest_url
+        self.own_path: list[tuple[str, str]] = []
+        self.truth: dict[str, OrderState] = {}  # what a query answers
+
+    def supported_order_types(self) -> list[OrderType]:
+        return [OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.MARKET]
+
+    async def _request_trading_rules(self) -> list[TradingRule]:
+        return [
+            TradingRule(
+                "BTC-USDT",
+                min_order_size="0.001",
+                min_price_increment="0.1",
+                min_base_amount_increment="0.001",
+                exchange_symbol="BTCUSDT",
+            )
+        ]
+
+    async def _start_user_stream(self) -> None:
+        pass
+
+    async def _update_balances(self) -> None:
+        self._set_balance("USDT", Decimal(1000), Decimal(1000))
+
+    async def _update_positions(self) -> None:
+        pass
+
+    async def _request_position_mode(self) -> PositionMode:
+        return PositionMode.ONEWAY
+
+    async def _start_market_data(self) -> None:
+        raise AssertionError("the hybrid has its own")
+
+    async def _place_order(self, order_id: str, *args: Any, **kwargs: Any) -> tuple[str, float]:
+        self.own_path.append(("place", order_id))
+        return "own-1", 1.0
+
+    async def _place_cancel(self, order_id: str, tracked_order: Any) -> bool:
+        self.own_path.append(("cancel", order_id))
+        return True
+
+    async def _request_order_status(self, tracked_order: Any) -> OrderUpdate:
+        order_id = tracked_order.client_order_id
+        self.own_path.append(("query", order_id))
+        if order_id not in self.truth:
+            raise OrderNotFoundError("Order does not exist.", code=-2013)
+        return OrderUpdate("BTC-USDT", time.time(), self.truth[order_id], order_id, "7")
+
+    async def _all_trade_updates_for_order(self, order: Any) -> list:
+        return []
+
+    def parse_error(self, code: int, message: str, http_status: int | None = None) -> VenueError:
+        kind = {-2011: OrderNotFoundError, -2019: OrderRejectedError}.get(code, VenueError)
+        return kind(message, code=code, http_status=http_status)
+
+    def parse_order_result(self, payload: dict) -> OrderUpdate:
+        state = {"NEW": OrderState.OPEN, "CANCELED": OrderState.CANCELED}[payload["status"]]
+        return OrderUpdate(
+            "BTC-USDT", payload["updateTime"] / 1e3, state, payload["clientOrderId"], str(payload["orderId"])
+        )
+
+
+async def until(condition, limit_s: float = 10.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        await asyncio.sleep(0.002)
+
+
+class Manager:
+    """The order manager's end, answering by a function of the request."""
+
+    def __init__(self) -> None:
+        self.queue = OrderManagerQueue.create(f"/qtxconn_test_{uuid.uuid4().hex[:12]}")
+        self.requests: list[QueuedRequest] = []
+        self.reply = lambda request: b'{"status":200,"result":{"orderId":5,"status":"%s","clientOrderId":"%d","updateTime":1}}' % (
+            b"NEW" if request.mode == MODE_PLACE else b"CANCELED",
+            request.client_order_id,
+        )
+        self.queue.start()
+        asyncio.get_running_loop().add_reader(self.queue.fileno(), self._on_requests)
+
+    def _on_requests(self) -> None:
+        for request in self.queue.take():
+            self.requests.append(request)
+            answer = b"registered" if request.mode == MODE_REGISTER_KEY else self.reply(request)
+            if answer is not None:
+                self.queue.answer(request.slot, answer)
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.queue.fileno())
+        self.queue.close()
+
+    @property
+    def orders(self) -> list[QueuedRequest]:
+        return [request for request in self.requests if request.mode != MODE_REGISTER_KEY]
+
+
+@pytest.fixture
+async def server():
+    server = await start_server()
+    server.after_answer = [FULL]
+    yield server
+    server.transport.close()
+
+
+@pytest.fixture
+async def manager():
+    manager = Manager()
+    yield manager
+    manager.close()
+
+
+def make(server, manager=None, **changes: Any):
+    options = {
+        "qtx_perpetual_host": "127.0.0.1",
+        "qtx_perpetual_port": server.port if server else 8080,
+        "qtx_place_order_shared_memory_name": manager.queue.name if manager else None,
+        "exchange_api_key": "canary-key",
+        "exchange_api_secret": "canary-secret",
+        "trading_pairs": ["BTC-USDT"],
+        **changes,
+    }
+    return create_qtx_connector_class(ToyPerpetual)(**options)
+
+
+@pytest.fixture
+async def connector(server, manager):
+    async with make(server, manager) as connector:
+        yield connector
+
+
+class TestClass:
+    def test_one_class_for_each_exchange(self):
+        assert create_qtx_connector_class(ToyPerpetual) is create_qtx_connector_class(ToyPerpetual)
+        assert create_qtx_connector_class(ToyPerpetual).__name__ == "QtxToyPerpetual"
+
+    def test_an_instance_is_both(self):
+        connector = make(None)
+        assert isinstance(connector, QtxPerpetualDerivative)
+        assert isinstance(connector, ToyPerpetual)
+        assert isinstance(connector, QtxConnectorProtocol)
+        assert issubclass(type(connector), QtxConnectorProtocol)
+        assert connector.name == "qtx_toy_perpetual"
+
+    def test_made_by_backend_name(self, monkeypatch):
+        monkeypatch.setitem(hybrid.EXCHANGE_CONNECTOR_CLASSES, "toy", "toy_exchange:ToyPerpetual")
+        module = type(hybrid)("toy_exchange")
+        module.ToyPerpetual = ToyPerpetual
+        monkeypatch.setitem(__import__("sys").modules, "toy_exchange", module)
+        connector = QtxPerpetualDerivative(
+            exchange_backend="toy",
+            qtx_perpetual_host="127.0.0.1",
+            qtx_perpetual_port=8080,
+            exchange_api_key="key",
+            exchange_api_secret="secret",
+            trading_pairs=["BTC-USDT"],
+            client_config_map=object(),
+            rest_url="http://127.0.0.1:1",
+        )
+        assert isinstance(connector, ToyPerpetual)
+        assert isinstance(connector, QtxPerpetualDerivative)
+        assert connector.credentials == ("key", "secret")
+        assert connector.rest_url == "http://127.0.0.1:1"
+        assert connector.trading_pairs == ["BTC-USDT"]
+
+    def test_the_hybrid_can_be_subclassed(self):
+        class Mine(create_qtx_connector_class(ToyPerpetual)):
+            pass
+
+        connector = Mine(exchange_api_key="k", exchange_api_secret="s", trading_pairs=["BTC-USDT"])
+        assert connector.credentials == ("k", "s")
+
+    def test_unknown_backend(self):
+        with pytest.raises(ConfigurationError, match="one of binance; did you mean 'binance'"):
+            QtxPerpetualDerivative(exchange_backend="binanec", trading_pairs=["BTC-USDT"])
+
+    def test_unknown_setting(self):
+        with pytest.raises(ConfigurationError, match="unknown setting 'rest_ulr'; did you mean 'rest_url'"):
+            make(None, rest_ulr="x")
+        with pytest.raises(ConfigurationError, match=r"qtx_perpetual_port: .*1 to 65535"):
+            make(None, qtx_perpetual_port=0)
+
+    def test_what_it_overrides(self):
+        overrides = create_qtx_connector_class(ToyPerpetual).describe_overrides()
+        assert {"_start_market_data", "_stop_market_data", "_submit_order", "_submit_cancel"} <= set(overrides)
+        assert all(hasattr(ToyPerpetual, name) for name in overrides)
+
+    def test_secrets_are_not_shown(self):
+        connector = make(None)
+        assert "canary" not in f"{connector!r} {connector.qtx_config!r}"
+
+
+class TestConnecting:
+    async def test_ready_with_books_from_the_feed_and_the_key_registered(self, connector, manager, server):
+        assert connector.is_ready, connector.not_ready_reason
+        assert connector.get_order_book("BTC-USDT").best_ask == Decimal("60000.1")
+        (request,) = manager.requests
+        assert request.mode == MODE_REGISTER_KEY
+        assert (request.api_key, request.api_secret) == ("canary-key", "canary-secret")
+        assert server.requests == [BTC]
+        assert connector.udp_manager.trading_pairs == ["BTC-USDT"]
+        assert connector.shm_manager.outstanding == 0
+
+    async def test_disconnect_leaves_nothing(self, server, manager):
+        connector = make(server, manager)
+        await connector.connect()
+        book = connector.get_order_book("BTC-USDT")
+        await connector.disconnect()
+        assert connector.udp_manager is None
+        assert connector.shm_manager is None
+        assert not book.valid
+        await connector.connect()  # and again
+        assert connector.is_ready
+        await connector.disconnect()
+
+    async def test_a_missing_segment(self, server):
+        with pytest.raises(SegmentError, match="does not exist"):
+            await make(server, qtx_place_order_shared_memory_name="/qtxconn_test_none").connect()
+
+    async def test_an_order_manager_that_does_not_answer(self, server):
+        with OrderManagerQueue.create(f"/qtxconn_test_{uuid.uuid4().hex[:12]}") as queue:
+            connector = make(server, qtx_place_order_shared_memory_name=queue.name, answer_timeout_s=0.1)
+            with pytest.raises(NotReadyError, match="did not register the API key.*is it running"):
+                await connector.connect()
+            assert connector.shm_manager is None
+
+    async def test_market_data_alone(self, server):
+        async with make(server, trading_required=False, exchange_api_key="", exchange_api_secret="") as connector:
+            assert connector.is_ready
+            assert connector.shm_manager is None
+
+
+class TestOrders:
+    async def test_an_order_is_published_inside_buy_and_accepted(self, connector, manager):
+        order_id = connector.buy("BTC-USDT", Decimal("0.0015"), OrderType.LIMIT, Decimal("59990.05"))
+        order = connector.in_flight_orders[order_id]
+        assert connector.shm_manager.outstanding == 1, "published before buy() returned"
+        assert order.current_state is OrderState.PENDING_SUBMIT
+        await until(lambda: order.current_state is OrderState.OPEN)
+        (request,) = manager.orders
+        assert str(request.client_order_id) == order_id
+        assert (request.mode, request.side, request.pos_side, request.order_type) == (MODE_PLACE, 1, 0, 2)
+        assert (request.symbol, request.size, request.price) == ("BTCUSDT", "0.001", "59990")
+        assert request.place_ts_ns > 0
+        assert order.exchange_order_id == "5"
+        assert connector.own_path == []
+        assert connector.slot_to_answer_latency.count == 2
+        assert connector.book_to_slot_latency.count == 1
+
+    @pytest.mark.parametrize(
+        ("order_type", "options", "wire"),
+        [
+            (OrderType.LIMIT, {}, 2),
+            (OrderType.LIMIT_MAKER, {}, 1),
+            (OrderType.LIMIT, {"time_in_force": "IOC"}, 0),
+            (OrderType.LIMIT, {"time_in_force": "FOK"}, 3),
+            (OrderType.LIMIT, {"time_in_force": "GTX"}, 1),
+        ],
+    )
+    async def test_order_types(self, connector, manager, order_type, options, wire):
+        connector.sell("BTC-USDT", Decimal("0.001"), order_type, Decimal("60010"), **options)
+        await until(lambda: manager.orders)
+        assert manager.orders[0].order_type == wire
+        assert manager.orders[0].side == -1
+
+    @pytest.mark.parametrize("options", [{"time_in_force": "GTD"}, {"colour": "red"}])
+    async def test_options_that_do_not_exist_end_the_order_here(self, connector, manager, options):
+        order_id = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"), **options)
+        assert connector._order_tracker.fetch_order(order_id).current_state is OrderState.FAILED
+        assert manager.orders == []
+
+    @pytest.mark.parametrize(
+        ("side", "slippage", "price"),
+        [
+            ("buy", "0.001", "60060.1"),  # 60000.1 * 1.001 = 60060.1001
+            ("sell", "0.001", "59940"),
+            ("buy", "0", "60000.1"),
+            ("sell", "0.0000001", "60000"),  # less than a tick: the touch itself
+        ],
+    )
+    async def test_a_market_order_is_an_aggressive_limit_inside_the_slippage(
+        self, server, manager, side, slippage, price
+    ):
+        async with make(server, manager, market_order_slippage=slippage) as connector:
+            getattr(connector, side)("BTC-USDT", Decimal("0.001"), OrderType.MARKET)
+            await until(lambda: manager.orders)
+            assert (manager.orders[0].price, manager.orders[0].order_type) == (price, 0)
+
+    async def test_no_market_order_on_an_invalid_book(self, connector, manager):
+        connector.get_order_book("BTC-USDT").invalidate("gap")
+        order_id = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.MARKET)
+        assert connector._order_tracker.fetch_order(order_id).current_state is OrderState.FAILED
+        assert manager.orders == []
+
+    async def test_open_and_close_follow_from_the_position(self, connector):
+        def action(side: str, **options: Any) -> str:
+            order_id = getattr(connector, side)("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("60000"), **options)
+            return connector._order_tracker.fetch_order(order_id).position
+
+        assert action("buy") is PositionAction.OPEN
+        connector._set_position(
+            Position("BTC-USDT", PositionSide.BOTH, Decimal(0), Decimal(60000), Decimal("-1"), Decimal(1))
+        )
+        assert action("buy") is PositionAction.CLOSE
+        assert action("sell") is PositionAction.OPEN
+        assert action("buy", position_action=PositionAction.OPEN) is PositionAction.OPEN
+
+    async def test_the_venues_refusal_fails_the_order(self, connector, manager):
+        manager.reply = lambda request: b'{"status":400,"error":{"code":-2019,"msg":"Margin is insufficient."}}'
+        order_id = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"))
+        order = connector.in_flight_orders[order_id]
+        await until(lambda: order.current_state is OrderState.FAILED)
+        assert connector.own_path == []
+
+    async def test_plain_text_acceptance(self, connector, manager):
+        manager.reply = lambda request: b"success"
+        order_id = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"))
+        order = connector.in_flight_orders[order_id]
+        await until(lambda: order.current_state is OrderState.OPEN)
+
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            b"error: connection lost",
+            b"???",
+            b'{"status":200,"result":{"orderId":5,"status":"NEW","clientOrderId":"1","updateTime":1}}',
+            b"\xff" * 10_000,
+        ],
+    )
+    async def test_an_answer_that_says_nothing_certain_is_resolved_by_asking(self, connector, manager, reply):
+        manager.reply = lambda request: reply
+        order_id = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"))
+        order = connector.in_flight_orders[order_id]
+        await until(lambda: order.current_state is OrderState.UNKNOWN)
+        connector.truth[order_id] = OrderState.OPEN
+        await until(lambda: order.current_state is OrderState.OPEN)
+
+    async def test_no_answer_means_unknown_and_a_late_answer_counts(self, server, manager):
+        async with make(server, manager, answer_timeout_s=0.1) as connector:
+            manager.reply = lambda request: None
+            order_id = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"))
+            order = connector.in_flight_orders[order_id]
+            await until(lambda: order.current_state is OrderState.UNKNOWN)
+            assert not order.is_done
+            request = manager.orders[0]
+            manager.queue.answer(
+                request.slot,
+                b'{"status":200,"result":{"orderId":5,"status":"NEW","clientOrderId":"%d","updateTime":1}}'
+                % request.client_order_id,
+            )
+            await until(lambda: order.current_state is OrderState.OPEN)
+            assert connector.shm_manager.outstanding == 0
+
+    async def test_a_full_queue_refuses_at_once(self, server):
+        manager = Manager()
+        try:
+            async with make(server, manager, stall_limit_s=300) as connector:
+                manager.queue.stop()
+                ids = [
+                    connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990")) for _ in range(100)
+                ]
+                states = [connector._order_tracker.fetch_order(order_id).current_state for order_id in ids]
+                assert states.count(OrderState.FAILED) == 1
+                assert states[-1] is OrderState.FAILED
+                # A cancel still gets through, over the exchange's own path.
+                connector.cancel("BTC-USDT", ids[0])
+                await until(lambda: ("cancel", ids[0]) in connector.own_path)
+        finally:
+            manager.close()
+
+    async def test_a_replaced_segment_makes_what_is_out_unknown_and_refuses_the_rest(self, server):
+        manager = Manager()
+        async with make(server, manager) as connector:
+            manager.reply = lambda request: None
+            order_id = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"))
+            order = connector.in_flight_orders[order_id]
+            await until(lambda: manager.orders)
+            manager.close()
+            await until(lambda: order.current_state is OrderState.UNKNOWN)
+            later = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"))
+            assert connector._order_tracker.fetch_order(later).current_state is OrderState.FAILED
+
+    async def test_without_a_segment_orders_take_the_exchanges_own_path(self, server):
+        async with make(server) as connector:
+            order_id = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"))
+            order = connector.in_flight_orders[order_id]
+            await until(lambda: order.current_state is OrderState.OPEN)
+            connector.cancel("BTC-USDT", order_id)
+            await until(lambda: order.is_done)
+            assert connector.own_path == [("place", order_id), ("cancel", order_id)]
+
+
+class TestCancelling:
+    async def place(self, connector) -> Any:
+        order_id = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"))
+        order = connector.in_flight_orders[order_id]
+        await until(lambda: order.current_state is OrderState.OPEN)
+        return order
+
+    async def test_confirmed(self, connector, manager):
+        order = await self.place(connector)
+        assert connector.cancel("BTC-USDT", order.client_order_id)
+        await until(lambda: order.current_state is OrderState.CANCELED)
+        request = manager.orders[-1]
+        assert (request.mode, request.symbol) == (MODE_CANCEL, "BTCUSDT")
+        assert str(request.client_order_id) == order.client_order_id
+        assert (request.size, request.price, request.side) == ("", "", 0)
+
+    async def test_plain_text_confirmation(self, connector, manager):
+        order = await self.place(connector)
+        manager.reply = lambda request: b"cancelled"
+        connector.cancel("BTC-USDT", order.client_order_id)
+        await until(lambda: order.current_state is OrderState.CANCELED)
+
+    async def test_unknown_order_is_asked_about_never_assumed(self, connector, manager):
+        order = await self.place(connector)
+        connector.truth[order.client_order_id] = OrderState.CANCELED
+        manager.reply = lambda request: b'{"status":400,"error":{"code":-2011,"msg":"Unknown order sent."}}'
+        connector.cancel("BTC-USDT", order.client_order_id)
+        await until(lambda: order.is_done)
+        assert ("query", order.client_order_id) in connector.own_path
+
+    async def test_no_answer_is_asked_about(self, server, manager):
+        async with make(server, manager, answer_timeout_s=0.1) as connector:
+            order = await self.place(connector)
+            connector.truth[order.client_order_id] = OrderState.OPEN
+            manager.reply = lambda request: None
+            connector.cancel("BTC-USDT", order.client_order_id)
+            await until(lambda: ("query", order.client_order_id) in connector.own_path)
+            await until(lambda: order.current_state is OrderState.OPEN)
+
+
+class TestMarketData:
+    async def test_the_feed_drives_the_connectors_book(self, connector, server):
+        seen = []
+        connector.udp_manager.on_book = seen.append
+        server.send(single(TICKER_ASK, 9, 1, 60000.2, 9.0))
+        await until(lambda: connector.get_order_book("BTC-USDT").best_ask == Decimal("60000.2"))
+        await until(lambda: seen == ["BTC-USDT"])
