@@ -91,9 +91,8 @@ def test_the_stub_says_what_is_there(module: str) -> None:
         real = getattr(loaded, name)
         if isinstance(node, ast.ClassDef):
             wrong += check_class(real, node)
-        elif isinstance(node, ast.FunctionDef):
-            if parameters(node) != list(inspect.signature(real).parameters):
-                wrong.append(f"{name}{inspect.signature(real)} has other parameters in the stub")
+        elif isinstance(node, ast.FunctionDef) and parameters(node) != list(inspect.signature(real).parameters):
+            wrong.append(f"{name}{inspect.signature(real)} has other parameters in the stub")
     assert not wrong, "\n".join(wrong)
 
 

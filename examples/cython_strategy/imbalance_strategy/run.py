@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
+from imbalance_strategy.strategy import ImbalanceStrategy
 from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.core.order_book import OrderBook
 from qtxconn.qtx.order_queue import OrderQueue
 from qtxconn.qtx.udp_feed import UdpFeed
-
-from imbalance_strategy.strategy import ImbalanceStrategy
 
 ANSWER_TIMEOUT_NS = 5_000_000_000
 
