@@ -76,7 +76,7 @@ class DemoSettings:
 )
 @click.option(
     "--driver",
-    type=click.Choice(["asyncio", "busy"]),
+    type=click.Choice(["asyncio", "thread"]),
     default="asyncio",
     show_default=True,
     help="How packets are received: by the event loop, or by a busy-polling thread.",

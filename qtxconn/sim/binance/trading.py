@@ -243,10 +243,7 @@ def open_orders(venue: Venue, account: Account, params: Params) -> list[dict[str
 
 
 def all_orders(venue: Venue, account: Account, params: Params) -> list[dict[str, Any]]:
-    """GET /fapi/v1/allOrders, oldest first; at most `limit` (500 unless told, 1000 at most).
-
-    From orderId on if it is given, else the latest.
-    """
+    """GET /fapi/v1/allOrders, oldest first: from orderId on, else the latest `limit` (500, at most 1000)."""
     instrument = parse_instrument(venue, params)
     limit = min(parse_int(params, "limit") or TRADES_DEFAULT, TRADES_MAX)
     orders = venue.all_orders(account, instrument.symbol, parse_int(params, "orderId"), limit)

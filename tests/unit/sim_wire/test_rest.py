@@ -151,6 +151,16 @@ async def test_cancel_all(client) -> None:
     assert (await client.signed("GET", "/fapi/v1/openOrders", symbol="BTCUSDT"))[1] == []
 
 
+async def test_all_orders_open_and_finished(client) -> None:
+    ids = [(await client.place(price=price))["orderId"] for price in ("59990", "60000.1", "59991")]
+    orders = (await client.signed("GET", "/fapi/v1/allOrders", symbol="BTCUSDT"))[1]
+    assert [(o["orderId"], o["status"]) for o in orders] == list(zip(ids, ("NEW", "FILLED", "NEW"), strict=True))
+    later = (await client.signed("GET", "/fapi/v1/allOrders", symbol="BTCUSDT", orderId=ids[1]))[1]
+    assert [o["orderId"] for o in later] == ids[1:]
+    latest = (await client.signed("GET", "/fapi/v1/allOrders", symbol="BTCUSDT", limit=1))[1]
+    assert [o["orderId"] for o in latest] == ids[2:]
+
+
 async def test_two_accounts_trade_with_each_other(client, bob) -> None:
     await client.place(side="SELL", price="60000.0", timeInForce="IOC", quantity="1.000")  # clear the best bid
     await client.place(side="BUY", price="60000.0", quantity="0.5", newClientOrderId="rest")
