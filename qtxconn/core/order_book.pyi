@@ -3,8 +3,17 @@
 from collections.abc import Iterable
 from decimal import Decimal
 
+from qtxconn.core.clock import Clock
+
 class OrderBook:
-    def __init__(self, trading_pair: str, tick_size: Decimal | int | str, lot_size: Decimal | int | str) -> None: ...
+    def __init__(
+        self,
+        trading_pair: str,
+        tick_size: Decimal | int | str,
+        lot_size: Decimal | int | str,
+        *,
+        clock: Clock = ...,
+    ) -> None: ...
     @property
     def trading_pair(self) -> str: ...
     @property

@@ -2,10 +2,23 @@
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from qtxconn.core.clock import Clock
 from qtxconn.core.order_book import OrderBook
+from qtxconn.perf.latency import LatencyRecorder
+
+class QtxPacket(NamedTuple):
+    type: int
+    index: int
+    tx_ms: int
+    event_ms: int
+    local_ns: int
+    sn_id: int
+    asks: list[tuple[float, float]]
+    bids: list[tuple[float, float]]
+
+def parse_packet(datagram: bytes, header_layout: str = "sdk") -> QtxPacket: ...
 
 class UdpFeed:
     on_book: Callable[[str], None] | None
@@ -46,3 +59,4 @@ class UdpFeed:
     def trading_pairs(self) -> list[str]: ...
     def symbol_number(self, trading_pair: str) -> int: ...
     def get_statistics(self) -> dict[str, Any]: ...
+    def latency(self) -> LatencyRecorder: ...
