@@ -36,6 +36,14 @@ public:
                (static_cast<std::uint64_t>(instance_) << kOrderIdCounterBits) | counter;
     }
 
+    // From here on every id is above `id`, also where this run and an earlier one differ in instance.
+    void raise_above(std::uint64_t id) noexcept {
+        const std::uint64_t floor = ((id >> (kOrderIdCounterBits + kOrderIdInstanceBits)) + 1) << kOrderIdCounterBits;
+        std::uint64_t mine = next_.load(std::memory_order_relaxed);
+        while (mine < floor && !next_.compare_exchange_weak(mine, floor, std::memory_order_relaxed)) {
+        }
+    }
+
     // The seconds part of the next id at the earliest: what a successor must start above.
     std::uint64_t high_water_s() const noexcept {
         return next_.load(std::memory_order_relaxed) >> kOrderIdCounterBits;

@@ -9,10 +9,13 @@ from qtxconn.core.clock cimport Clock
 cdef extern from "qtxconn/order_id.hpp" namespace "qtxconn" nogil:
     const uint64_t kOrderIdEpochS
     const uint32_t kOrderIdInstanceMax
+    const int kOrderIdCounterBits
+    const int kOrderIdInstanceBits
 
     cdef cppclass OrderIdSource:
         OrderIdSource(uint32_t instance, uint64_t first_second) noexcept
         uint64_t next(uint64_t now_s) noexcept
+        void raise_above(uint64_t id) noexcept
         uint64_t high_water_s() noexcept
 
 

@@ -11,7 +11,13 @@ from libcpp.memory cimport make_unique
 from posix.unistd cimport close, getpid
 
 from qtxconn.core.clock cimport Clock
-from qtxconn.core.client_ids cimport OrderIdSource, kOrderIdEpochS, kOrderIdInstanceMax
+from qtxconn.core.client_ids cimport (
+    OrderIdSource,
+    kOrderIdCounterBits,
+    kOrderIdEpochS,
+    kOrderIdInstanceBits,
+    kOrderIdInstanceMax,
+)
 
 from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.errors import ConfigurationError
@@ -125,6 +131,14 @@ cdef class ClientIds:
     def next(self) -> int:
         """A number that is never given again."""
         return self.c_next()
+
+
+    def raise_above(self, uint64_t number) -> None:
+        """Every id from here on is above `number`, an id used earlier (as a journal knows it)."""
+        cdef uint64_t second = number >> (kOrderIdCounterBits + kOrderIdInstanceBits)
+        if second > <uint64_t>max(_SECONDS_MAX, self._now_s()):
+            raise ConfigurationError(f"client order id {number} leaves no room for ids above it")
+        self._source.get().raise_above(number)
 
 
 _shared = None
