@@ -127,6 +127,7 @@ cdef class InFlightOrder:
         # Known to live, or to have ended, before it is tracked: those events are history.
         if initial_state in _ACCEPTED or initial_state.is_terminal:
             self._own.created_sent = True
+            self._own.acked_ns = self._own.created_ns
         if initial_state.is_terminal:
             self._own.terminal_sent = True
             self._own.reported = self._own.state
