@@ -15,6 +15,19 @@ class NotReadyError(QtxconnError):
     """The connector cannot do this yet; the message says what it still waits for."""
 
 
+class JournalError(NotReadyError):
+    """The order journal cannot be opened, or cannot keep another order: nothing was sent. Cancels still work."""
+
+
+class JournalDamagedError(JournalError):
+    """Bytes in the middle of the journal are not what was written; `path` and `offset` (in bytes) say where."""
+
+    def __init__(self, message: str, *, path: str, offset: int) -> None:
+        super().__init__(message)
+        self.path = path
+        self.offset = offset
+
+
 class AmountError(QtxconnError, ArithmeticError):
     """A number cannot be held exactly (more than 18 digits, more than 18 decimals, overflow, NaN)."""
 

@@ -5,6 +5,7 @@ from libcpp.memory cimport unique_ptr
 
 from qtxconn.core.clock cimport Clock
 from qtxconn.core.in_flight_order cimport InFlightOrder
+from qtxconn.core.order_journal cimport OrderJournalBase
 from qtxconn.core.order_store cimport Fill, OrderEvent, OrderState, OrderStore
 
 
@@ -13,6 +14,7 @@ cdef class ClientOrderTracker:
     cdef readonly Clock clock
     cdef readonly str client_order_id_prefix
     cdef readonly int finished_orders_max
+    cdef public OrderJournalBase journal  # what happens to orders is written to it before listeners hear of it
     cdef object _pubsub
     cdef object _logger
     cdef dict _active           # client order id -> InFlightOrder, not ended

@@ -2,10 +2,12 @@
 
 from qtxconn.core.clock import Clock
 from qtxconn.core.in_flight_order import InFlightOrder
+from qtxconn.core.order_journal import OrderJournalBase
 from qtxconn.core.pubsub import PubSub
 from qtxconn.core.types import OrderUpdate, TradeUpdate
 
 class ClientOrderTracker:
+    journal: OrderJournalBase | None
     def __init__(
         self,
         pubsub: PubSub,
@@ -41,6 +43,7 @@ class ClientOrderTracker:
         self, client_order_id: str | None = None, exchange_order_id: str | None = None
     ) -> InFlightOrder | None: ...
     def start_tracking_order(self, order: InFlightOrder) -> None: ...
+    def withdraw_order(self, order: InFlightOrder, error: BaseException) -> None: ...
     def stop_tracking_order(self, client_order_id: str) -> None: ...
     def process_order_update(self, update: OrderUpdate) -> None: ...
     def process_trade_update(self, update: TradeUpdate) -> None: ...

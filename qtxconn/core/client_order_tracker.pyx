@@ -16,6 +16,7 @@ from qtxconn.core.in_flight_order cimport (
     seconds_to_ns,
     state_from_python,
 )
+from qtxconn.core.order_journal cimport OrderJournalBase
 from qtxconn.core.order_store cimport (
     Applied,
     Fill,
@@ -205,6 +206,12 @@ cdef class ClientOrderTracker:
         if order is not None:
             self._release(order)
 
+    def withdraw_order(self, InFlightOrder order not None, error):
+        """Forgets an order that was refused before anything left, as if it had never been; no event."""
+        if self.journal is not None and order._store != NULL:
+            self.journal.c_write_refusal(order.client_id, type(error).__name__, self.clock.c_now_ns())
+        self.stop_tracking_order(order.client_order_id)
+
     cdef void _release(self, InFlightOrder order):
         cdef uint32_t slot = order._slot
         order.c_detach()
@@ -324,8 +331,13 @@ cdef class ClientOrderTracker:
     cdef void c_mark(self, InFlightOrder order, OrderState state):
         """A state that we know by ourselves: submitting, cancelling, no answer."""
         cdef Fixed nothing
+        cdef int64_t now_ns = self.clock.c_now_ns()
         if order._store != NULL:
-            self.c_store().process_state(order._slot, state, 0, nothing, self.clock.c_now_ns())
+            if self.journal is not None and state == OrderState.pending_submit:
+                self.journal.c_submitted(order.c_record().client_id, now_ns)
+            elif self.journal is not None and state == OrderState.unknown:
+                self.journal.c_unknown(order.c_record().client_id, now_ns)
+            self.c_store().process_state(order._slot, state, 0, nothing, now_ns)
             self.c_deliver()
             order.c_wake()
 
@@ -373,6 +385,8 @@ cdef class ClientOrderTracker:
             self._alarm("overfill", order, f"{order.client_order_id}: the venue reports more executed than ordered "
                         f"({order.executed_amount_base} of {order.amount} booked); the fill was refused")
             return
+        if self.journal is not None:
+            self.journal.c_write_event(self.c_store(), event, self._failures.get(order.client_order_id))
         payload = self._payload(order, event)
         if event.kind == OrderEventKind.late_fill:
             self._alarm("late_fill", order, f"{order.client_order_id} had ended as {order.current_state.name} when "

@@ -6,6 +6,7 @@ from qtxconn.core.clock cimport Clock
 from qtxconn.core.fixed cimport Fixed
 from qtxconn.core.in_flight_order cimport InFlightOrder
 from qtxconn.core.order_book cimport OrderBook
+from qtxconn.core.order_journal cimport OrderJournalBase
 from qtxconn.core.trading_rule cimport TradingRule
 
 
@@ -13,6 +14,7 @@ cdef class ConnectorBase:
     cdef readonly Clock _clock
     cdef readonly ClientOrderTracker _order_tracker
     cdef readonly ClientIds _client_ids
+    cdef readonly OrderJournalBase _journal       # None: orders are not kept
     cdef readonly object _pubsub                  # PubSub
     cdef readonly list _trading_pairs             # list[str]
     cdef readonly bint _trading_required

@@ -13,6 +13,7 @@ from qtxconn.core.clock import Clock
 from qtxconn.core.events import ErrorEventListener, OrderEventListener, TradeEventListener
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.order_book import OrderBook
+from qtxconn.core.order_journal import OrderJournalBase
 from qtxconn.core.pubsub import PubSub
 from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import ConnectorType, OrderType, OrderUpdate, PositionAction, TradeType, TradeUpdate
@@ -34,6 +35,7 @@ class ConnectorBase:
     lookup_delays_s: tuple[float, ...]
     status_poll_interval_s: float
     market_data_timeout_s: float
+    restore_timeout_s: float
     def __init__(
         self,
         trading_pairs: Sequence[str] | None = None,
@@ -41,6 +43,7 @@ class ConnectorBase:
         *,
         clock: Clock = ...,
         client_order_id_prefix: str = "",
+        journal: OrderJournalBase | None = None,
     ) -> None: ...
 
     # -- identity and state
@@ -142,6 +145,7 @@ class ConnectorBase:
     @property
     def _order_books(self) -> dict[str, OrderBook]: ...
     def _set_balance(self, asset: str, total: Decimal, available: Decimal | None) -> None: ...
+    def _account_name(self) -> str: ...
     def _set_connected(self, live: bool) -> None: ...
     def _spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]: ...
     def _alarm(

@@ -15,11 +15,13 @@ from qtxconn.core.clock cimport Clock
 from qtxconn.core.fixed cimport Fixed, fixed_from, fixed_to_decimal
 from qtxconn.core.in_flight_order cimport InFlightOrder, ns_to_seconds
 from qtxconn.core.order_book cimport OrderBook
+from qtxconn.core.order_journal cimport OrderJournalBase
 from qtxconn.core.trading_rule cimport TradingRule
 
 from qtxconn.core.client_ids import shared_client_ids
 from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.core.events import ErrorEvent
+from qtxconn.core.order_restore import settle_restored_orders, track_restored_orders
 from qtxconn.core.pubsub import PubSub
 from qtxconn.core.types import OrderState, OrderType, OrderUpdate, PositionAction, TradeType
 from qtxconn.errors import (
@@ -61,6 +63,7 @@ cdef class ConnectorBase:
 
     `trading_pairs` are named BTC-USDT; without `trading_required` only market data is used and no key is needed.
     `client_order_id_prefix` stands before the digits of every client order id, where a venue wants a broker's mark.
+    With a `journal` (qtxconn.storage.journal.OrderJournal) orders survive the end of the process, however it ends.
     """
 
     name = "connector"
@@ -74,6 +77,8 @@ cdef class ConnectorBase:
     lookup_delays_s = (0.0, 0.25, 1.0, 3.0, 10.0)
     status_poll_interval_s = 30.0
     market_data_timeout_s = 10.0
+    # Seconds that connect() waits for answers about an earlier process's orders, beyond those the questions take.
+    restore_timeout_s = 30.0
 
     def __cinit__(self, *args, **kwargs):
         self._trading_rules = {}
@@ -94,6 +99,7 @@ cdef class ConnectorBase:
         *,
         Clock clock=SYSTEM_CLOCK,
         str client_order_id_prefix="",
+        OrderJournalBase journal=None,
     ):
         if isinstance(trading_pairs, str):
             raise ConfigurationError(f"trading_pairs is a list such as [{trading_pairs!r}], not one text")
@@ -111,6 +117,7 @@ cdef class ConnectorBase:
         self._order_tracker = ClientOrderTracker(
             self._pubsub, clock, client_order_id_prefix=client_order_id_prefix
         )
+        self._journal = self._order_tracker.journal = journal
 
     # -- identity and state ------------------------------------------------------------------------------------
 
@@ -166,6 +173,8 @@ cdef class ConnectorBase:
         if self._trading_required:
             status["user_stream"] = self._live
             status["account_balance"] = self._balances_known
+            if self._journal is not None:
+                status["journal"] = self._journal.refusal is None
         return status
 
     @property
@@ -262,11 +271,13 @@ cdef class ConnectorBase:
             self._connecting = asyncio.current_task()
             try:
                 await self.initialize()
+                restored = track_restored_orders(self)
                 if self._trading_required:
                     await self._start_user_stream()
                     self._set_connected(True)
                     await self._update_balances()
                     await self._update_account()
+                    await settle_restored_orders(self, restored)
                 await self._start_market_data()
                 await self._wait_for_books()
             except BaseException:
@@ -311,6 +322,10 @@ cdef class ConnectorBase:
 
     async def __aexit__(self, *exc_info):
         await self.disconnect()
+
+    def _account_name(self) -> str:
+        """For exchanges: what tells the account apart at the venue, such as the API key. Only a hash of it is kept."""
+        return ""
 
     def _set_connected(self, bint live):
         """For exchanges: whether the user stream is up. Orders and fills are still tracked while it is down."""
@@ -465,6 +480,9 @@ cdef class ConnectorBase:
             fixed_to_decimal(c_price) if c_price.units else None,
             position=self._position_action(trade_type, trading_pair, position_action),
         )
+        if self._journal is not None:
+            self._journal.c_write_order(order, self._order_tracker.c_client_id(order.client_order_id),
+                                        self.submit_dead_after_s)
         self._order_tracker.start_tracking_order(order)
         if options:
             self._order_options[order.client_order_id] = options
@@ -473,7 +491,7 @@ cdef class ConnectorBase:
         except Exception as error:
             if is_definite_refusal(error):
                 self._take_order_options(order.client_order_id)
-                self._order_tracker.stop_tracking_order(order.client_order_id)
+                self._order_tracker.withdraw_order(order, error)
                 raise
             self._order_unknown(order.client_order_id, error)
         return order
@@ -644,9 +662,11 @@ cdef class ConnectorBase:
         asking = order_id in self._resolving
         if cancel_error is not None or not asking:
             self._resolving[order_id] = cancel_error
-        if not asking:
-            task = self._spawn(self._resolve_order(order), f"resolve {order_id}")
-            task.add_done_callback(lambda _: self._resolving.pop(order_id, None))
+        if asking:
+            return None
+        task = self._spawn(self._resolve_order(order), f"resolve {order_id}")
+        task.add_done_callback(lambda _: self._resolving.pop(order_id, None))
+        return task
 
     async def _resolve_order(self, InFlightOrder order):
         attempt = 0
@@ -709,6 +729,8 @@ cdef class ConnectorBase:
             if everything:
                 elapsed = 0.0
                 self._poll_due = False
+            if self._journal is not None:
+                self._journal.maintain()
             for order in self._order_tracker.active_orders.values():
                 if not (everything or order.awaits_fills):
                     continue
