@@ -1,0 +1,1 @@
+"""What outlives the process: the order journal with its recovery, and the history of finished orders."""
