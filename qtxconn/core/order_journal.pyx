@@ -71,6 +71,11 @@ cdef class OrderJournalBase:
     ) noexcept:
         pass
 
+    def write_order(self, InFlightOrder order not None, uint64_t client_id, double dead_after_s) -> None:
+        """For users of a tracker without a connector: before the order, under this number, is tracked and sent.
+        `dead_after_s` seconds later the venue cannot accept it any more. Raises JournalError: it must not be sent."""
+        self.c_write_order(order, client_id, dead_after_s)
+
     @property
     def refusal(self):
         """Why new orders are refused, in one line, or None."""
