@@ -481,8 +481,8 @@ cdef class ConnectorBase:
             position=self._position_action(trade_type, trading_pair, position_action),
         )
         if self._journal is not None:
-            self._journal.c_write_order(order, self._order_tracker.c_client_id(order.client_order_id),
-                                        self.submit_dead_after_s)
+            number = self._order_tracker.c_client_id(order.client_order_id)
+            self._journal.c_write_order(order, number, self.submit_dead_after_s)
         self._order_tracker.start_tracking_order(order)
         if options:
             self._order_options[order.client_order_id] = options

@@ -168,6 +168,7 @@ cdef class OrderJournal(OrderJournalBase):
 
     cdef int _open(self, bint skip_damaged) except -1
     cdef int _roll(self) except -1
+    cdef void _touch_ahead(self) noexcept
     cdef bint _has_room(self) noexcept
     cdef void _count(self, bint written) noexcept
     cdef int _sync(self, uint64_t client_id, int64_t now_ns) except -1

@@ -50,7 +50,7 @@ DURABILITIES = ("process", "group", "power")
 FLUSH_INTERVAL_NS = 1_000_000
 # An order that ended this short a time ago stays in the file when it is rolled: late fills still find it after a restart.
 KEEP_ENDED_NS = 60_000_000_000
-cdef uint64_t TOUCHED_AHEAD = 1024      # records whose pages maintain() makes ready
+cdef uint64_t TOUCHED_AHEAD = 4096      # records whose pages are made ready
 
 _log = logging.getLogger("qtxconn.journal")
 _open_journals = weakref.WeakSet()
@@ -347,6 +347,7 @@ cdef class OrderJournal(OrderJournalBase):
             self._flusher = make_unique[JournalFlusher]()
             self._flusher.get().start(file.descriptor, self._writer.get().written(), FLUSH_INTERVAL_NS)
         self._usable = True
+        self._touch_ahead()
         return 0
 
     def close(self) -> None:
@@ -536,20 +537,25 @@ cdef class OrderJournal(OrderJournalBase):
         self._writer.get().reset(file.records(), capacity, writer.get().used(), sequence)
         self._refusal = None
         self.rolls += 1
+        self._touch_ahead()
         return 0
 
     def maintain(self) -> None:
         """Rolls the file before it is full, tries again what had failed for want of room, and makes the next pages
         ready. A connector calls it about once a second."""
         cdef JournalWriter* writer = self._writer.get()
-        cdef uint64_t i
-        cdef volatile char* byte
         if not self._usable:
             return
         if writer.used() > writer.capacity() - writer.capacity() // 4:
             with contextlib.suppress(JournalError):
                 self._roll()
-        # After the kernel has written a page out, the next store to it faults: better here than in an order's way.
+        self._touch_ahead()
+
+    cdef void _touch_ahead(self) noexcept:
+        # The first store to a page faults, also after the kernel has written it out: not in an order's way.
+        cdef JournalWriter* writer = self._writer.get()
+        cdef uint64_t i
+        cdef volatile char* byte
         for i in range(writer.used(), min(writer.used() + TOUCHED_AHEAD, writer.capacity()), 16):
             byte = <volatile char*>&self._file.records()[i]
             byte[0] = byte[0]

@@ -13,10 +13,11 @@ from qtxconn.net.rest import RestRequest
 class BinanceAuth:
     """Signs with a key pair. The secret lives only inside the HMAC state; nothing shows either of the two."""
 
-    __slots__ = ("_key", "_mac", "_now_ms", "_recv_window_ms")
+    __slots__ = ("_key", "_mac", "_now_ms", "_recv_window_ms", "key_digest")
 
     def __init__(self, api_key: str, api_secret: str, now_ms: Callable[[], int], recv_window_ms: int) -> None:
         self._key = api_key
+        self.key_digest = sha256(api_key.encode()).hexdigest()  # tells accounts apart without giving the key away
         self._mac = hmac.new(api_secret.encode(), digestmod=sha256)
         self._now_ms = now_ms
         self._recv_window_ms = recv_window_ms

@@ -15,6 +15,7 @@ from qtxconn.core.book_sync import BookSync
 from qtxconn.core.clock import SYSTEM_CLOCK, Clock
 from qtxconn.core.connectors import PerpetualDerivativeBase
 from qtxconn.core.in_flight_order import InFlightOrder
+from qtxconn.core.order_journal import OrderJournalBase
 from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
     OrderType,
@@ -78,8 +79,15 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ws_private_url: str = constants.WS_PRIVATE_URL,
         clock: Clock = SYSTEM_CLOCK,
         client_order_id_prefix: str = "",
+        journal: OrderJournalBase | None = None,
     ) -> None:
-        super().__init__(trading_pairs, trading_required, clock=clock, client_order_id_prefix=client_order_id_prefix)
+        super().__init__(
+            trading_pairs,
+            trading_required,
+            clock=clock,
+            client_order_id_prefix=client_order_id_prefix,
+            journal=journal,
+        )
         for key, value in (
             ("binance_perpetual_api_key", binance_perpetual_api_key),
             ("binance_perpetual_api_secret", binance_perpetual_api_secret),
@@ -250,6 +258,9 @@ class BinancePerpetual(PerpetualDerivativeBase):
         if pair is None:
             raise MessageError(f"Binance order: unknown symbol {payload.get('symbol')!r}")
         return messages.parse_order(payload, pair)
+
+    def _account_name(self) -> str:
+        return self._auth.key_digest
 
     # -- account -------------------------------------------------------------------------------------------
 

@@ -322,8 +322,10 @@ def test_orders_come_back_as_they_were(
         writer.tracker.process_order_update(OrderUpdate(PAIR, 1.5, OrderState.OPEN, "77", exchange_id))
         for number, (base, fee, is_taker) in enumerate(fills):
             fees = AddedToCostTradeFee(flat_fees=[TokenAmount("BNB", fee)])
-            fill = TradeUpdate(f"t{number}", "77", exchange_id, PAIR, 2.25 + number, D(3), base, base * 3, fees, is_taker)
-            writer.tracker.process_trade_update(fill)
+            time_s, quote = 2.25 + number, base * 3
+            writer.tracker.process_trade_update(
+                TradeUpdate(f"t{number}", "77", exchange_id, PAIR, time_s, D(3), base, quote, fees, is_taker)
+            )
         if ended is not None:
             writer.tracker.process_order_update(OrderUpdate(PAIR, 9.0, ended, "77"))
         before = order.to_json()

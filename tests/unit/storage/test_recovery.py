@@ -12,7 +12,7 @@ from qtxconn.core.types import OrderState
 from qtxconn.errors import ConfigurationError, NetworkError, NotReadyError, OrderRejectedError
 from qtxconn.storage.journal import OrderJournal, read_journal
 
-from .journals import PAIR, Account, MemoryVenue, StepClock, run, settle, turns
+from .journals import PAIR, RECORD, Account, MemoryVenue, StepClock, patch, run, settle, turns
 
 D = Decimal
 
@@ -25,6 +25,10 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def venue() -> MemoryVenue:
     return MemoryVenue()
+
+
+def holds(path: Path, text: bytes) -> bool:
+    return text in path.read_bytes()
 
 
 def kinds(path: Path, order_id: str | None = None) -> list[str]:
@@ -68,7 +72,7 @@ async def test_an_order_refused_by_the_venue_has_ended(path: Path, venue: Memory
         await settle(lambda: life.exchange.kinds(order_id) == ["failed"])
     assert kinds(path) == ["intent", "submitted", "reject"]
     assert read_journal(path)[-1]["reason"] == "OrderRejectedError"
-    assert b"api-key-of-the-test" not in path.read_bytes()
+    assert not holds(path, b"api-key-of-the-test")
     async with run(path, venue) as life:
         assert life.exchange.in_flight_orders == {}
         assert life.exchange.order(order_id).current_state is OrderState.FAILED
@@ -208,10 +212,7 @@ async def test_an_end_whose_fills_are_missing_is_asked_again(path: Path, venue: 
         order_id = life.buy("0.02")
         await settle(lambda: life.exchange.order(order_id).exchange_order_id)
         life.exchange.stream(venue.execute(order_id, "0.02"))
-    entries = read_journal(path)
-    fill = next(i for i, entry in enumerate(entries) if entry["kind"] == "fill")
-    data = path.read_bytes()
-    path.write_bytes(data[: (fill + 1) * 256] + bytes(256) + data[(fill + 2) * 256 :])
+    patch(path, (kinds(path).index("fill") + 1) * RECORD, bytes(RECORD))
     async with run(path, venue, skip_damaged=True) as life:
         order = life.exchange.order(order_id)
         assert (order.current_state, order.executed_amount_base) == (OrderState.FILLED, D("0.02"))
