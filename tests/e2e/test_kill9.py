@@ -77,14 +77,17 @@ class Ledger:
                 assert (state, Decimal(executed)) == ("FAILED", 0), f"{order_id} is {state}, and the venue has none"
                 continue
             assert Decimal(executed) == Decimal(there["executedQty"]), f"{order_id}: {executed} of {there}"
-            assert (state in {"OPEN", "PARTIALLY_FILLED"}) == (there["status"] not in ENDED), f"{order_id}: {state} {there}"
+            assert (state in {"OPEN", "PARTIALLY_FILLED"}) == (there["status"] not in ENDED), (
+                f"{order_id}: {state} {there}"
+            )
         for order_id, there in self.orders.items():
             if every or there["status"] not in ENDED:
                 assert order_id in restored, f"{order_id} was lost: {there}"
 
     def exposure(self) -> Decimal:
         return sum(
-            (Decimal(executed) * (1 if side == "BUY" else -1) for _, _, executed, side in self.known.values()), Decimal(0)
+            (Decimal(executed) * (1 if side == "BUY" else -1) for _, _, executed, side in self.known.values()),
+            Decimal(0),
         )
 
 
@@ -100,6 +103,8 @@ async def live_and_die(ledger: Ledger, arguments: dict[str, Any], chance: random
         if line:
             await ledger.read()
             ledger.compare(json.loads(line)["orders"], every)
+            if every:
+                assert ledger.exposure() == await ledger.position()
             process.stdin.write(b"go\n")
             outside = arguments["kill"] == "outside"
             with contextlib.suppress(TimeoutError):
@@ -117,10 +122,10 @@ async def live_and_die(ledger: Ledger, arguments: dict[str, Any], chance: random
 
 
 @pytest.mark.parametrize(("capacity", "share"), [(65_536, 0.7), (64, 0.3)], ids=["kept whole", "rolled all the time"])
-async def test_kill9(capacity: int, share: float, tmp_path: Path) -> None:
+async def test_kill9(capacity: int, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(f"kill9 {capacity}")
     journal = tmp_path / "orders.journal"
-    os.environ["QTXCONN_STATE_DIR"] = str(tmp_path / "state")
+    monkeypatch.setenv("QTXCONN_STATE_DIR", str(tmp_path / "state"))
     options = ["--speak", "binance", "--account", f"{KEY}:{SECRET}::10000000", "--seed", "5"]
     every = capacity > 64
     async with VenueProcess(options) as venue, aiohttp.ClientSession() as session:
@@ -128,14 +133,14 @@ async def test_kill9(capacity: int, share: float, tmp_path: Path) -> None:
         arguments = {
             "endpoints": venue.endpoints, "key": KEY, "secret": SECRET, "journal": str(journal), "capacity": capacity,
         }  # fmt: skip
-        for number in range(max(1, round(KILLS * share))):
+        kills = max(2, round(KILLS * share))
+        for number in range(kills):
             point = POINTS[number % len(POINTS)]
             arguments |= {"kill": point, "after": chance.randrange(8), "seed": number}
             await live_and_die(ledger, arguments, chance, every)
         last = arguments | {"kill": "outside", "after": 0}
         await live_and_die(ledger, last, chance, every)
-        assert len(ledger.orders) > 10
-        assert any(order["status"] not in ENDED for order in ledger.orders.values()) or not every
+        assert len(ledger.orders) > kills  # it did trade
     for path in tmp_path.rglob("*"):
         data = path.read_bytes() if path.is_file() else b""  # noqa: ASYNC240 - nothing else runs
         assert KEY.encode() not in data
