@@ -1,4 +1,4 @@
-"""What a journal record costs, next to a bare copy and release store in the same run; and what an order costs in Python.
+"""What a journal record costs, next to a bare copy and release store in the same run; and an order's in Python.
 
 python benchmarks/journal.py [directory of the file, default the temporary one]
 """
@@ -53,7 +53,9 @@ def main(parent: str | None) -> None:
         directory = Path(name)
         figures = compiled(directory)
         clock = figures["clock"]["p50_ns"]
-        print(f"C++, one record (the clock's own {clock:.0f} ns are in p50 to p99.9, not in the mean of a batch of 64):")
+        print(
+            f"C++, one record (the clock's own {clock:.0f} ns are in p50 to p99.9, not in the mean of a batch of 64):"
+        )
         for job, label in (("copy_and_release", "copy 248 B + release store"), ("intent", "intent"), ("fill", "fill")):
             row = figures[job]
             print(

@@ -132,7 +132,6 @@ cdef class ClientIds:
         """A number that is never given again."""
         return self.c_next()
 
-
     def raise_above(self, uint64_t number) -> None:
         """Every id from here on is above `number`, an id used earlier (as a journal knows it)."""
         cdef uint64_t second = number >> (kOrderIdCounterBits + kOrderIdInstanceBits)

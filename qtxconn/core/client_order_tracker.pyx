@@ -16,7 +16,6 @@ from qtxconn.core.in_flight_order cimport (
     seconds_to_ns,
     state_from_python,
 )
-from qtxconn.core.order_journal cimport OrderJournalBase
 from qtxconn.core.order_store cimport (
     Applied,
     Fill,

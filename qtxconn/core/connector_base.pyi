@@ -35,7 +35,6 @@ class ConnectorBase:
     lookup_delays_s: tuple[float, ...]
     status_poll_interval_s: float
     market_data_timeout_s: float
-    restore_timeout_s: float
     def __init__(
         self,
         trading_pairs: Sequence[str] | None = None,

@@ -77,8 +77,6 @@ cdef class ConnectorBase:
     lookup_delays_s = (0.0, 0.25, 1.0, 3.0, 10.0)
     status_poll_interval_s = 30.0
     market_data_timeout_s = 10.0
-    # Seconds that connect() waits for answers about an earlier process's orders, beyond those the questions take.
-    restore_timeout_s = 30.0
 
     def __cinit__(self, *args, **kwargs):
         self._trading_rules = {}

@@ -6,7 +6,7 @@ from libcpp.string_view cimport string_view
 
 from qtxconn.core.fixed cimport Fixed
 from qtxconn.core.in_flight_order cimport InFlightOrder
-from qtxconn.core.order_store cimport Fill, OrderEvent, OrderEventKind, OrderRecord, OrderState, OrderStore
+from qtxconn.core.order_store cimport Fill, OrderEvent, OrderEventKind, OrderRecord, OrderState, OrderStore, is_terminal
 
 
 cdef class OrderJournalBase:
@@ -34,7 +34,7 @@ cdef class OrderJournalBase:
             )
         elif event.kind == OrderEventKind.failed:
             self.c_write_refusal(record.client_id, failure[1] if failure is not None else None, event.time_ns)
-        else:
+        elif is_terminal(record.state) and event.kind != OrderEventKind.overfill:
             self.c_end(record.client_id, record.state, record.executed_base, record.executed_quote, event.time_ns)
 
     cdef void c_write_refusal(self, uint64_t client_id, str reason, int64_t now_ns) noexcept:

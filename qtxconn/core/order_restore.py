@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from qtxconn.core.connector_base import ConnectorBase
     from qtxconn.core.in_flight_order import InFlightOrder
 
+ANSWER_TIMEOUT_S = 30.0  # waited for answers, beyond the time that the questions take
+
 
 def track_restored_orders(connector: ConnectorBase) -> list[InFlightOrder]:
     """Tracks what the journal has, before the user stream can speak of it; -> the orders that had not ended."""
@@ -25,7 +27,7 @@ async def settle_restored_orders(connector: ConnectorBase, orders: list[InFlight
     asking = {task: order for order in orders if (task := connector._resolve(order)) is not None}
     if not asking:
         return
-    patience_s = connector.submit_dead_after_s + sum(connector.lookup_delays_s) + connector.restore_timeout_s
+    patience_s = connector.submit_dead_after_s + sum(connector.lookup_delays_s) + ANSWER_TIMEOUT_S
     timer = asyncio.ensure_future(connector._clock.sleep(patience_s))
     pending = set(asking)
     try:

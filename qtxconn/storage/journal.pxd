@@ -118,7 +118,8 @@ cdef extern from "qtxconn/order_journal.hpp" namespace "qtxconn" nogil:
     Fixed fixed_of(const JournalNumber& number) noexcept
     cbool is_journal_record(const JournalRecord& record, uint64_t sequence) noexcept
     void make_journal_header(
-        JournalHeader& header, uint64_t capacity, uint64_t first_sequence, uint64_t highest_client_id, int64_t created_ns
+        JournalHeader& header, uint64_t capacity, uint64_t first_sequence, uint64_t highest_client_id,
+        int64_t created_ns
     ) noexcept
     JournalFault check_journal_header(const JournalHeader& header, uint64_t file_size) noexcept
     JournalScan scan_journal(const JournalRecord* records, uint64_t capacity, uint64_t first_sequence) noexcept

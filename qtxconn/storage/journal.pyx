@@ -20,7 +20,7 @@ from posix.unistd cimport close, fdatasync
 
 from qtxconn.core.clock cimport Clock
 from qtxconn.core.fixed cimport Fixed, fixed_to_decimal
-from qtxconn.core.in_flight_order cimport InFlightOrder, state_to_python, text_of
+from qtxconn.core.in_flight_order cimport state_to_python, text_of
 from qtxconn.core.order_journal cimport OrderJournalBase
 from qtxconn.core.order_store cimport OrderState
 from qtxconn.storage.journal cimport (
@@ -48,7 +48,7 @@ from qtxconn.storage.recovery import restore_orders
 
 DURABILITIES = ("process", "group", "power")
 FLUSH_INTERVAL_NS = 1_000_000
-# An order that ended this short a time ago stays in the file when it is rolled: late fills still find it after a restart.
+# An order that ended this short a time ago stays when the file is rolled: late fills still find it after a restart.
 KEEP_ENDED_NS = 60_000_000_000
 cdef uint64_t TOUCHED_AHEAD = 4096      # records whose pages are made ready
 
@@ -109,7 +109,9 @@ def _open_file(str path not None, bint writable):
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise JournalError(f"{path}: cannot be opened ({error.strerror}); it must be a file of yours, and no link") from None
+        raise JournalError(
+            f"{path}: cannot be opened ({error.strerror}); it must be a file of yours, and no link"
+        ) from None
     status = os.fstat(file.descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise JournalError(f"{path}: is no regular file; give the journal a path of its own")
@@ -134,8 +136,8 @@ def _open_file(str path not None, bint writable):
         raise JournalDamagedError(_damage(path, 0), path=path, offset=0)
     if fault == JournalFault.size:
         raise JournalDamagedError(
-            f"{path}: has {size} bytes, its header says {(file.header().capacity + 1) * kJournalRecordSize}: it was cut or "
-            f"extended. {_REMEDY}", path=path, offset=size,
+            f"{path}: has {size} bytes, its header says {(file.header().capacity + 1) * kJournalRecordSize}: "
+            f"it was cut or extended. {_REMEDY}", path=path, offset=size,
         )
     return file
 
@@ -151,7 +153,7 @@ def _damage(str path, offset) -> str:
 
 
 def _create_file(str path, uint64_t capacity, uint64_t first_sequence, uint64_t highest_client_id, int64_t now_ns):
-    """A new, empty journal at `path`, every byte of it reserved on the disk. Raises JournalError if there is no room."""
+    """A new, empty journal at `path`, every byte of it reserved on the disk. JournalError if there is no room."""
     cdef JournalFile file = JournalFile()
     file.path = path
     file._size = (capacity + 1) * kJournalRecordSize
@@ -166,7 +168,8 @@ def _create_file(str path, uint64_t capacity, uint64_t first_sequence, uint64_t 
         with contextlib.suppress(OSError):
             os.unlink(path)
         raise JournalError(
-            f"{path}: no room for a journal of {file._size} bytes ({error.strerror}); free some, or ask for a smaller capacity"
+            f"{path}: no room for a journal of {file._size} bytes ({error.strerror}); "
+            "free some, or ask for a smaller capacity"
         ) from None
     make_journal_header(file.header()[0], capacity, first_sequence, highest_client_id, now_ns)
     return file
@@ -317,12 +320,15 @@ cdef class OrderJournal(OrderJournalBase):
             Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(self.path + ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise JournalError(f"{self.path}: cannot be made ({error.strerror}); give a path that you may write") from None
+            raise JournalError(
+                f"{self.path}: cannot be made ({error.strerror}); give a path that you may write"
+            ) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise JournalError(
-                f"{self.path}: is in use by another process, or by another OrderJournal of this one; a journal has one writer"
+                f"{self.path}: is in use by another process, or by another OrderJournal of this one; "
+                "a journal has one writer"
             ) from None
         cdef JournalFile file = _open_file(self.path, True)
         cdef JournalScan scan
@@ -383,7 +389,9 @@ cdef class OrderJournal(OrderJournalBase):
         """Why new orders are refused, in one line, or None."""
         if self._refusal is None and self._flusher.get() != NULL and self._flusher.get().error() != 0:
             reason = os.strerror(self._flusher.get().error())
-            self._refusal = f"{self.path}: cannot be brought to the disk ({reason}); orders would not survive a power loss"
+            self._refusal = (
+                f"{self.path}: cannot be brought to the disk ({reason}); orders would not survive a power loss"
+            )
         return self._refusal
 
     def entries(self) -> list:
@@ -421,7 +429,9 @@ cdef class OrderJournal(OrderJournalBase):
             client_id, _view(client_order_id), _view(trading_pair), trade_type, order_type, position, price, amount,
             created_ns, dead_after_ns, self._account
         ):
-            raise JournalError(f"{client_order_id} on {trading_pair}: ids and pairs of up to 47 bytes can be journalled")
+            raise JournalError(
+                f"{client_order_id} on {trading_pair}: ids and pairs of up to 47 bytes can be journalled"
+            )
         if client_id > self.highest_client_id:
             self.highest_client_id = client_id
         if self._sync_before_send:
@@ -434,7 +444,9 @@ cdef class OrderJournal(OrderJournalBase):
         with nogil:
             failed = fdatasync(descriptor)
         if failed:
-            self._refusal = f"{self.path}: cannot be brought to the disk ({os.strerror(errno)}); no order is sent without that"
+            self._refusal = (
+                f"{self.path}: cannot be brought to the disk ({os.strerror(errno)}); no order is sent without that"
+            )
             self.c_reject(client_id, _view("JournalError"), now_ns)
             raise JournalError(self._refusal)
         return 0

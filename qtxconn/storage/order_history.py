@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 BACKLOG_MAX = 100_000  # orders waiting for a disk that takes none; beyond it they are dropped and counted
 BATCH_MAX = 1_000
+BUSY_TIMEOUT_S = 5.0
 RETRY_S = 1.0
 
 # Numbers are decimal text, so that nothing is rounded; times are ns of local wall time, venue_ns by the venue's clock.
@@ -181,9 +182,12 @@ class OrderHistory:
             self.dropped_orders += 1
 
     def flush(self, timeout_s: float = 10.0) -> bool:
-        """Waits until everything added so far is written; False if that took longer than `timeout_s`."""
+        """Waits until everything added so far is written; False if that takes longer than `timeout_s` seconds."""
         written = threading.Event()
-        self._queue.put(written)
+        try:
+            self._queue.put(written, timeout=timeout_s)
+        except queue.Full:
+            return False
         return written.wait(timeout_s)
 
     def close(self) -> None:
@@ -260,7 +264,7 @@ class OrderHistory:
             raise HistoryError(f"{self.path}: {error.strerror}; give a path that you may write") from None
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=5.0, isolation_level=None)
+        return sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
 
     def _prepare(self) -> None:
         with contextlib.closing(self._connect()) as database:

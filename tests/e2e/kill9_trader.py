@@ -1,8 +1,8 @@
 """A trading process that is killed: restores its orders, says what it knows, then trades until somebody ends it.
 
-Its one argument is JSON: endpoints, key, secret, journal, capacity, kill ("outside" or a point at which it kills itself),
-after (how often that point is passed before), seed. It prints one line of JSON when ready and trades when told to on
-standard input.
+Its one argument is JSON: endpoints, key, secret, journal, capacity, kill ("outside" or a point at which it kills
+itself), after (how often that point is passed before), seed. It prints one line of JSON when ready and trades when told
+to on standard input.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import sys
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -43,6 +44,9 @@ class Trader(BinancePerpetual):
     # A local venue has had whatever was sent within this time.
     submit_dead_after_s = 1.0
     lookup_delays_s = (0.0, 0.1, 0.3)
+
+    def _observe_used_weights(self, headers: Mapping[str, str]) -> None:
+        """A hundred processes a minute use more than Binance lets one address use; the venue here allows it."""
 
     def _submit_order(self, order: InFlightOrder) -> None:
         at("journalled and tracked, not sent")
