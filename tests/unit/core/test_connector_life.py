@@ -63,7 +63,9 @@ async def test_connect_runs_the_hooks_in_order_and_is_ready(idle) -> None:
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-@pytest.mark.parametrize("error", [NetworkError("unreachable"), AuthenticationError("bad key"), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "error", [NetworkError("unreachable"), AuthenticationError("bad key"), asyncio.CancelledError()]
+)
 async def test_a_connect_that_fails_anywhere_leaves_no_task_and_can_be_repeated(idle, hook: str, error) -> None:
     before = asyncio.all_tasks()
     idle.fail[hook] = error
@@ -98,7 +100,9 @@ async def test_books_that_do_not_come_are_named(idle, kit) -> None:
     call = asyncio.ensure_future(idle.connect())
     await kit.settle(lambda: "start_market_data" in idle.calls)
     await idle._clock.advance(1)
-    with pytest.raises(NotReadyError, match=r"BTC-USDT empty.*no complete book within 0.2 s: check the market-data host"):
+    with pytest.raises(
+        NotReadyError, match=r"BTC-USDT empty.*no complete book within 0.2 s: check the market-data host"
+    ):
         await call
     assert asyncio.all_tasks() == before
 
