@@ -277,7 +277,9 @@ cdef class ConnectorBase:
             self._connected = True
             if self._trading_required:
                 for order in self._order_tracker.active_orders.values():
-                    self._resolve(order)    # an earlier connection may have ended without word on it
+                    # An earlier connection may have ended without word on it, or on its cancel.
+                    self._order_tracker.revert_pending(order)
+                    self._resolve(order)
                 self._spawn(self._order_refresh_loop(), "order refresh")
 
     async def disconnect(self):

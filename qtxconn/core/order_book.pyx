@@ -210,8 +210,8 @@ cdef class OrderBook:
         return self._entries(Side.ask, depth)
 
     def get_price_for_volume(self, bint is_buy, volume):
-        """Worst price that a taker of `volume` (base asset, rounded up to the lot) would pay, or None if the book holds
-        less than that."""
+        """Worst price that a taker of `volume` (base asset, rounded up to the lot) would pay, or None if the book
+        holds less than that."""
         worst, _, _ = self._take(is_buy, volume)
         return None if worst is None else self.c_price(worst)
 
