@@ -18,8 +18,9 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
+# The latency table of a longer session, packets received by a busy-polling thread.
 bench: $(VENV)/installed
-	$(BIN)/python -m pytest benchmarks $(BENCH_ARGS)
+	$(BIN)/qtxconn demo --driver thread --seconds 30 $(BENCH_ARGS)
 
 lint: $(VENV)/installed
 	$(BIN)/python -m pytest tests/test_tidy.py tests/test_layering.py $(TEST_ARGS)

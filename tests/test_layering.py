@@ -1,4 +1,4 @@
-"""The walls between the layers: no module imports or cimports from a layer above its own, also not inside a function."""
+"""The walls between the layers: no module imports or cimports from above its own layer, also not in a function."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ RANK = {layer: rank for rank, row in enumerate(ROWS) for layer in row}
 FRONT_DOOR = {"__init__", "__main__"}
 FRONT_DOOR_NAMES = {"qtxconn", "qtxconn.__version__", "qtxconn.get_include"}  # what a module may take through it
 # Beyond the rows.
-FORBIDDEN_PAIRS = {("sim", "exchanges"): "a venue's dialect is written twice, so that both sides cannot share a mistake"}
+FORBIDDEN_PAIRS = {
+    ("sim", "exchanges"): "a venue's dialect is written twice, so that both sides cannot share a mistake"
+}
 # Modules of others that a layer must not know: the core knows no transport.
 FORBIDDEN_MODULES = {"core": {"aiohttp", "socket", "ssl", "selectors", "http", "urllib", "websockets"}}
 
 _CYTHON_IMPORT = re.compile(
-    r"^[ \t]*(?:from[ \t]+(?P<source>[\w.]+)[ \t]+c?import[ \t]+(?P<names>\([^)]*\)|[^\n]*)|c?import[ \t]+(?P<plain>[^\n]*))",
+    r"^[ \t]*(?:from[ \t]+(?P<source>[\w.]+)[ \t]+c?import[ \t]+(?P<names>\([^)]*\)|[^\n]*)"
+    r"|c?import[ \t]+(?P<plain>[^\n]*))",
     re.M,
 )
 
@@ -153,6 +156,9 @@ def test_a_breach_in_cython_is_noticed(source: str) -> None:
 
 
 def test_imports_downwards_pass() -> None:
-    source = "import asyncio\nfrom qtxconn import __version__\nfrom qtxconn.core.types import OrderType\nfrom qtxconn.errors import QtxconnError"
+    source = (
+        "import asyncio\nfrom qtxconn import __version__\n"
+        "from qtxconn.core.types import OrderType\nfrom qtxconn.errors import QtxconnError"
+    )
     assert not violations("qtxconn.qtx.hybrid", imports_of_python(source, "qtxconn.qtx.hybrid"))
     assert not violations("qtxconn.sim.venue", imports_of_python("from . import book", "qtxconn.sim.venue"))

@@ -115,11 +115,11 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: Path, root: P
 
 def test_the_wheel_imports_with_warnings_as_errors(site: Path, tmp_path: Path) -> None:
     script = (
-        "import qtxconn; assert qtxconn.__file__.startswith(%r), qtxconn.__file__\n"
+        f"import qtxconn; assert qtxconn.__file__.startswith({str(site)!r}), qtxconn.__file__\n"
         "from pathlib import Path\n"
         "assert Path(qtxconn.get_include(), 'qtxconn', 'abi.hpp').is_file()\n"
         "for name in qtxconn.__all__: getattr(qtxconn, name)\n"
-    ) % str(site)
+    )
     run(sys.executable, "-W", "error", "-c", script, cwd=tmp_path, PYTHONPATH=str(site))
 
 
@@ -131,9 +131,7 @@ def test_the_command_runs_from_the_wheel(site: Path, tmp_path: Path) -> None:
 # -- packages of others ------------------------------------------------------------------------------------
 
 
-def test_the_cython_example_builds_in_isolation_and_trades(
-    wheel: Path, site: Path, root: Path, tmp_path: Path
-) -> None:
+def test_the_cython_example_builds_in_isolation_and_trades(wheel: Path, site: Path, root: Path, tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     shutil.copytree(root / "examples" / "cython_strategy", source, ignore=shutil.ignore_patterns("build", "*.egg-info"))
     run(

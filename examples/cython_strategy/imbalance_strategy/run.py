@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
+from imbalance_strategy.strategy import ImbalanceStrategy
 from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.core.order_book import OrderBook
 from qtxconn.qtx.order_queue import OrderQueue
 from qtxconn.qtx.udp_feed import UdpFeed
-
-from imbalance_strategy.strategy import ImbalanceStrategy
 
 ANSWER_TIMEOUT_NS = 5_000_000_000
 
@@ -47,9 +46,7 @@ async def trade(endpoints: dict[str, Any], seconds: float, orders: int) -> int:
     host, port = endpoints["qtx_udp"].rsplit(":", 1)
     book = OrderBook("BTC-USDT", tick_size=Decimal("0.1"), lot_size=Decimal("0.001"))
     with OrderQueue.attach(endpoints["qtx_shm"]) as queue:
-        slot = queue.register_key(
-            endpoints["api_key"], endpoints["api_secret"], place_ts_ns=SYSTEM_CLOCK.now_ns()
-        )
+        slot = queue.register_key(endpoints["api_key"], endpoints["api_secret"], place_ts_ns=SYSTEM_CLOCK.now_ns())
         queue.wait_answer(slot, ANSWER_TIMEOUT_NS)
         async with UdpFeed(host, int(port), driver="manual") as feed:
             await subscribe(feed, endpoints["qtx_symbols"][0], book)
