@@ -199,7 +199,7 @@ cdef class OrderBook:
         return self.c_price(ticks) if ticks else None
 
     def get_price(self, bint is_buy):
-        """Price at which a taker would trade: the best ask for a buy, the best bid for a sell; None if there is none."""
+        """Price at which a taker would trade: best ask for a buy, best bid for a sell; None on an empty side."""
         return self._best(Side.ask if is_buy else Side.bid, False)
 
     def bid_entries(self, Py_ssize_t depth=20):
