@@ -10,11 +10,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from qtxconn.core.clock import Clock
+from qtxconn.core.connectors import PerpetualDerivativeBase
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.trading_rule import TradingRule
-
-from qtxconn.core.connectors import PerpetualDerivativeBase
 from qtxconn.core.types import (
     AddedToCostTradeFee,
     MarketEvent,

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from qtxconn.core.client_ids import ClientIds, shared_client_ids
 from qtxconn.core.clock import Clock
-
 from qtxconn.errors import ConfigurationError
 
 EPOCH_S = 1_577_836_800

@@ -310,7 +310,9 @@ async def test_a_cancel_cut_off_by_disconnect_can_be_repeated(exchange, kit, tur
     await kit.settle(lambda: exchange.order(order_id).is_cancelled)
 
 
-async def test_a_cancel_that_a_transport_never_answered_can_be_repeated_after_reconnect(exchange, kit, monkeypatch) -> None:
+async def test_a_cancel_that_a_transport_never_answered_can_be_repeated_after_reconnect(
+    exchange, kit, monkeypatch
+) -> None:
     order_id = exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000")
     await kit.settle(lambda: exchange.events)
     with monkeypatch.context() as patch:

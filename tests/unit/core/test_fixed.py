@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qtxconn.core.fixed import decimal_round_trip, quantize_decimal
 
+from qtxconn.core.fixed import decimal_round_trip, quantize_decimal
 from qtxconn.errors import AmountError
 
 decimals = st.builds(

@@ -11,9 +11,9 @@ import pickle
 from decimal import Decimal
 
 import pytest
+
 from qtxconn.core.client_order_tracker import ClientOrderTracker
 from qtxconn.core.in_flight_order import InFlightOrder
-
 from qtxconn.core.pubsub import PubSub
 from qtxconn.core.types import MarketEvent, OrderState, OrderType, OrderUpdate, PositionAction, TradeType
 from qtxconn.errors import AmountError, OrderValidationError

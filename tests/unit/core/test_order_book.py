@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qtxconn.core.order_book import OrderBook
 
+from qtxconn.core.order_book import OrderBook
 from qtxconn.errors import AmountError, ConfigurationError, MessageError
 
 BIDS = [("100.5", "1.2"), ("100.4", "3"), ("100", "0.1")]

@@ -11,9 +11,9 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
 from qtxconn.core.client_order_tracker import ClientOrderTracker
 from qtxconn.core.in_flight_order import InFlightOrder, legal_moves
-
 from qtxconn.core.pubsub import PubSub
 from qtxconn.core.types import (
     AddedToCostTradeFee,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from qtxconn.core.trading_rule import TradingRule
 
+from qtxconn.core.trading_rule import TradingRule
 from qtxconn.errors import AmountError, ConfigurationError
 
 

@@ -8,9 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from qtxconn.core.in_flight_order import legal_moves
 
 from qtxconn.core import types
+from qtxconn.core.in_flight_order import legal_moves
 from qtxconn.core.types import OrderState
 
 HUMMINGBOT = {
