@@ -266,8 +266,8 @@ private:
         if (reported == OrderState::pending_submit && order.submitted_ns == 0) {
             order.submitted_ns = now_ns;
         }
-        const bool word = reported == OrderState::open || reported == OrderState::partially_filled ||
-                          is_terminal(reported);
+        const bool word =
+            reported == OrderState::open || reported == OrderState::partially_filled || is_terminal(reported);
         if (word && order.acked_ns == 0) {
             order.acked_ns = now_ns;
         }
@@ -302,18 +302,10 @@ private:
         }
         order.terminal_sent = true;
         switch (order.state) {
-            case OrderState::filled:
-                queue(OrderEventKind::completed, slot, kNoFill, now_ns);
-                break;
-            case OrderState::canceled:
-                queue(OrderEventKind::cancelled, slot, kNoFill, now_ns);
-                break;
-            case OrderState::expired:
-                queue(OrderEventKind::expired, slot, kNoFill, now_ns);
-                break;
-            default:
-                queue(OrderEventKind::failed, slot, kNoFill, now_ns);
-                break;
+            case OrderState::filled: queue(OrderEventKind::completed, slot, kNoFill, now_ns); break;
+            case OrderState::canceled: queue(OrderEventKind::cancelled, slot, kNoFill, now_ns); break;
+            case OrderState::expired: queue(OrderEventKind::expired, slot, kNoFill, now_ns); break;
+            default: queue(OrderEventKind::failed, slot, kNoFill, now_ns); break;
         }
     }
 
