@@ -49,15 +49,16 @@ struct FeedOptions {
 
 struct FeedTrade {
     int symbol = -1;
-    bool is_buy = false;          // the taker's side
-    std::int64_t price = 0;       // ticks
-    std::int64_t size = 0;        // lots
-    std::int64_t event_ms = 0;    // exchange event time
+    bool is_buy = false;           // the taker's side
+    std::int64_t price = 0;        // ticks
+    std::int64_t size = 0;         // lots
+    std::int64_t event_ms = 0;     // exchange event time
     std::int64_t received_ns = 0;  // kernel receive time, wall clock
 };
 
-// What a strategy gives to be called inside the receive loop: without the GIL, in the thread that polls. It may read the
-// book without its lock and submit orders; it must not subscribe or unsubscribe.
+// What a strategy gives to be called inside the receive loop: without the GIL, in the thread that polls. It may read
+// the book without its lock and submit orders. The feed's mutex is held meanwhile: it must not call the feed, nor wait
+// for the GIL, whose holder may be waiting for that mutex.
 struct FeedHandler {
     void* context = nullptr;
     void (*on_book)(void* context, int symbol, const L2Book* book, std::int64_t received_ns) = nullptr;
@@ -103,10 +104,10 @@ struct FeedSymbol {
     L2Book* book;
     Grid ticks;
     Grid lots;
-    bool seen_full = false;         // this subscription's first depth message has come
-    bool synchronised = false;      // ... and nothing was lost since
-    bool dirty = false;             // in Feed's list of changed books
-    std::int64_t last_sn[5] = {};   // by stream; meaningful where seen[] is set
+    bool seen_full = false;        // this subscription's first depth message has come
+    bool synchronised = false;     // ... and nothing was lost since
+    bool dirty = false;            // in Feed's list of changed books
+    std::int64_t last_sn[5] = {};  // by stream; meaningful where seen[] is set
     bool seen[5] = {};
     std::uint64_t message_count = 0;
     std::uint64_t lost_count = 0;       // messages missing in the sequence
@@ -134,8 +135,8 @@ struct FeedStatistics {
 struct FeedText {
     static constexpr std::size_t kSizeMax = 128;  // index, colon and a symbol of at most 64 bytes
     int socket = -1;
-    int symbol = -1;        // whose subscription this confirms
-    bool bound = false;     // ... and its index could be taken
+    int symbol = -1;     // whose subscription this confirms
+    bool bound = false;  // ... and its index could be taken
     std::size_t size = 0;
     char data[kSizeMax] = {};
 };

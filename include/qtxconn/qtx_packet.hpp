@@ -51,9 +51,9 @@ enum class HeaderLayout : std::uint8_t { sdk = 0, legacy = 1 };
 // Why a datagram was not used. The first five are found by parse_packet, the rest by the feed.
 enum class Reject : std::uint8_t {
     none = 0,
-    too_short = 1,      // less than a header
-    bad_length = 2,     // not exactly as long as its type and counts say
-    bad_count = 3,      // negative, or more levels than a datagram can hold
+    too_short = 1,   // less than a header
+    bad_length = 2,  // not exactly as long as its type and counts say
+    bad_count = 3,   // negative, or more levels than a datagram can hold
     unknown_type = 4,
     bad_number = 5,     // NaN, infinite, negative, a price of zero with a size, a trade of nothing
     unknown_index = 6,  // no symbol of this socket has the index
@@ -195,8 +195,7 @@ inline void build_header(std::uint8_t* out, MessageType type, const PacketHeader
     store(out + kSnIdOffset, header.sn_id);
 }
 
-inline std::size_t build_single(std::uint8_t* out, MessageType type, const PacketHeader& header,
-                                Level level) noexcept {
+inline std::size_t build_single(std::uint8_t* out, MessageType type, const PacketHeader& header, Level level) noexcept {
     build_header(out, type, header);
     store(out + kPacketPriceOffset, level.price);
     store(out + kPacketSizeOffset, level.size);

@@ -3,12 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -16,6 +14,7 @@
 #include <cstdint>
 
 #include "qtxconn/clock.hpp"
+#include "qtxconn/qtx_wait.hpp"
 #include "qtxconn/spin_lock.hpp"
 
 namespace qtxconn::qtx {
@@ -128,11 +127,11 @@ enum class QueueStatus : int {
     foreign_producer = -4,  // to_idx was moved by someone else: the queue is closed for good
     replaced = -5,          // the segment was unlinked, re-created or truncated: attach again
     closed = -6,
-    corrupt = -7,        // an index is outside 0..99
-    no_answer = -8,      // not (yet) answered
+    corrupt = -7,          // an index is outside 0..99
+    no_answer = -8,        // not (yet) answered
     not_outstanding = -9,  // no order of ours waits in this slot
     timed_out = -10,
-    wrong_order = -11,   // the slot no longer holds the order it is said to hold
+    wrong_order = -11,  // the slot no longer holds the order it is said to hold
 };
 
 inline const char* describe(QueueStatus status) noexcept {
@@ -155,16 +154,16 @@ inline const char* describe(QueueStatus status) noexcept {
 
 enum class MapStatus : int {
     ok = 0,
-    missing,         // no segment of this name
-    exists,          // create: the name is taken
-    denied,          // the system refuses access
-    wrong_size,      // not exactly kSegmentSize bytes
-    wrong_owner,     // belongs to another user
-    shared_access,   // group or others may read or write it
-    locked,          // another producer of ours is attached
-    corrupt,         // an index is outside 0..99
-    bad_name,        // not "/name" of at most 254 characters without another slash
-    failed,          // see `error_number`
+    missing,        // no segment of this name
+    exists,         // create: the name is taken
+    denied,         // the system refuses access
+    wrong_size,     // not exactly kSegmentSize bytes
+    wrong_owner,    // belongs to another user
+    shared_access,  // group or others may read or write it
+    locked,         // another producer of ours is attached
+    corrupt,        // an index is outside 0..99
+    bad_name,       // not "/name" of at most 254 characters without another slash
+    failed,         // see `error_number`
 };
 
 // -- bounded text ------------------------------------------------------------------------------------------------
@@ -211,65 +210,13 @@ inline void fill_text(char* field, std::size_t capacity, TextView text) noexcept
     memset(field + text.size, 0, capacity - text.size);
 }
 
-inline void cpu_relax() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#endif
-}
-
 }  // namespace detail
-
-// -- waiting -----------------------------------------------------------------------------------------------------
-
-// How to wait for memory that another process writes: spin, then yield the core, then sleep ever longer.
-struct WaitPolicy {
-    std::int64_t spin_ns = 20'000;
-    std::int64_t yield_ns = 200'000;     // after spinning
-    std::int64_t sleep_min_ns = 20'000;  // first sleep; doubles up to sleep_max_ns
-    std::int64_t sleep_max_ns = 1'000'000;
-};
-
-class Backoff {
-public:
-    explicit Backoff(const WaitPolicy& policy) noexcept : policy_(policy) { reset(); }
-
-    void reset() noexcept {
-        started_ns_ = monotonic_ns();
-        sleep_ns_ = policy_.sleep_min_ns;
-    }
-
-    // One step of waiting; returns the monotonic time after it. Never sleeps beyond `deadline_ns`.
-    std::int64_t pause(std::int64_t deadline_ns) noexcept {
-        const std::int64_t now_ns = monotonic_ns();
-        const std::int64_t waited_ns = now_ns - started_ns_;
-        if (waited_ns < policy_.spin_ns) {
-            detail::cpu_relax();
-            return now_ns;
-        }
-        if (waited_ns < policy_.spin_ns + policy_.yield_ns) {
-            sched_yield();
-            return now_ns;
-        }
-        const std::int64_t left_ns = deadline_ns - now_ns;
-        const std::int64_t sleep_ns = sleep_ns_ < left_ns ? sleep_ns_ : left_ns;
-        if (sleep_ns > 0) {
-            const timespec duration{static_cast<time_t>(sleep_ns / kNsPerSecond),
-                                    static_cast<long>(sleep_ns % kNsPerSecond)};
-            nanosleep(&duration, nullptr);
-        }
-        sleep_ns_ = sleep_ns_ * 2 < policy_.sleep_max_ns ? sleep_ns_ * 2 : policy_.sleep_max_ns;
-        return now_ns;
-    }
-
-private:
-    WaitPolicy policy_;
-    std::int64_t started_ns_ = 0;
-    std::int64_t sleep_ns_ = 0;
-};
 
 // -- mapping -----------------------------------------------------------------------------------------------------
 
-// Owns the mapping; the creator also owns the name. Nothing throws: every step returns a MapStatus.
+// Owns the mapping; the creator also owns the name. Nothing throws: every step returns a MapStatus. What no client can
+// prevent: a process of the same user that truncates the segment ends this one with SIGBUS at the next touch. intact()
+// finds it earlier where it is asked in time.
 class SegmentMap {
 public:
     SegmentMap() noexcept = default;
@@ -284,7 +231,7 @@ public:
         if (status != MapStatus::ok) {
             return status;
         }
-        struct stat info {};
+        struct stat info{};
         if (fstat(fd_, &info) != 0) {
             return fail(MapStatus::failed);
         }
@@ -326,7 +273,7 @@ public:
 
     // Whether the name still leads to the memory we hold, in full. A system call; for heartbeats and time-outs.
     bool intact() const noexcept {
-        struct stat info {};
+        struct stat info{};
         return fd_ >= 0 && fstat(fd_, &info) == 0 && info.st_nlink > 0 &&
                info.st_size == static_cast<off_t>(kSegmentSize);
     }
@@ -481,19 +428,27 @@ public:
             return QueueStatus::not_outstanding;
         }
         OrderSlot& order = segment_.slots[slot];
-        const std::uint64_t res_ts_ns = detail::load_acquire(order.res_ts_ns);
-        if (res_ts_ns == 0) {
+        if (detail::load_acquire(order.res_ts_ns) == 0) {
             return QueueStatus::no_answer;
-        }
-        if (order.client_order_id != record.client_order_id) {
-            close(QueueStatus::foreign_producer);
-            return QueueStatus::wrong_order;
         }
         // Whoever wins this takes the answer; a failure is another thread's take or expire.
         while (!record.state.compare_exchange_weak(state, State::taking, std::memory_order_acq_rel)) {
             if (state != State::awaiting && state != State::expired) {
                 return QueueStatus::not_outstanding;
             }
+        }
+        // Asked again, now that the slot is ours: meanwhile another thread may have taken that answer, and the slot may
+        // carry a new order.
+        const std::uint64_t res_ts_ns = detail::load_acquire(order.res_ts_ns);
+        if (res_ts_ns == 0) {
+            record.state.store(state, std::memory_order_release);
+            return QueueStatus::no_answer;
+        }
+        if (order.client_order_id != record.client_order_id) {
+            clear_outstanding(slot);  // nothing of ours can come here any more
+            record.state.store(State::foreign, std::memory_order_release);
+            close(QueueStatus::foreign_producer);
+            return QueueStatus::wrong_order;
         }
         clear_outstanding(slot);
         if (record.holds_secret) {
@@ -664,7 +619,7 @@ private:
         order.order_type = request.order_type;
         order.price_match = request.price_match;
         order.place_ts_ns = request.place_ts_ns;
-        order.res_ts_ns = 0;
+        __atomic_store_n(&order.res_ts_ns, std::uint64_t{0}, __ATOMIC_RELAXED);  // a watcher may be looking
         detail::fill_text(order.size, kDecimalTextSize, request.size);
         detail::fill_text(order.price, kDecimalTextSize, request.price);
         detail::fill_text(order.symbol, kNameTextSize, request.symbol);

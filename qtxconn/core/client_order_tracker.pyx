@@ -12,6 +12,7 @@ from qtxconn.core.fixed cimport Fixed, fixed_from
 from qtxconn.core.in_flight_order cimport (
     InFlightOrder,
     fill_to_trade_update,
+    ns_to_seconds,
     seconds_to_ns,
     state_from_python,
 )
@@ -381,7 +382,7 @@ cdef class ClientOrderTracker:
         self._pubsub.publish(payload)
 
     cdef object _payload(self, InFlightOrder order, OrderEvent event):
-        cdef double timestamp = event.time_ns / 1e9
+        cdef double timestamp = ns_to_seconds(event.time_ns)
         buy = order.trade_type is PyTradeType.BUY
         if event.kind == OrderEventKind.created:
             return (BuyOrderCreatedEvent if buy else SellOrderCreatedEvent)(
@@ -420,4 +421,4 @@ cdef class ClientOrderTracker:
                 self._release(self._finished.popitem(last=False)[1])
 
     cdef void _alarm(self, str kind, InFlightOrder order, str message):
-        self._pubsub.publish_error(ErrorEvent(self.clock.c_now_ns() / 1e9, kind, message, order.client_order_id))
+        self._pubsub.publish_error(ErrorEvent(ns_to_seconds(self.clock.c_now_ns()), kind, message, order.client_order_id))

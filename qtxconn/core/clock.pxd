@@ -9,5 +9,7 @@ cdef extern from "qtxconn/clock.hpp" namespace "qtxconn" nogil:
 
 
 cdef class Clock:
+    cdef bint _python_now           # a Python subclass gives the time: c_now_ns asks it
+    cdef bint _python_monotonic
     cdef int64_t c_now_ns(self) noexcept nogil          # wall time, ns since the Unix epoch
     cdef int64_t c_monotonic_ns(self) noexcept nogil    # for durations

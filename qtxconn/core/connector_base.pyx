@@ -13,7 +13,7 @@ from typing import NamedTuple
 from qtxconn.core.client_order_tracker cimport ClientOrderTracker
 from qtxconn.core.clock cimport Clock
 from qtxconn.core.fixed cimport Fixed, fixed_from, fixed_to_decimal
-from qtxconn.core.in_flight_order cimport InFlightOrder
+from qtxconn.core.in_flight_order cimport InFlightOrder, ns_to_seconds
 from qtxconn.core.order_book cimport OrderBook
 from qtxconn.core.trading_rule cimport TradingRule
 
@@ -188,7 +188,7 @@ cdef class ConnectorBase:
     @property
     def current_timestamp(self) -> float:
         """Wall time in seconds."""
-        return self._clock.c_now_ns() / 1e9
+        return ns_to_seconds(self._clock.c_now_ns())
 
     # -- balances ----------------------------------------------------------------------------------------------
 

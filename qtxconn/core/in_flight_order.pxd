@@ -28,3 +28,4 @@ cdef OrderState state_from_python(object state) except *
 cdef str text_of(string_view text)
 cdef object fill_to_trade_update(str client_order_id, str exchange_order_id, str trading_pair, const Fill& fill)
 cdef int64_t seconds_to_ns(double seconds) noexcept nogil
+cdef double ns_to_seconds(int64_t ns) noexcept nogil

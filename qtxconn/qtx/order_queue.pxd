@@ -6,6 +6,14 @@ from libcpp cimport bool as cbool
 from libcpp.memory cimport unique_ptr
 
 
+cdef extern from "qtxconn/qtx_wait.hpp" namespace "qtxconn::qtx" nogil:
+    cdef cppclass WaitPolicy:
+        int64_t spin_ns
+        int64_t yield_ns
+        int64_t sleep_min_ns
+        int64_t sleep_max_ns
+
+
 cdef extern from "qtxconn/qtx_segment.hpp" namespace "qtxconn::qtx" nogil:
     const int64_t kSlotCount
     const size_t kDecimalTextSize
@@ -63,12 +71,6 @@ cdef extern from "qtxconn/qtx_segment.hpp" namespace "qtxconn::qtx" nogil:
         const char* api_secret  # char[100]
         const char* symbol     # char[100]
         const char* res_msg    # char[10000]
-
-    cdef cppclass WaitPolicy:
-        int64_t spin_ns
-        int64_t yield_ns
-        int64_t sleep_min_ns
-        int64_t sleep_max_ns
 
     cdef cppclass SegmentMap:
         SegmentMap() noexcept

@@ -153,7 +153,7 @@ cdef class OrderQueue:
         bint wipe_secrets=True,
         int64_t stall_limit_ns=5_000_000_000,
         int64_t spin_ns=20_000,
-        int64_t yield_ns=200_000,
+        int64_t yield_ns=1_000_000,
         int64_t sleep_min_ns=20_000,
         int64_t sleep_max_ns=1_000_000,
     ) -> OrderQueue:
@@ -418,7 +418,7 @@ cdef class OrderManagerQueue:
         int64_t spin_ns=20_000,
         int64_t yield_ns=200_000,
         int64_t sleep_min_ns=20_000,
-        int64_t sleep_max_ns=500_000,
+        int64_t sleep_max_ns=100_000,
     ) -> OrderManagerQueue:
         """Makes the segment `name`, mode 0600. Raises SegmentError, among others when the name is taken."""
         cdef OrderManagerQueue self = OrderManagerQueue.__new__(cls)

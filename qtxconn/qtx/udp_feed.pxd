@@ -83,7 +83,7 @@ cdef extern from "qtxconn/qtx_feed.hpp" namespace "qtxconn::qtx" nogil:
         int64_t event_ms        # exchange event time
         int64_t received_ns     # kernel receive time
 
-    # Called inside the receive loop, without the GIL. It must not subscribe or unsubscribe.
+    # Called inside the receive loop, without the GIL. It must not call the feed, nor take the GIL.
     cdef cppclass FeedHandler:
         FeedHandler() noexcept
         void* context
@@ -171,8 +171,9 @@ cdef class UdpFeed:
         dict _subscriptions             # trading pair -> _Subscription
         list _by_number                 # symbol number -> _Subscription, for ever
         dict _sockets                   # socket number -> _Socket
-        dict _confirmations             # expected confirmations of unsubscriptions -> count
+        set _left                       # symbols that were unsubscribed, whose confirmations may come
         list _pings                     # asyncio.Future
+        bint _dispatching
         vector[int] _changed
         vector[FeedTrade] _trades
         vector[FeedText] _texts
@@ -186,4 +187,5 @@ cdef class UdpFeed:
     cdef void c_set_handler(self, FeedHandler handler) noexcept
 
     cdef int _dispatch(self) except -1
+    cdef int _call_back(self) except -1
     cdef int _dispatch_texts(self) except -1

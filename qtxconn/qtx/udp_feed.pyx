@@ -164,7 +164,7 @@ cdef class UdpFeed:
         self._subscriptions = {}
         self._by_number = []
         self._sockets = {}
-        self._confirmations = {}
+        self._left = set()
         self._pings = []
         self._feed.reset(new Feed(options))
 
@@ -196,7 +196,8 @@ cdef class UdpFeed:
                 self.host, self.port, family=socket_module.AF_INET, type=socket_module.SOCK_DGRAM
             )
         except OSError as error:
-            raise NetworkError(f"the feed's host {self.host!r} has no IPv4 address ({error}): correct the host") from None
+            text = f"the feed's host {self.host!r} has no IPv4 address ({error}): correct the host"
+            raise NetworkError(text) from None
         self._ip = found[0][4][0]
         self._loop = loop
         self._rate_since_ns = self._clock.c_monotonic_ns()
@@ -226,7 +227,7 @@ cdef class UdpFeed:
             self._loop.remove_reader(deref(self._feed).event().fd())
         for number in list(self._sockets):
             self._close_socket(number)
-        self._confirmations.clear()
+        self._left.clear()
         self._loop = None
 
     async def __aenter__(self):
@@ -302,7 +303,7 @@ cdef class UdpFeed:
                 except asyncio.TimeoutError:
                     continue
                 if not bound:
-                    raise NetworkError(f"{self.host}:{self.port} gave {entry.symbol} an index that is in use or too large")
+                    raise NetworkError(f"{self.host}:{self.port} gave {entry.symbol} an index in use or too large")
                 entry.bound_ns = self._clock.c_monotonic_ns()
                 return
         finally:
@@ -310,7 +311,8 @@ cdef class UdpFeed:
             deref(self._feed).forget_answer(number, entry.number)
         raise RequestTimeoutError(
             f"{self.host}:{self.port} did not answer the subscription of {entry.symbol} "
-            f"({_SUBSCRIBE_ATTEMPTS} times {self._subscribe_timeout_s} s): check host and port, and that it knows the symbol"
+            f"({_SUBSCRIBE_ATTEMPTS} times {self._subscribe_timeout_s} s): check host and port, and that it knows "
+            "the symbol"
         )
 
     def _leave_socket(self, entry) -> None:
@@ -319,7 +321,7 @@ cdef class UdpFeed:
         if number < 0 or number not in self._sockets:
             return
         self._send(number, "-" + entry.symbol)
-        self._confirmations[entry.symbol] = self._confirmations.get(entry.symbol, 0) + 1
+        self._left.add(entry.symbol)
         held = self._sockets[number]
         held.draining = True
         held.pairs -= 1
@@ -370,8 +372,18 @@ cdef class UdpFeed:
         self._dispatch()
 
     cdef int _dispatch(self) except -1:
-        """Gives what was received to the requests that wait and to the callbacks."""
-        self._dispatch_texts()
+        """Gives what was received to the requests that wait and to the callbacks; not again from within a callback."""
+        if self._dispatching:
+            return 0
+        self._dispatching = True
+        try:
+            self._dispatch_texts()
+            self._call_back()
+        finally:
+            self._dispatching = False
+        return 0
+
+    cdef int _call_back(self) except -1:
         cdef OrderBook book
         cdef int number
         self._changed.clear()
@@ -408,26 +420,33 @@ cdef class UdpFeed:
         deref(self._feed).take_texts(self._texts)
         for i in range(self._texts.size()):
             if self._texts[i].symbol >= 0:
-                entry = self._by_number[self._texts[i].symbol]
-                if entry.answer is not None and not entry.answer.done():
-                    entry.answer.set_result(self._texts[i].bound)
-                continue
-            text = self._texts[i].data[:self._texts[i].size].decode("ascii")
-            known = text.partition(":")[2]
-            if any(entry.symbol == known for entry in self._subscriptions.values()):
-                continue  # a second answer to a repeated request
-            gone = [symbol for symbol in self._confirmations if symbol in text]
-            if gone:
-                self._confirmations[gone[0]] -= 1
-                if not self._confirmations[gone[0]]:
-                    del self._confirmations[gone[0]]
-            elif self._pings:
-                answered = self._pings.pop(0)
-                if not answered.done():
-                    answered.set_result(True)
+                self._answer(self._by_number[self._texts[i].symbol], self._texts[i].bound)
             else:
-                deref(self._feed).count_reject(Reject.unexpected_text)
+                self._process_text(self._texts[i].data[:self._texts[i].size].decode("ascii"))
         return 0
+
+    def _answer(self, entry, result) -> None:
+        if entry.answer is not None and not entry.answer.done():
+            if isinstance(result, Exception):
+                entry.answer.set_exception(result)
+            else:
+                entry.answer.set_result(result)
+
+    def _process_text(self, str text) -> None:
+        """What the server said other than the answers that subscriptions wait for."""
+        named = [entry for entry in self._subscriptions.values() if entry.symbol in text]
+        if text.startswith("error"):
+            for entry in named:
+                self._answer(entry, NetworkError(f"{self.host}:{self.port} refused {entry.symbol}: {text}"))
+            _logger.warning("%s:%s says: %s", self.host, self.port, text)
+        elif any(text.partition(":")[2] == entry.symbol for entry in named):
+            pass  # a second answer to a repeated request
+        elif any(symbol in text for symbol in self._left):
+            pass  # confirms an unsubscription
+        elif self._pings:
+            self._pings.pop(0).set_result(True)
+        else:
+            deref(self._feed).count_reject(Reject.unexpected_text)
 
     # -- housekeeping ------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ class QtxServer(asyncio.DatagramProtocol):
         self.index_of = {"binance-futures:btcusdt": 9, "binance-futures:ethusdt": 4}
         self.before_answer: list[bytes] = []
         self.after_answer: list[bytes] = []
+        self.error_for = ""
         self.mute = 0  # requests to leave unanswered
         self.subscribers: dict[str, tuple[str, int]] = {}
         self.arrived = asyncio.Event()
@@ -48,6 +49,8 @@ class QtxServer(asyncio.DatagramProtocol):
             return
         if text.startswith("-"):
             self.transport.sendto(b"unsubscribed " + data[1:], source)
+        elif text == self.error_for:
+            self.transport.sendto(b"error: unknown symbol " + data, source)
         elif text == "ping":
             self.transport.sendto(b"pong", source)
         elif text in self.index_of:

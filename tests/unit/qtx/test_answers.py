@@ -108,8 +108,12 @@ def test_any_bytes_give_a_bounded_printable_answer(message):
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=5) | st.floats(allow_nan=False),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["status", "error", "result", "code", "msg", "orderId"]), inner, max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["status", "error", "result", "code", "msg", "orderId"]), inner, max_size=4
+            )
+        ),
         max_leaves=8,
     )
 )

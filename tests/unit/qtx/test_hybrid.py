@@ -126,16 +126,19 @@ async def until(condition, limit_s: float = 10.0) -> None:
         await asyncio.sleep(0.002)
 
 
+def confirm(request: QueuedRequest) -> bytes:
+    status = b"NEW" if request.mode == MODE_PLACE else b"CANCELED"
+    result = b'{"orderId":5,"status":"%s","clientOrderId":"%d","updateTime":1}' % (status, request.client_order_id)
+    return b'{"status":200,"result":%s}' % result
+
+
 class Manager:
     """The order manager's end, answering by a function of the request."""
 
     def __init__(self) -> None:
         self.queue = OrderManagerQueue.create(f"/qtxconn_test_{uuid.uuid4().hex[:12]}")
         self.requests: list[QueuedRequest] = []
-        self.reply = lambda request: b'{"status":200,"result":{"orderId":5,"status":"%s","clientOrderId":"%d","updateTime":1}}' % (
-            b"NEW" if request.mode == MODE_PLACE else b"CANCELED",
-            request.client_order_id,
-        )
+        self.reply = confirm
         self.queue.start()
         asyncio.get_running_loop().add_reader(self.queue.fileno(), self._on_requests)
 
@@ -280,7 +283,7 @@ class TestConnecting:
     async def test_an_order_manager_that_does_not_answer(self, server):
         with OrderManagerQueue.create(f"/qtxconn_test_{uuid.uuid4().hex[:12]}") as queue:
             connector = make(server, qtx_place_order_shared_memory_name=queue.name, answer_timeout_s=0.1)
-            with pytest.raises(NotReadyError, match="did not register the API key.*is it running"):
+            with pytest.raises(NotReadyError, match=r"did not register the API key.*is it running"):
                 await connector.connect()
             assert connector.shm_manager is None
 
@@ -354,7 +357,8 @@ class TestOrders:
 
     async def test_open_and_close_follow_from_the_position(self, connector):
         def action(side: str, **options: Any) -> str:
-            order_id = getattr(connector, side)("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("60000"), **options)
+            place = getattr(connector, side)
+            order_id = place("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("60000"), **options)
             return connector._order_tracker.fetch_order(order_id).position
 
         assert action("buy") is PositionAction.OPEN
@@ -403,11 +407,7 @@ class TestOrders:
             await until(lambda: order.current_state is OrderState.UNKNOWN)
             assert not order.is_done
             request = manager.orders[0]
-            manager.queue.answer(
-                request.slot,
-                b'{"status":200,"result":{"orderId":5,"status":"NEW","clientOrderId":"%d","updateTime":1}}'
-                % request.client_order_id,
-            )
+            manager.queue.answer(request.slot, confirm(request))
             await until(lambda: order.current_state is OrderState.OPEN)
             assert connector.shm_manager.outstanding == 0
 

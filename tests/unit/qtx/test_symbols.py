@@ -77,7 +77,9 @@ def test_pairs_of_another_form(pair, message):
 
 
 def test_unknown_venue_names_the_valid_ones_and_the_nearest():
-    with pytest.raises(ConfigurationError, match=r"binance, okx, bybit, bitget, kucoin, gate_io; did you mean 'binance'"):
+    with pytest.raises(
+        ConfigurationError, match=r"binance, okx, bybit, bitget, kucoin, gate_io; did you mean 'binance'"
+    ):
         exchange_symbol("binanse", "BTC-USDT")
 
 

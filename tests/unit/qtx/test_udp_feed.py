@@ -10,7 +10,18 @@ import time
 from decimal import Decimal
 
 import pytest
-from qtx_server import DEPTH, TICKER_ASK, TICKER_BID, TRADE_BUY, TRADE_SELL, QtxServer, depth, header, single, start_server
+from qtx_server import (
+    DEPTH,
+    TICKER_ASK,
+    TICKER_BID,
+    TRADE_BUY,
+    TRADE_SELL,
+    QtxServer,
+    depth,
+    header,
+    single,
+    start_server,
+)
 
 from qtxconn.core.order_book import OrderBook
 from qtxconn.errors import ConfigurationError, NetworkError, RequestTimeoutError
@@ -104,6 +115,12 @@ class TestSubscribing:
         with pytest.raises(RequestTimeoutError, match="did not answer the subscription of binance-futures:nope"):
             await feed.subscribe("binance-futures:nope", new_book("NO-PE"))
         assert feed.trading_pairs == []
+
+    async def test_a_refusal_is_passed_on_at_once(self, server, feed):
+        server.error_for = "binance-futures:nope"
+        with pytest.raises(NetworkError, match="refused binance-futures:nope: error: unknown symbol"):
+            await feed.subscribe("binance-futures:nope", new_book("NO-PE"))
+        assert len(server.requests) == 1
 
     async def test_nobody_listens_there(self, driver):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
@@ -251,6 +268,15 @@ class TestCallbacks:
         await until(lambda: trades)
         assert "on_book(BTC-USDT) failed" in caplog.text
 
+    async def test_polling_within_a_callback(self, server, feed, book):
+        trades = []
+        feed.on_book = lambda pair: feed.poll()
+        feed.on_trade = lambda *trade: trades.append(trade)
+        for number in range(1, 21):
+            server.send(single(TICKER_BID, 9, number, 60000.0, 9.0))
+            server.send(single(TRADE_BUY, 9, number, 60000.1, 0.25))
+        await until(lambda: len(trades) == 20)
+
     async def test_poll_by_hand(self, server):
         server.after_answer = [FULL]
         async with UdpFeed("127.0.0.1", server.port, driver="manual") as feed:
@@ -276,16 +302,12 @@ class TestSequence:
         assert statistics["rejects"]["stale"] == 2
 
     async def test_a_ticker_gap_is_counted_and_the_book_stays(self, server, feed, book):
-        await deliver(
-            server, feed, single(TICKER_BID, 9, 5, 60000.0, 5.0), single(TICKER_BID, 9, 9, 60000.0, 6.0)
-        )
+        await deliver(server, feed, single(TICKER_BID, 9, 5, 60000.0, 5.0), single(TICKER_BID, 9, 9, 60000.0, 6.0))
         assert feed.get_statistics()["gaps"] == 3
         assert book.valid
 
     async def test_streams_are_counted_apart(self, server, feed, book):
-        await deliver(
-            server, feed, *(single(kind, 9, 7, 60000.0, 1.0) for kind in (TICKER_BID, TRADE_BUY, TRADE_SELL))
-        )
+        await deliver(server, feed, *(single(kind, 9, 7, 60000.0, 1.0) for kind in (TICKER_BID, TRADE_BUY, TRADE_SELL)))
         assert feed.get_statistics()["gaps"] == 0
         assert feed.get_statistics()["duplicates"] == 0
 
@@ -327,9 +349,7 @@ class TestSequence:
 
     async def test_silence_makes_the_book_invalid_and_data_heals_it(self, server, driver):
         server.after_answer = [FULL]
-        async with UdpFeed(
-            "127.0.0.1", server.port, driver=driver, stale_after_s=0.3, subscribe_timeout_s=0.1
-        ) as feed:
+        async with UdpFeed("127.0.0.1", server.port, driver=driver, stale_after_s=0.3, subscribe_timeout_s=0.1) as feed:
             book = new_book()
             await feed.subscribe(BTC, book)
             await until(lambda: book.valid)
@@ -425,9 +445,7 @@ class TestHostile:
 class TestKernelDrops:
     async def test_drops_are_counted_and_books_of_growing_ids_are_renewed(self, server):
         server.after_answer = [FULL]
-        feed = UdpFeed(
-            "127.0.0.1", server.port, driver="manual", sequence="monotonic", receive_buffer_bytes=4096
-        )
+        feed = UdpFeed("127.0.0.1", server.port, driver="manual", sequence="monotonic", receive_buffer_bytes=4096)
         async with feed:
             book = new_book()
             request = asyncio.ensure_future(feed.subscribe(BTC, book))

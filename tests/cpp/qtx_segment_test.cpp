@@ -18,7 +18,8 @@ namespace {
 constexpr std::int64_t kMinute = 60'000'000'000;
 
 TextView text_of(std::uint64_t number, char* buffer) {
-    return {buffer, static_cast<std::size_t>(std::snprintf(buffer, 24, "%llu", static_cast<unsigned long long>(number)))};
+    return {buffer,
+            static_cast<std::size_t>(std::snprintf(buffer, 24, "%llu", static_cast<unsigned long long>(number)))};
 }
 
 OrderRequest request_for(std::uint64_t id, char* buffer) {
@@ -64,7 +65,8 @@ void consume(QueueConsumer& consumer, std::uint64_t count) {
         while (held > 0) {
             char buffer[24];
             const int answered = waiting[--held];
-            CHECK(consumer.answer(answered, text_of(static_cast<std::uint64_t>(answered), buffer), 1) == QueueStatus::ok);
+            CHECK(consumer.answer(answered, text_of(static_cast<std::uint64_t>(answered), buffer), 1) ==
+                  QueueStatus::ok);
         }
     }
 }
@@ -139,10 +141,13 @@ void many_threads(std::uint64_t count_each) {
     CHECK(answered.load() == total && producer.outstanding() == 0);
 }
 
-void waiting_and_watching(const char* name) {
+void waiting_and_watching() {
+    char name[64];
+    std::snprintf(name, sizeof name, "/qtxconn_cpp_test_%d", static_cast<int>(getpid()));
     SegmentMap manager_map;
     SegmentMap client_map;
     CHECK(manager_map.create(name) == MapStatus::ok);
+    CHECK(client_map.create(name) == MapStatus::exists);
     CHECK(client_map.attach(name, false) == MapStatus::ok);
     OrderManager manager(manager_map, WaitPolicy{});
     OrderClient client(client_map, kMinute, true, WaitPolicy{});
@@ -166,8 +171,8 @@ void waiting_and_watching(const char* name) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    const std::uint64_t count = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 200'000;
+    const std::uint64_t count = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 50'000;
     two_threads(count);
     many_threads(count / 10);
-    waiting_and_watching(argv[1]);
+    waiting_and_watching();
 }

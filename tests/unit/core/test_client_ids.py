@@ -1,0 +1,174 @@
+"""Client order ids: no two alike, over processes, restarts, forks, and a clock that goes back."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qtxconn.core.client_ids import ClientIds, shared_client_ids
+from qtxconn.core.clock import Clock
+from qtxconn.errors import ConfigurationError
+
+EPOCH_S = 1_577_836_800
+
+
+class SetClock(Clock):
+    def __init__(self, seconds: int) -> None:
+        self.seconds = EPOCH_S + seconds
+
+    def now_ns(self) -> int:
+        return self.seconds * 10**9
+
+
+def draw_elsewhere(directory: Path, count: int, root: Path) -> subprocess.Popen[str]:
+    """A process of its own that draws ids, prints them, and holds its lease until its input closes."""
+    program = (
+        "import sys\n"
+        "from qtxconn.core.client_ids import ClientIds\n"
+        f"ids = ClientIds(directory={str(directory)!r})\n"
+        f"print(' '.join(str(ids.next()) for _ in range({count})), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root
+    )
+
+
+def test_two_processes_draw_no_id_twice(tmp_path: Path, root: Path) -> None:
+    mine = ClientIds(directory=tmp_path)
+    processes = [draw_elsewhere(tmp_path, 500, root) for _ in range(2)]
+    drawn = [{mine.next() for _ in range(500)}]
+    for process in processes:  # all hold their lease until every one has drawn
+        assert process.stdout is not None
+        drawn.append({int(word) for word in process.stdout.readline().split()})
+    for process in processes:
+        process.communicate(timeout=60)
+    assert [len(ids) for ids in drawn] == [500, 500, 500]
+    assert len(set.union(*drawn)) == 1500
+    assert {(number >> 21) & 1023 for ids in drawn for number in ids} == {0, 1, 2}
+
+
+def test_ids_grow_and_fit_a_signed_64_bit_number(tmp_path: Path) -> None:
+    ids = ClientIds(directory=tmp_path)
+    drawn = [ids.next() for _ in range(1000)]
+    assert drawn == sorted(set(drawn))
+    assert 0 < drawn[0] and drawn[-1] < 2**63
+
+
+def test_a_restart_with_the_clock_gone_back_draws_above_the_run_before(tmp_path: Path) -> None:
+    clock = SetClock(100_000)
+    ids = ClientIds(clock=clock, directory=tmp_path)
+    last = [ids.next() for _ in range(10)][-1]
+    clock.seconds += 3600  # also after the reservation has been renewed
+    last = max(last, ids.next())
+    del ids
+    for back in (50_000, 0, -EPOCH_S, 100_000):
+        ids = ClientIds(clock=SetClock(back), directory=tmp_path)
+        assert ids.instance == 0
+        first = ids.next()
+        assert first > last
+        last = max(first, *(ids.next() for _ in range(100)))
+        del ids
+
+
+def test_a_clock_that_goes_back_while_running_changes_nothing(tmp_path: Path) -> None:
+    clock = SetClock(1000)
+    ids = ClientIds(clock=clock, directory=tmp_path)
+    first = ids.next()
+    clock.seconds = EPOCH_S
+    assert ids.next() == first + 1
+
+
+def test_a_fork_draws_ids_of_its_own(tmp_path: Path) -> None:
+    ids = ClientIds(directory=tmp_path)
+    mine = {ids.next() for _ in range(50)}
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:  # leaves without the parent's clean-up
+        os.write(writing, b"".join(struct.pack("<Q", ids.next()) for _ in range(50)))
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        theirs = {number for (number,) in struct.iter_unpack("<Q", pipe.read())}
+    assert os.waitpid(child, 0)[1] == 0
+    mine |= {ids.next() for _ in range(50)}
+    assert (len(mine), len(theirs), len(mine & theirs)) == (100, 50, 0)
+    assert {(number >> 21) & 1023 for number in theirs} == {1}
+
+
+def test_an_instance_in_use_is_refused_by_name(tmp_path: Path) -> None:
+    holder = ClientIds(instance=7, directory=tmp_path)
+    with pytest.raises(ConfigurationError, match="instance 7 is used by another process"):
+        ClientIds(instance=7, directory=tmp_path)
+    del holder
+    assert ClientIds(instance=7, directory=tmp_path).instance == 7
+
+
+@pytest.mark.parametrize("instance", [-1, 1024])
+def test_an_instance_out_of_range_is_refused(instance: int, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="between 0 and 1023"):
+        ClientIds(instance=instance, directory=tmp_path)
+
+
+def test_the_instance_after_the_last_is_refused_with_the_place_named(tmp_path: Path) -> None:
+    # Each process may hold few files open: a child with all 1024 leases would be refused them, so they are made locked
+    # by one open file each, in blocks.
+    import fcntl
+    import resource
+
+    limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit < 1200 and hard < 1200:
+        pytest.skip(f"needs 1100 open files, {hard} are allowed here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limit, 1200), hard))
+    held = []
+    try:
+        for number in range(1024):
+            held.append(os.open(tmp_path / f"instance-{number}", os.O_RDWR | os.O_CREAT, 0o600))
+            fcntl.flock(held[-1], fcntl.LOCK_EX)
+        with pytest.raises(ConfigurationError, match=f"all 1024 instances in {tmp_path} are in use"):
+            ClientIds(directory=tmp_path)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def test_a_directory_that_cannot_be_used_is_told_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        monkeypatch.setenv("QTXCONN_STATE_DIR", str(place))
+        with pytest.raises(ConfigurationError, match="set QTXCONN_STATE_DIR to a directory you may write"):
+            ClientIds()
+    (tmp_path / "instance-0").mkdir()  # there, but not to be opened
+    monkeypatch.setenv("QTXCONN_STATE_DIR", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="cannot open .*instance-0.* set QTXCONN_STATE_DIR"):
+        ClientIds()
+
+
+@pytest.mark.parametrize("record", [b"\x01", b"\xff" * 8], ids=["cut off", "absurd"])
+def test_a_damaged_lease_is_refused_rather_than_trusted(record: bytes, tmp_path: Path) -> None:
+    (tmp_path / "instance-0").write_bytes(record)
+    with pytest.raises(ConfigurationError, match="damaged"):
+        ClientIds(directory=tmp_path)
+
+
+def test_the_directory_comes_from_the_environment_and_is_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("QTXCONN_STATE_DIR")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    ids = ClientIds()
+    lease = tmp_path / "qtxconn" / f"instance-{ids.instance}"
+    assert lease.stat().st_mode & 0o777 == 0o600
+    assert lease.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_process_shares_one_source() -> None:
+    assert shared_client_ids() is shared_client_ids()

@@ -1,0 +1,22 @@
+"""The shared-memory ring and the feed between threads, under the thread sanitizer."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+COMPILER = shutil.which("g++") or shutil.which("clang++")
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
+@pytest.mark.parametrize(("name", "arguments"), [("qtx_segment_test", ["2000"]), ("qtx_feed_test", [])])
+def test_no_data_race(root, tmp_path, name, arguments):
+    program = tmp_path / name
+    source = root / "tests" / "cpp" / f"{name}.cpp"
+    flags = ["-std=c++17", "-O1", "-g", "-pthread", "-fsanitize=thread", f"-I{root / 'include'}"]
+    done = subprocess.run([COMPILER, *flags, str(source), "-o", str(program)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    done = subprocess.run([str(program), *arguments], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
