@@ -195,7 +195,7 @@ cdef class OrderBook:
         return self.c_price(ticks) if ticks else None
 
     def get_price(self, bint is_buy):
-        """Price at which a taker would trade: the best ask for a buy, the best bid for a sell. None on an empty side."""
+        """Price at which a taker would trade: the best ask for a buy, the best bid for a sell. None if it is empty."""
         return self._best(Side.ask if is_buy else Side.bid, False)
 
     def bid_entries(self, Py_ssize_t depth=20):
