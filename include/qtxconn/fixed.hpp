@@ -242,8 +242,8 @@ inline FixedError parse_fixed(const char* text, std::size_t size, Fixed& out) no
 inline std::size_t format_fixed(Fixed value, char* out) noexcept {
     char reversed[kFixedTextMax] = {};
     std::size_t count = 0;
-    std::uint64_t rest = value.units < 0 ? 0 - static_cast<std::uint64_t>(value.units)
-                                         : static_cast<std::uint64_t>(value.units);
+    std::uint64_t rest =
+        value.units < 0 ? 0 - static_cast<std::uint64_t>(value.units) : static_cast<std::uint64_t>(value.units);
     std::int32_t position = 0;
     do {
         if (position == value.scale && position > 0) {

@@ -81,11 +81,10 @@ cdef object fill_to_trade_update(str client_order_id, str exchange_order_id, str
 
 def legal_moves():
     """The state machine's table: {state: set of states it may move to}."""
+    states = types.OrderState
     return {
-        source: {
-            target for target in types.OrderState if can_move(state_from_python(source), state_from_python(target))
-        }
-        for source in types.OrderState
+        source: {target for target in states if can_move(state_from_python(source), state_from_python(target))}
+        for source in states
     }
 
 
