@@ -53,7 +53,7 @@ def compile_args() -> tuple[list[str], list[str]]:
     compiler = ["-std=c++17", "-fvisibility=hidden", "-fno-strict-overflow"]
     linker: list[str] = []
     if SANITIZE:
-        compiler += [f"-fsanitize={SANITIZE}", "-O1", "-g", "-fno-omit-frame-pointer"]
+        compiler += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-O1", "-g", "-fno-omit-frame-pointer"]
         linker += [f"-fsanitize={SANITIZE}"]
     elif DEBUG:
         compiler += ["-O0", "-g"]
