@@ -75,4 +75,9 @@ def test_bad_increments_and_modes_are_named() -> None:
     with pytest.raises(ValueError, match="none of down, up, floor, ceiling"):
         quantize_decimal("1", "1", "nearest")
     with pytest.raises(AmountError, match="cannot be held"):
-        quantize_decimal("9223372036854775807", "0.1", "down")
+        quantize_decimal("9223372036854775807", "2", "up")
+
+
+def test_a_result_that_fits_is_found_even_where_its_count_of_increments_does_not() -> None:
+    assert quantize_decimal(92233720369, "1e-8", "down") == 92233720369
+    assert quantize_decimal("9223372036854775807", "0.1", "up") == 9223372036854775807
