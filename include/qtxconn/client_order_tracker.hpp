@@ -113,6 +113,7 @@ public:
     const InFlightOrder& at(std::uint32_t slot) const noexcept { return blocks_[slot / kBlock][slot % kBlock]; }
     const Fill& fill(std::int32_t number) const noexcept { return fills_[index(number)]; }
     std::size_t size() const noexcept { return by_client_id_.size(); }
+    std::size_t fill_count() const noexcept { return by_trade_id_.size(); }  // of all orders that are remembered
 
     // -- updates -----------------------------------------------------------------------------------------------
 
@@ -266,8 +267,8 @@ private:
         if (reported == OrderState::pending_submit && order.submitted_ns == 0) {
             order.submitted_ns = now_ns;
         }
-        const bool word = reported == OrderState::open || reported == OrderState::partially_filled ||
-                          is_terminal(reported);
+        const bool word =
+            reported == OrderState::open || reported == OrderState::partially_filled || is_terminal(reported);
         if (word && order.acked_ns == 0) {
             order.acked_ns = now_ns;
         }
@@ -302,18 +303,10 @@ private:
         }
         order.terminal_sent = true;
         switch (order.state) {
-            case OrderState::filled:
-                queue(OrderEventKind::completed, slot, kNoFill, now_ns);
-                break;
-            case OrderState::canceled:
-                queue(OrderEventKind::cancelled, slot, kNoFill, now_ns);
-                break;
-            case OrderState::expired:
-                queue(OrderEventKind::expired, slot, kNoFill, now_ns);
-                break;
-            default:
-                queue(OrderEventKind::failed, slot, kNoFill, now_ns);
-                break;
+            case OrderState::filled: queue(OrderEventKind::completed, slot, kNoFill, now_ns); break;
+            case OrderState::canceled: queue(OrderEventKind::cancelled, slot, kNoFill, now_ns); break;
+            case OrderState::expired: queue(OrderEventKind::expired, slot, kNoFill, now_ns); break;
+            default: queue(OrderEventKind::failed, slot, kNoFill, now_ns); break;
         }
     }
 

@@ -13,8 +13,8 @@ namespace qtxconn {
 // -- states ----------------------------------------------------------------------------------------------------
 
 constexpr OrderState kOrderStates[] = {
-    OrderState::pending_create, OrderState::pending_submit, OrderState::open,           OrderState::partially_filled,
-    OrderState::pending_cancel, OrderState::pending_update, OrderState::unknown,        OrderState::filled,
+    OrderState::pending_create, OrderState::pending_submit, OrderState::open,    OrderState::partially_filled,
+    OrderState::pending_cancel, OrderState::pending_update, OrderState::unknown, OrderState::filled,
     OrderState::canceled,       OrderState::failed,         OrderState::expired,
 };
 
@@ -36,24 +36,23 @@ struct StateEdges {
 // Every legal move of the public state. A terminal state has none. A pending cancel or amend that the venue refuses
 // goes back to where it came from.
 constexpr StateEdges kStateEdges[] = {
-    {OrderState::pending_create,
-     state_set(OrderState::pending_submit, OrderState::open, OrderState::partially_filled, OrderState::pending_cancel,
-               OrderState::unknown) |
-         kTerminalStates},
-    {OrderState::pending_submit, state_set(OrderState::open, OrderState::partially_filled, OrderState::pending_cancel,
-                                           OrderState::unknown) |
+    {OrderState::pending_create, state_set(OrderState::pending_submit, OrderState::open, OrderState::partially_filled,
+                                           OrderState::pending_cancel, OrderState::unknown) |
                                      kTerminalStates},
+    {OrderState::pending_submit,
+     state_set(OrderState::open, OrderState::partially_filled, OrderState::pending_cancel, OrderState::unknown) |
+         kTerminalStates},
     {OrderState::open, state_set(OrderState::partially_filled, OrderState::pending_cancel, OrderState::pending_update,
                                  OrderState::unknown) |
                            kTerminalStates},
     {OrderState::partially_filled,
      state_set(OrderState::pending_cancel, OrderState::pending_update, OrderState::unknown) | kTerminalStates},
-    {OrderState::pending_cancel, state_set(OrderState::pending_submit, OrderState::open, OrderState::partially_filled,
-                                           OrderState::unknown) |
-                                     kTerminalStates},
-    {OrderState::pending_update, state_set(OrderState::open, OrderState::partially_filled, OrderState::pending_cancel,
-                                           OrderState::unknown) |
-                                     kTerminalStates},
+    {OrderState::pending_cancel,
+     state_set(OrderState::pending_submit, OrderState::open, OrderState::partially_filled, OrderState::unknown) |
+         kTerminalStates},
+    {OrderState::pending_update,
+     state_set(OrderState::open, OrderState::partially_filled, OrderState::pending_cancel, OrderState::unknown) |
+         kTerminalStates},
     {OrderState::unknown,
      state_set(OrderState::open, OrderState::partially_filled, OrderState::pending_cancel) | kTerminalStates},
     {OrderState::filled, 0},
@@ -117,9 +116,9 @@ struct InFlightOrder {
     bool created_sent = false;   // the Created event went out
     bool terminal_sent = false;  // the one terminal event went out
     std::int32_t leverage = 1;
-    Fixed price;   // quote per base; 0 for a market order without a price
-    Fixed amount;  // base asset, > 0
-    Fixed executed_base;   // sums of the booked fills
+    Fixed price;          // quote per base; 0 for a market order without a price
+    Fixed amount;         // base asset, > 0
+    Fixed executed_base;  // sums of the booked fills
     Fixed executed_quote;
     Fixed reported_base;  // executed amount the venue has reported; fills up to it may still be on their way
     VenueOrderId exchange_order_id;
@@ -139,13 +138,13 @@ struct InFlightOrder {
 // What became of an update. Everything from `stale` on changed nothing.
 enum class Applied : std::uint8_t {
     changed = 0,
-    unchanged = 1,     // nothing new in it (a duplicate)
-    stale = 2,         // older than what is known, by the venue's clock
-    terminal = 3,      // the order has ended
-    illegal = 4,       // not a move of the table
+    unchanged = 1,  // nothing new in it (a duplicate)
+    stale = 2,      // older than what is known, by the venue's clock
+    terminal = 3,   // the order has ended
+    illegal = 4,    // not a move of the table
     duplicate_fill = 5,
-    overfill = 6,      // would execute more than was ordered
-    bad_amount = 7,    // zero, negative, or not exact
+    overfill = 6,    // would execute more than was ordered
+    bad_amount = 7,  // zero, negative, or not exact
     unknown_order = 8,
 };
 constexpr std::size_t kAppliedCount = 9;

@@ -3,7 +3,7 @@
 import logging
 from collections import OrderedDict
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp.memory cimport make_unique
 from libcpp.string_view cimport string_view
 
@@ -38,7 +38,6 @@ from qtxconn.core.events import (
     SellOrderCompletedEvent,
     SellOrderCreatedEvent,
 )
-from qtxconn.core.types import OrderState as PyOrderState
 from qtxconn.core.types import TradeType as PyTradeType
 from qtxconn.errors import AmountError, OrderValidationError
 
@@ -434,4 +433,5 @@ cdef class ClientOrderTracker:
                 self._release(self._finished.popitem(last=False)[1])
 
     cdef void _alarm(self, str kind, InFlightOrder order, str message):
-        self._pubsub.publish_error(ErrorEvent(ns_to_seconds(self.clock.c_now_ns()), kind, message, order.client_order_id))
+        cdef double timestamp = ns_to_seconds(self.clock.c_now_ns())
+        self._pubsub.publish_error(ErrorEvent(timestamp, kind, message, order.client_order_id))

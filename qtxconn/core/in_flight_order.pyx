@@ -4,7 +4,7 @@ import asyncio
 from decimal import Decimal
 
 from libc.math cimport llround
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libcpp.string_view cimport string_view
 
 from qtxconn.core.fixed cimport fixed_from, fixed_to_decimal
@@ -81,9 +81,10 @@ cdef object fill_to_trade_update(str client_order_id, str exchange_order_id, str
 
 def legal_moves():
     """The state machine's table: {state: set of states it may move to}."""
+    states = types.OrderState
     return {
-        source: {target for target in types.OrderState if can_move(state_from_python(source), state_from_python(target))}
-        for source in types.OrderState
+        source: {target for target in states if can_move(state_from_python(source), state_from_python(target))}
+        for source in states
     }
 
 

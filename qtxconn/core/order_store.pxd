@@ -1,4 +1,4 @@
-# The order record, the state machine and the store in C++ (include/qtxconn/in_flight_order.hpp, client_order_tracker.hpp).
+# The order record and state machine in C++ (include/qtxconn/in_flight_order.hpp), the store (client_order_tracker.hpp).
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool

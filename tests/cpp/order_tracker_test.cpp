@@ -1,12 +1,11 @@
 // The order store: lookups, fills once, events in order, slots reused under a new generation.
-#include "qtxconn/client_order_tracker.hpp"
-
 #include <map>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "check.hpp"
+#include "qtxconn/client_order_tracker.hpp"
 
 using namespace qtxconn;
 using S = OrderState;
@@ -157,7 +156,8 @@ void random_reuse_agrees_with_a_map() {
             CHECK(tracker.at(known.slot).generation == known.generation);
             if (action < 8) {
                 const bool repeat = !known.trades.empty() && rng() % 3 == 0;
-                const std::string trade = repeat ? known.trades[rng() % known.trades.size()] : std::to_string(rng() % 999);
+                const std::string trade =
+                    repeat ? known.trades[rng() % known.trades.size()] : std::to_string(rng() % 999);
                 bool seen = false;
                 for (const std::string& t : known.trades) {
                     seen = seen || t == trade;
@@ -188,6 +188,13 @@ void random_reuse_agrees_with_a_map() {
             }
         }
         CHECK(tracker.size() == model.size());
+        if (step % 1000 == 0) {
+            std::size_t fills = 0;
+            for (const auto& [id, known] : model) {
+                fills += known.trades.size();
+            }
+            CHECK(tracker.fill_count() == fills);  // a released order leaves none behind
+        }
     }
 }
 

@@ -72,7 +72,9 @@ async def test_options_of_buy_reach_the_hook_once(exchange, kit) -> None:
     assert exchange._order_options == {}
 
 
-@pytest.mark.parametrize("error", [OrderRejectedError("no", code=-2010), InsufficientBalanceError("x", code=-2019)], **by_name)
+@pytest.mark.parametrize(
+    "error", [OrderRejectedError("no", code=-2010), InsufficientBalanceError("x", code=-2019)], **by_name
+)
 async def test_the_venues_refusal_fails_the_order_with_its_words(exchange, kit, error: VenueError) -> None:
     exchange.fail["place"] = error
     order_id = buy(exchange)
@@ -207,7 +209,7 @@ async def test_a_late_sign_of_life_of_a_failed_order_is_an_alarm(exchange, kit) 
         ((PAIR, "0.0009", OrderType.LIMIT, "60000"), "amount must be positive, not 0"),
         ((PAIR, "101", OrderType.LIMIT, "60000"), "above the maximum 100"),
         ((PAIR, "0.001", OrderType.LIMIT, "100"), "notional 0.1 is below the minimum 5"),
-        ((PAIR, "100000000000000000", OrderType.LIMIT, "60000"), "cannot be held exactly"),
+        ((PAIR, "100000000000000000", OrderType.LIMIT, "60000"), "above the maximum 100"),
         ((PAIR, "1", OrderType.LIMIT, "9000000000000000000"), "cannot be held exactly"),
         ((PAIR, "1", "LIMIT", "60000"), "it supports LIMIT, MARKET, LIMIT_MAKER"),
     ],
@@ -644,7 +646,9 @@ async def test_unknown_order_on_cancel_that_is_open_stays_open_and_is_told(excha
     await kit.settle(lambda: exchange.order(order_id).is_cancelled)
 
 
-@pytest.mark.parametrize("error", [RequestTimeoutError("no answer"), RateLimitedError("slow down"), ValueError("bug")], **by_name)
+@pytest.mark.parametrize(
+    "error", [RequestTimeoutError("no answer"), RateLimitedError("slow down"), ValueError("bug")], **by_name
+)
 async def test_a_cancel_without_an_answer_asks_what_became_of_it(exchange, kit, error: Exception) -> None:
     order_id = buy(exchange)
     await kit.settle(lambda: exchange.events)
