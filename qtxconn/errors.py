@@ -135,6 +135,24 @@ class OrderNotFoundError(VenueError):
     """The venue does not know the order (any more)."""
 
 
+# Errors of a submit after which the order certainly does not live at the venue: it refused it, or we never sent it.
+_DEFINITE_REFUSALS = (
+    OrderRejectedError,
+    InvalidRequestError,
+    AuthenticationError,
+    TimestampError,
+    OrderValidationError,
+    ConfigurationError,
+    AmountError,
+    NotReadyError,
+)
+
+
+def is_definite_refusal(error: BaseException) -> bool:
+    """Whether this error of a submit ends the order. A duplicate id means that an order with it exists: look it up."""
+    return isinstance(error, _DEFINITE_REFUSALS) and not isinstance(error, DuplicateOrderIdError)
+
+
 # -- QTX ---------------------------------------------------------------------------------------------------
 
 

@@ -23,8 +23,6 @@ class CancellationResult(NamedTuple):
     order_id: str
     success: bool
 
-def is_definite_refusal(error: BaseException) -> bool: ...
-
 class ConnectorBase:
     name: str
     domain: str

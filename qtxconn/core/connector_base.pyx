@@ -28,8 +28,6 @@ from qtxconn.errors import (
     AmountError,
     AuthenticationError,
     ConfigurationError,
-    DuplicateOrderIdError,
-    InvalidRequestError,
     NotReadyError,
     OrderNotFoundError,
     OrderRejectedError,
@@ -37,25 +35,14 @@ from qtxconn.errors import (
     OutcomeUnknownError,
     QtxconnError,
     RateLimitedError,
-    TimestampError,
     VenueError,
-)
-
-# Errors after which an order certainly does not live at the venue: the venue refused it, or we never sent it.
-_DEFINITE_REFUSALS = (
-    OrderRejectedError, InvalidRequestError, AuthenticationError, TimestampError, OrderValidationError,
-    ConfigurationError, AmountError, NotReadyError,
+    is_definite_refusal,
 )
 
 
 class CancellationResult(NamedTuple):
     order_id: str
     success: bool
-
-
-def is_definite_refusal(error) -> bool:
-    """Whether this error of a submit ends the order. A duplicate id means that an order with it exists: look it up."""
-    return isinstance(error, _DEFINITE_REFUSALS) and not isinstance(error, DuplicateOrderIdError)
 
 
 cdef class ConnectorBase:

@@ -11,7 +11,6 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Protocol, runtime_checkable
 
-from qtxconn.core.connector_base import is_definite_refusal
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.types import OrderType, PositionAction, TradeType
 from qtxconn.errors import (
@@ -25,6 +24,7 @@ from qtxconn.errors import (
     QueueFullError,
     RequestTimeoutError,
     SegmentError,
+    is_definite_refusal,
 )
 from qtxconn.perf.latency import LatencyRecorder
 from qtxconn.qtx.answers import Accepted, Refused, parse_answer

@@ -90,7 +90,8 @@ async def main() -> None:
     exchange.add_listener(MarketEvent.OrderFilled, lambda _: at("filled"))
     await exchange.connect()
     print(json.dumps({"orders": known(exchange)}), flush=True)
-    await asyncio.to_thread(sys.stdin.readline)
+    if not await asyncio.to_thread(sys.stdin.readline):
+        return  # whoever started it is gone
     book = exchange.get_order_book(PAIR)
     while True:
         await asyncio.sleep(chance.random() * 0.04)

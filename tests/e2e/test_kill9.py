@@ -54,7 +54,7 @@ class Ledger:
 
     async def read(self) -> None:
         """All orders of the venue. One that was sent twice would be there twice."""
-        after = 0
+        after = 1
         seen = {}
         while page := await self._get("/fapi/v1/allOrders", symbol="BTCUSDT", orderId=after, limit=1000):
             for order in page:
