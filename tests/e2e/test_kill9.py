@@ -25,6 +25,7 @@ from qtxconn.sim.launch import VenueProcess
 KEY, SECRET = "kill9-canary-key", "kill9-canary-secret"
 TRADER = Path(__file__).with_name("kill9_trader.py")
 KILLS = int(os.environ.get("QTXCONN_KILLS", "20"))
+KILLS_AT_A_VENUE = 50
 READY_S = 60.0
 TRADES_S = 3.0  # the longest that a process which kills itself is waited for
 POINTS = [
@@ -102,6 +103,7 @@ async def live_and_die(ledger: Ledger, arguments: dict[str, Any], chance: random
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(TRADER), json.dumps(arguments),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        limit=1 << 24,
     )  # fmt: skip
     errors = asyncio.ensure_future(process.stderr.read())
     try:
@@ -128,24 +130,33 @@ async def live_and_die(ledger: Ledger, arguments: dict[str, Any], chance: random
     assert line or arguments["kill"] in ("asking", "filled", "created"), f"it ended before it was ready:\n{text}"
 
 
-@pytest.mark.parametrize(("capacity", "share"), [(65_536, 0.7), (64, 0.3)], ids=["kept whole", "rolled all the time"])
-async def test_kill9(capacity: int, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chance = random.Random(f"kill9 {capacity}")
-    journal = tmp_path / "orders.journal"
-    monkeypatch.setenv("QTXCONN_STATE_DIR", str(tmp_path / "state"))
+async def kill_again_and_again(directory: Path, capacity: int, numbers: range) -> None:
+    """A venue, a journal, and a process for each number; then one more, to compare what the last has left."""
+    chance = random.Random(f"kill9 {capacity} {numbers}")
+    kept_whole = capacity > 64
     options = ["--speak", "binance", "--account", f"{KEY}:{SECRET}::10000000", "--seed", "5"]
-    every = capacity > 64
     async with VenueProcess(options) as venue, aiohttp.ClientSession() as session:
         ledger = Ledger(venue, session)
         arguments = {
-            "endpoints": venue.endpoints, "key": KEY, "secret": SECRET, "journal": str(journal), "capacity": capacity,
-        }  # fmt: skip
-        kills = max(2, round(KILLS * share))
-        for number in range(kills):
+            "endpoints": venue.endpoints,
+            "key": KEY,
+            "secret": SECRET,
+            "journal": str(directory / "orders.journal"),
+            "capacity": capacity,
+        }
+        for number in numbers:
             point = POINTS[number % len(POINTS)]
             arguments |= {"kill": point, "after": chance.randrange(8), "seed": number}
-            await live_and_die(ledger, arguments, chance, every)
-        last = arguments | {"kill": "outside", "after": 0}
-        await live_and_die(ledger, last, chance, every)
-        assert len(ledger.orders) > kills  # it did trade
-    assert not files_with(tmp_path, KEY, SECRET)
+            await live_and_die(ledger, arguments, chance, kept_whole)
+        await live_and_die(ledger, arguments | {"kill": "outside", "after": 0}, chance, kept_whole)
+        assert len(ledger.orders) > len(numbers)  # it did trade
+    assert not files_with(directory, KEY, SECRET)
+
+
+@pytest.mark.parametrize(("capacity", "share"), [(65_536, 0.7), (64, 0.3)], ids=["kept whole", "rolled all the time"])
+async def test_kill9(capacity: int, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QTXCONN_STATE_DIR", str(tmp_path / "state"))
+    kills = max(2, round(KILLS * share))
+    for first in range(0, kills, KILLS_AT_A_VENUE):
+        directory = tmp_path / str(first)
+        await kill_again_and_again(directory, capacity, range(first, min(first + KILLS_AT_A_VENUE, kills)))
