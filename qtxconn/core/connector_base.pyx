@@ -26,11 +26,9 @@ from qtxconn.core.pubsub import PubSub
 from qtxconn.core.types import OrderState, OrderType, OrderUpdate, PositionAction, TradeType
 from qtxconn.errors import (
     AmountError,
-    AuthenticationError,
     ConfigurationError,
     NotReadyError,
     OrderNotFoundError,
-    OrderRejectedError,
     OrderValidationError,
     OutcomeUnknownError,
     QtxconnError,

@@ -180,6 +180,10 @@ def _publish(JournalFile file, str path):
     os.fdatasync(file.descriptor)
     os.rename(file.path, path)
     file.path = path
+
+
+def _sync_directory(str path not None):
+    """Makes a rename survive a power loss."""
     directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
@@ -334,7 +338,11 @@ cdef class OrderJournal(OrderJournalBase):
         cdef JournalScan scan
         if file is None:
             file = _create_file(self.path + ".new", self._capacity, 1, 0, self._clock.c_now_ns())
-            _publish(file, self.path)
+            try:
+                _publish(file, self.path)
+                _sync_directory(self.path)
+            except OSError as error:
+                raise JournalError(f"{self.path}: cannot be brought to the disk ({error.strerror})") from None
         else:
             scan = scan_journal(file.records(), file.header().capacity, file.header().first_sequence)
             if scan.damaged:
@@ -548,6 +556,11 @@ cdef class OrderJournal(OrderJournalBase):
         self._file = file
         self._writer.get().reset(file.records(), capacity, writer.get().used(), sequence)
         self._refusal = None
+        try:
+            _sync_directory(self.path)
+        except OSError as error:    # the new file is in its place all the same, and what follows is written to it
+            if self.durability != "process":
+                self._refusal = f"{self.path}: its directory cannot be brought to the disk ({error.strerror})"
         self.rolls += 1
         self._touch_ahead()
         return 0

@@ -151,7 +151,7 @@ def restore_orders(
                 f"{path}: order {intent['client_order_id']} in it does not have client_order_id_prefix "
                 f"{tracker.client_order_id_prefix!r}; keep the prefix until its orders have ended"
             )
-    orders = [record.build() for record in journalled]
+    orders = [record.build() for record in journalled if record.intent["account"] == account]
     if highest_client_id:
         connector._client_ids.raise_above(highest_client_id)
     for order in orders:

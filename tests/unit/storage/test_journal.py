@@ -398,6 +398,41 @@ def test_a_half_made_file_is_taken_away(path: Path) -> None:
         assert writer.journal.rolls > 0
 
 
+@pytest.mark.parametrize("durability", ["process", "group"])
+def test_a_directory_that_cannot_be_synced(path: Path, durability: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By then the new file is in its place: what follows must be written to it, not to the one that nobody finds."""
+    with log(path, capacity=64, durability=durability) as writer:
+
+        def fail(descriptor: int) -> None:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(os, "fsync", fail)
+        refused = False
+        for _ in range(80):
+            try:
+                order_id = writer.place()
+            except JournalError:
+                refused = True
+                break
+        assert writer.journal.rolls >= 1
+        assert refused == (durability != "process")
+        writer.accept(order_id)
+    assert read_journal(path)[-1]["exchange_order_id"] == f"v{order_id}"
+
+
+def test_a_file_that_cannot_be_synced_is_not_put_in_place(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with log(path, capacity=64) as writer:
+        monkeypatch.setattr(os, "fdatasync", fail)
+        with pytest.raises(JournalError, match="cannot be rolled"):  # noqa: PT012 - until it is full
+            for _ in range(80):
+                writer.place()
+        known = set(writer.tracker.active_orders)
+    assert {str(number) for number in ids(path)} == known
+
+
 @contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
     """No file of this process may grow beyond `size` bytes: reserving room fails as on a full disk."""
