@@ -662,6 +662,8 @@ cdef class ConnectorBase:
                 # Evidence only once the request can no longer be accepted; before that it may still be on its way.
                 # Counted from the first question, by a clock that no step moves: a single miss ends no order.
                 now_ns = self._clock.monotonic_ns()
+                if order.is_done:
+                    break       # it was refused while we asked
                 if order.client_order_id in self._placing:
                     since_ns = now_ns
                 elif now_ns - since_ns >= self.submit_dead_after_s * 1e9:
@@ -717,9 +719,9 @@ cdef class ConnectorBase:
                 except OrderNotFoundError:
                     self._resolve(order)
                 except Exception as error:
-                    self._logger.info("%s: status poll failed (%s); next in %s s", order.client_order_id, error,
-                                      self.status_poll_interval_s,
+                    self._logger.info("%s: status poll failed (%s); trying again", order.client_order_id, error,
                                       exc_info=None if isinstance(error, QtxconnError) else error)
+                    self._resolve(order)    # what the stream missed is not left to the next poll
 
     # -- hooks: what an exchange writes ------------------------------------------------------------------------
 
