@@ -222,7 +222,7 @@ class MemoryPerpetual(PerpetualDerivativeBase):
         super().__init__([PAIR], clock=clock)
         self._market = market
         self._link = link
-        self._resume_at_s = 0.0  # after "too many requests"
+        self._resume_at_ns = 0  # after "too many requests"
         self._live_once = asyncio.Event()
 
     def supported_order_types(self) -> list[OrderType]:
@@ -263,12 +263,12 @@ class MemoryPerpetual(PerpetualDerivativeBase):
     # -- hooks -------------------------------------------------------------------------------------------------
 
     async def _request(self, carry_out: Callable[..., Any], *args: Any) -> Any:
-        while (wait_s := self._resume_at_s - self._clock.monotonic_ns() / 1e9) > 0:
-            await self._clock.sleep(wait_s)
+        while (wait_ns := self._resume_at_ns - self._clock.monotonic_ns()) > 0:
+            await self._clock.sleep(wait_ns / 1e9)
         try:
             return await self._link.request(lambda: carry_out(*args))
         except RateLimitedError as error:
-            self._resume_at_s = self._clock.monotonic_ns() / 1e9 + (error.retry_after or 0.0)
+            self._resume_at_ns = self._clock.monotonic_ns() + round((error.retry_after or 0.0) * 1e9)
             raise
 
     async def _request_trading_rules(self) -> list[TradingRule]:
