@@ -33,8 +33,10 @@ from qtxconn.testing.faults import FaultPlan
 from qtxconn.testing.invariants import InvariantChecker, InvariantViolation
 from qtxconn.testing.loop import SimLoop, SimulationError, run
 from qtxconn.testing.market import PAIR
-from qtxconn.testing.world import MODES, World
+from qtxconn.testing.http_world import HttpWorld
+from qtxconn.testing.world import MemoryWorld, World
 
+MODES: dict[str, type[World]] = {"transport": MemoryWorld, "http": HttpWorld}
 DURATIONS_S = (5.0, 15.0, 40.0)
 ORDERS_MIN = 10
 ORDERS_MAX = 18

@@ -125,5 +125,3 @@ class MemoryWorld(World):
     def on_account(self, account: Account, reason: str, assets: Any, positions: Any) -> None:
         """Balances and positions are not simulated at this level."""
 
-
-MODES: dict[str, type[World]] = {"transport": MemoryWorld}
