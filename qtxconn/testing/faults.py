@@ -56,7 +56,7 @@ class FaultPlan:
     clock_steps: tuple[tuple[float, float], ...] = ()  # (when, seconds by which the client's wall clock jumps)
     kill_at_s: float | None = None  # the client's process dies
     chunked: bool = False  # bytes arrive in pieces
-    healed: bool = False
+    started_s: float | None = None  # virtual time from which on there are faults; outages count from it
 
     @classmethod
     def draw(cls, seed: int, duration_s: float) -> FaultPlan:
@@ -93,9 +93,12 @@ class FaultPlan:
             f"{len(self.clock_steps)}, kill {self.kill_at_s}, chunked {self.chunked}"
         )
 
+    def start(self, now_s: float) -> None:
+        """The faults begin."""
+        self.started_s = now_s
+
     def heal(self) -> None:
         """From here on everything works, without much delay."""
-        self.healed = True
         self.latency_s = min(self.latency_s, 0.05)
         self.request_faults = {}
         self.stream_faults = {}
@@ -104,7 +107,9 @@ class FaultPlan:
         self.chunked = False
 
     def in_outage(self, now_s: float) -> bool:
-        return any(outage.start_s <= now_s < outage.end_s for outage in self.outages)
+        if self.started_s is None:
+            return False
+        return any(outage.start_s <= now_s - self.started_s < outage.end_s for outage in self.outages)
 
     def delay_s(self) -> float:
         """One way of one message."""
@@ -115,6 +120,8 @@ class FaultPlan:
         return self.rng.uniform(0.5, 20.0)
 
     def request_fault(self, now_s: float) -> RequestFault:
+        if self.started_s is None:
+            return RequestFault.NONE
         if self.in_outage(now_s):
             return self.rng.choice((RequestFault.REFUSED, RequestFault.LOST_REQUEST))
         for kind, probability in self.request_faults.items():
@@ -123,6 +130,8 @@ class FaultPlan:
         return RequestFault.NONE
 
     def stream_fault(self, now_s: float) -> StreamFault:
+        if self.started_s is None:
+            return StreamFault.NONE
         if self.in_outage(now_s):
             return StreamFault.BREAK
         for kind, probability in self.stream_faults.items():

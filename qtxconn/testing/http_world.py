@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qtxconn.core.connectors import ConnectorBase
 
 RETRY_AFTER_S = 1
+GIVEN_UP_S = 15.0  # longer than any client waits
 STREAM_EVENTS_FAULTY = ("ORDER_TRADE_UPDATE",)
 
 
@@ -87,7 +88,7 @@ class HttpWorld(World):
         if fault in (RequestFault.REFUSED, RequestFault.RESET_BEFORE):
             return self._reset(transport)
         if fault is RequestFault.LOST_REQUEST:
-            await asyncio.sleep(60.0)  # longer than any client waits
+            await asyncio.sleep(GIVEN_UP_S)
             return self._reset(transport)
         if fault is RequestFault.ERROR_BEFORE:
             return web.Response(status=503, text="<html>unavailable</html>")
@@ -104,7 +105,7 @@ class HttpWorld(World):
             body = orjson.dumps({"code": -1007, "msg": "Timeout waiting for response from backend server."})
             return web.Response(status=503, body=body, content_type="application/json")
         if fault is RequestFault.LOST_ANSWER:
-            await asyncio.sleep(60.0)
+            await asyncio.sleep(GIVEN_UP_S)
         return self._reset(transport)
 
     def _reset(self, transport: SimTransport) -> web.Response:

@@ -88,9 +88,15 @@ class InvariantChecker:
         self._orders: dict[str, OrderHistory] = defaultdict(OrderHistory)  # of the connector that lives now
         self._intents: dict[str, int] = {}  # client order id -> the life in which it was made
         self._accepted: dict[str, int] = {}  # client order id -> the venue's order id
+        self._fills: dict[str, dict[str, Execution]] = defaultdict(dict)  # the venue's, by client order id
         self._life = 0
         self.violation: InvariantViolation | None = None
         market.venue.add_account_listener(self)
+
+    @property
+    def intents(self) -> int:
+        """Orders that the user has placed."""
+        return len(self._intents)
 
     def fail(self, rule: str, text: str) -> None:
         if self.violation is None:
@@ -212,6 +218,8 @@ class InvariantChecker:
             return
         order_id = order.client_order_id
         self._record("venue", execution_type.value, order_id, order.order_id, order.filled, order.status.value)
+        if execution is not None:
+            self._fills[order_id][str(execution.trade_id)] = execution
         if execution_type is not ExecutionType.NEW:
             return
         if order_id in self._accepted:
@@ -232,8 +240,7 @@ class InvariantChecker:
         return self._market.account.find(SYMBOL, None, order_id)
 
     def _executions(self, order_id: str) -> dict[str, Execution]:
-        number = self._accepted.get(order_id)
-        return {str(e.trade_id): e for e in self._market.account.executions if e.order.order_id == number}
+        return self._fills[order_id]
 
     # -- when things are quiet ---------------------------------------------------------------------------------
 

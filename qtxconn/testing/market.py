@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 SYMBOL, PAIR = "BTCUSDT", "BTC-USDT"
 API_KEY, API_SECRET = "simulated-key", "simulated-secret"
 MID_TICKS = 600_000  # 60,000.0
-LEVELS = 8
-LEVEL_SPACING_TICKS = 10
+LEVELS = 5
+LEVEL_SPACING_TICKS = 12
 
 
 class SimMarket:

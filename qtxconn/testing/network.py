@@ -24,6 +24,8 @@ from qtxconn.testing.loop import SimLoop, SimulationError
 
 HOST = "127.0.0.1"
 FIRST_PORT = 20_000
+# asyncio runs what received data has woken before it tells of the end; protocols rely on that.
+LOST_DELAY_S = 1e-6
 
 
 class SimTransport(asyncio.Transport):
@@ -44,6 +46,7 @@ class SimTransport(asyncio.Transport):
         self._reading = True
         self._closing = False
         self._lost = False
+        self._fed_ns = -1  # when data was given to the protocol last
 
     # -- what protocols call -------------------------------------------------------------------------------------
 
@@ -89,7 +92,7 @@ class SimTransport(asyncio.Transport):
         self._closing = True
         if self.peer is not None:
             self.peer.receive(None, self._network.plan.delay_s())
-        self._loop.call_soon(self._connection_lost, None, context=self._context)
+        self._loop.call_later(LOST_DELAY_S, self._connection_lost, None, context=self._context)
 
     def abort(self) -> None:
         self.close()
@@ -114,16 +117,20 @@ class SimTransport(asyncio.Transport):
                 self._closing = True
                 self._connection_lost(None)
             elif not self._closing:
+                self._fed_ns = self._loop.elapsed_ns
                 self._protocol.data_received(data)
 
     def reset(self) -> None:
         """The connection breaks for this end."""
         if not self._closing:
             self._closing = True
-            self._loop.call_soon(self._connection_lost, ConnectionResetError("reset"), context=self._context)
+            error = ConnectionResetError("reset")
+            self._loop.call_later(LOST_DELAY_S, self._connection_lost, error, context=self._context)
 
     def _connection_lost(self, error: Exception | None) -> None:
-        if not self._lost:
+        if self._fed_ns == self._loop.elapsed_ns:
+            self._loop.call_later(LOST_DELAY_S, self._connection_lost, error, context=self._context)
+        elif not self._lost:
             self._lost = True
             self._network.forget(self)
             self._protocol.connection_lost(error)

@@ -41,6 +41,7 @@ DURATIONS_S = (5.0, 15.0, 40.0)
 ORDERS_MIN = 10
 ORDERS_MAX = 18
 STEPS_MAX = 300_000  # a schedule takes some thousand
+SETTLE_LOOK_S = 0.5
 QUIET_S = 1.0  # nothing may change any more for so long
 
 Mutate = Callable[[type[ConnectorBase]], type[ConnectorBase]]
@@ -221,7 +222,7 @@ class Schedule:
         deadline_s = self.loop.time() + limit_s
         quiet_since_s: float | None = None
         while True:
-            await self.world.sleep(0.25)
+            await self.world.sleep(SETTLE_LOOK_S)
             self._check()
             differences = self.checker.differences()
             now_s = self.loop.time()
@@ -239,6 +240,7 @@ class Schedule:
         await self.world.start()
         self.trace.record("plan", self.plan)
         await self._start_process()
+        self.plan.start(self.loop.time())
         await self._use()
         self.plan.heal()
         self.trace.record("heal")
@@ -282,17 +284,18 @@ def run_schedule(
         random.seed(seed)  # what waits between attempts draws from the process's own
         schedule = Schedule(seed, mode, mutate, show)
         violation = None
-        digest = None
+        digest, steps, virtual_s = "", 0, 0.0
 
         async def judged() -> None:
-            nonlocal violation, digest
+            nonlocal violation, digest, steps, virtual_s
             try:
                 await schedule.main()
             except Exception as error:  # noqa: BLE001 - any exception is a finding
                 text = str(error) if isinstance(error, InvariantViolation) else f"{type(error).__name__}: {error}"
                 violation = text
                 schedule.trace.record("ended", text)
-            digest = schedule.trace.digest()  # before the clean-up, whose order means nothing
+            # Before the clean-up, whose order means nothing.
+            digest, steps, virtual_s = schedule.trace.digest(), schedule.loop.steps, schedule.loop.time()
             await schedule.world.stop()
 
         with schedule.world.sealed():
@@ -300,9 +303,7 @@ def run_schedule(
                 run(judged(), schedule.loop)
             except SimulationError as error:
                 violation = f"L6: {error}"
-    return Result(
-        seed, mode, digest or "", schedule.loop.steps, len(schedule.checker._intents), schedule.loop.time(), violation
-    )
+    return Result(seed, mode, digest, steps, schedule.checker.intents, virtual_s, violation)
 
 
 def run_many(first: int, count: int, mode: str) -> tuple[int, str, list[Result]]:
