@@ -61,6 +61,7 @@ class SimLoop(base_events.BaseEventLoop):
         self._steps_max = steps_max
         self._processes = 0
         self._dead: set[int] = set()
+        self._of_the_dead: list[Any] = []  # what killed processes would have run
         self._network: Any = None
         self.set_exception_handler(self._on_exception)
 
@@ -105,7 +106,11 @@ class SimLoop(base_events.BaseEventLoop):
             raise SimulationError(f"no end after {self._steps_max} steps: {self._describe_tasks()}")
         dead = self._dead
         for handle in batch:
-            if not handle._cancelled and not (dead and handle._context.get(_process) in dead):
+            if handle._cancelled:
+                continue
+            if dead and handle._context.get(_process) in dead:
+                self._of_the_dead.append(handle)
+            else:
                 handle._run()
 
     def _timer_handle_cancelled(self, handle: Any) -> None:
@@ -141,6 +146,8 @@ class SimLoop(base_events.BaseEventLoop):
     def bury_the_dead(self) -> None:
         """Lets what is left of killed processes run again, so that it can be cancelled and disposed of."""
         self._dead.clear()
+        self._ready.extend(self._of_the_dead)  # type: ignore[attr-defined]
+        self._of_the_dead.clear()
 
     # -- the world, in memory ----------------------------------------------------------------------------------
 

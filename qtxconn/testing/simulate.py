@@ -97,6 +97,7 @@ class Schedule:
         self.world: World = MODES[mode](self.loop, self.plan, random.Random(f"market {seed}"), self.trace.record, mutate)
         self.checker = InvariantChecker(self.world.market, self.trace.record)
         self._connector: ConnectorBase | None = None
+        self._connectors: list[ConnectorBase] = []  # also those whose process has died
         self._context = contextvars.copy_context()
         self._process = 0
         self._ids: list[str] = []
@@ -107,6 +108,7 @@ class Schedule:
         self._process, self._context = self.loop.new_process()
         connector = self._context.run(self.world.make_connector)
         self._connector = connector
+        self._connectors.append(connector)
         self.checker.watch(connector)
         while True:
             connecting = self.loop.create_task(connector.connect(), name="connect", context=self._context)
@@ -259,6 +261,15 @@ class Schedule:
             raise InvariantViolation(f"L6: cancel_all() without any fault left {left} open")
         await self._settle(5.0)
 
+    async def clean_up(self) -> None:
+        """Closes what is open, in killed processes too, so that nothing outlives the schedule."""
+        self.plan.heal()
+        self.loop.bury_the_dead()
+        self.loop.steps = 0
+        for connector in self._connectors:
+            await connector.disconnect()
+        await self.world.stop()
+
 
 @contextmanager
 def _quiet() -> Iterator[None]:
@@ -296,7 +307,7 @@ def run_schedule(
                 schedule.trace.record("ended", text)
             # Before the clean-up, whose order means nothing.
             digest, steps, virtual_s = schedule.trace.digest(), schedule.loop.steps, schedule.loop.time()
-            await schedule.world.stop()
+            await schedule.clean_up()
 
         with schedule.world.sealed():
             try:
