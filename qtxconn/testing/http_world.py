@@ -73,6 +73,9 @@ class HttpWorld(World):
     def kill(self, process: int) -> None:
         self._network.kill(process)
 
+    def bury_the_dead(self) -> None:
+        self._network.bury_the_dead()
+
     def failures(self) -> list[str]:
         stream = getattr(self._connector, "_user_stream", None)
         return ["a message of the user stream could not be handled"] if stream and stream.handler_errors else []

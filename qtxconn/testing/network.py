@@ -168,6 +168,7 @@ class SimNetwork:
         self.listeners: dict[int, _Listener] = {}
         self._record = record
         self._transports: dict[int, SimTransport] = {}
+        self._killed: list[SimTransport] = []
         self._made = 0
         self.refuses: Callable[[], bool] = lambda: plan.in_outage(loop.time())
         self.cut: Callable[[SimTransport, bytes], bool] = lambda sender, data: False  # whether the server's bytes break off in the middle
@@ -235,8 +236,16 @@ class SimNetwork:
         for transport in [end for end in self._transports.values() if end.process == process]:
             transport._closing = transport._lost = True
             self.forget(transport)
+            self._killed.append(transport)
             if transport.peer is not None:
                 transport.peer.receive(None, self.plan.delay_s())
+
+    def bury_the_dead(self) -> None:
+        """Tells killed processes, which may run again to be disposed of, that their connections are gone."""
+        for transport in self._killed:
+            transport._lost = False
+            self.loop.call_soon(transport._connection_lost, None, context=transport._context)
+        self._killed.clear()
 
     def reset_connection(self, transport: SimTransport) -> None:
         """Breaks a connection for both ends."""

@@ -265,6 +265,7 @@ class Schedule:
         """Closes what is open, in killed processes too, so that nothing outlives the schedule."""
         self.plan.heal()
         self.loop.bury_the_dead()
+        self.world.bury_the_dead()
         self.loop.steps = 0
         for connector in self._connectors:
             await connector.disconnect()

@@ -79,6 +79,9 @@ class World(ABC):
     def kill(self, process: int) -> None:
         """The process has died: its connections end."""
 
+    def bury_the_dead(self) -> None:
+        """Killed processes run again, to be disposed of."""
+
     def failures(self) -> list[str]:
         """What went wrong in the world itself."""
         return []
