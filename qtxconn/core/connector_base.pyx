@@ -291,9 +291,11 @@ cdef class ConnectorBase:
     async def _tear_down(self):
         self._connected = self._initialized = False
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            # Again, should one go on: a time-out that expires in the same moment takes the cancellation for its own.
+            _, tasks = await asyncio.wait(tasks, timeout=1.0)
         for stop in (self._stop_market_data, self._stop_user_stream, self._stop_network):
             try:
                 await stop()

@@ -17,6 +17,8 @@ FOUND = [
     (192, "transport"),
     (71, "transport"),  # a catch-up query that failed after a reconnect was left to the next poll
     (407, "transport"),
+    (16040, "transport"),  # the fills of an order of which a query was the first word were left to the next poll
+    (48, "http"),  # disconnect() hung when a connection broke in the same moment
 ]
 
 
