@@ -78,7 +78,8 @@ class FaultPlan:
             for start in sorted(rng.uniform(0.0, duration_s) for _ in range(rng.choice((0, 0, 1, 2))))
         )
         plan.clock_steps = tuple(
-            (rng.uniform(0.0, duration_s), rng.choice((-5.0, -0.5, 0.5, 5.0))) for _ in range(rng.choice((0, 0, 0, 1, 3)))
+            (rng.uniform(0.0, duration_s), rng.choice((-5.0, -0.5, 0.5, 5.0)))
+            for _ in range(rng.choice((0, 0, 0, 1, 3)))
         )
         plan.kill_at_s = rng.uniform(0.0, duration_s) if rng.random() < 0.1 else None
         plan.chunked = rng.random() < 0.3

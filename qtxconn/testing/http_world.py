@@ -103,7 +103,7 @@ class HttpWorld(World):
         if fault is RequestFault.LATE:
             await asyncio.sleep(self.plan.late_s())
             return await self._handle(request)
-        response = await self._handle(request)
+        await self._handle(request)
         if fault is RequestFault.ERROR_AFTER:
             body = orjson.dumps({"code": -1007, "msg": "Timeout waiting for response from backend server."})
             return web.Response(status=503, body=body, content_type="application/json")
@@ -146,5 +146,3 @@ class HttpWorld(World):
         """Breaks off in the middle of a frame."""
         cut, self._cut_next = self._cut_next, False
         return cut
-
-

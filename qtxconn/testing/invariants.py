@@ -181,7 +181,9 @@ class InvariantChecker:
         fees = event.trade_fee.flat_fees if event.trade_fee is not None else []
         here = (event.price, event.amount, sum((fee.amount for fee in fees), Decimal(0)))
         if here != there:
-            self.fail("L2", f"{order_id}: fill {event.exchange_trade_id} is (price, amount, fee) {here}, really {there}")
+            self.fail(
+                "L2", f"{order_id}: fill {event.exchange_trade_id} is (price, amount, fee) {here}, really {there}"
+            )
 
     def _on_end(self, order_id: str, history: OrderHistory, order: InFlightOrder, event: Any) -> None:
         state, status = ENDS[type(event)]

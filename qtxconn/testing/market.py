@@ -55,9 +55,7 @@ class SimMarket:
             return f"quote {side.name} {lots}"
         lots = rng.randint(1, 80)
         try:
-            self.venue.place_order(
-                self._others, SYMBOL, side, OrderType.MARKET, self.instrument.lots_to_quantity(lots)
-            )
+            self.venue.place_order(self._others, SYMBOL, side, OrderType.MARKET, self.instrument.lots_to_quantity(lots))
         except Reject as reject:
             return f"take {side.name} {lots}: {reject.reason}"
         return f"take {side.name} {lots}"

@@ -24,6 +24,7 @@ from qtxconn.testing.loop import SimLoop, SimulationError
 
 HOST = "127.0.0.1"
 FIRST_PORT = 20_000
+DATE = "Tue, 14 Nov 2023 22:13:20 GMT"  # of every answer
 # asyncio runs what received data has woken before it tells of the end; protocols rely on that.
 LOST_DELAY_S = 1e-6
 
@@ -171,7 +172,9 @@ class SimNetwork:
         self._killed: list[SimTransport] = []
         self._made = 0
         self.refuses: Callable[[], bool] = lambda: plan.in_outage(loop.time())
-        self.cut: Callable[[SimTransport, bytes], bool] = lambda sender, data: False  # whether the server's bytes break off in the middle
+        self.cut: Callable[[SimTransport, bytes], bool] = lambda sender, data: (
+            False
+        )  # whether the server's bytes break off in the middle
         loop.attach_network(self)
 
     def getaddrinfo(self, host: str, port: int) -> list[Any]:
@@ -262,7 +265,7 @@ class SimNetwork:
             mock.patch.object(aiohttp.connector.aiohappyeyeballs, "start_connection", self.connect),
             mock.patch.object(aiohttp.connector, "monotonic", self.loop.time),
             mock.patch.object(aiohttp.client, "os", client_os),
-            mock.patch.object(aiohttp.web_response, "rfc822_formatted_time", lambda: "Tue, 14 Nov 2023 22:13:20 GMT"),
+            mock.patch.object(aiohttp.web_response, "rfc822_formatted_time", return_value=DATE),
             mock.patch.dict(WebSocketWriter.__init__.__kwdefaults__, random=rng),
         ):
             yield

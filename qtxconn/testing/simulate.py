@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import click
@@ -30,10 +29,10 @@ from qtxconn.core.connectors import ConnectorBase
 from qtxconn.core.types import OrderType
 from qtxconn.errors import NotReadyError, OrderValidationError, QtxconnError
 from qtxconn.testing.faults import FaultPlan
+from qtxconn.testing.http_world import HttpWorld
 from qtxconn.testing.invariants import InvariantChecker, InvariantViolation
 from qtxconn.testing.loop import SimLoop, SimulationError, run
 from qtxconn.testing.market import PAIR
-from qtxconn.testing.http_world import HttpWorld
 from qtxconn.testing.world import MemoryWorld, World
 
 MODES: dict[str, type[World]] = {"transport": MemoryWorld, "http": HttpWorld}
@@ -94,7 +93,9 @@ class Schedule:
         self.plan = FaultPlan.draw(seed, self.duration_s)
         self.loop = SimLoop(seed, shuffled=self._rng.random() < 0.75, steps_max=STEPS_MAX)
         self.trace = Trace(self.loop, show)
-        self.world: World = MODES[mode](self.loop, self.plan, random.Random(f"market {seed}"), self.trace.record, mutate)
+        self.world: World = MODES[mode](
+            self.loop, self.plan, random.Random(f"market {seed}"), self.trace.record, mutate
+        )
         self.checker = InvariantChecker(self.world.market, self.trace.record)
         self._connector: ConnectorBase | None = None
         self._connectors: list[ConnectorBase] = []  # also those whose process has died

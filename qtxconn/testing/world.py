@@ -60,10 +60,10 @@ class World(ABC):
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def start(self) -> None:
+    async def start(self) -> None:  # noqa: B027 - a world in memory has nothing to open
         """Opens the venue."""
 
-    async def stop(self) -> None:
+    async def stop(self) -> None:  # noqa: B027
         """Closes it."""
 
     @contextmanager
@@ -79,7 +79,7 @@ class World(ABC):
     def kill(self, process: int) -> None:
         """The process has died: its connections end."""
 
-    def bury_the_dead(self) -> None:
+    def bury_the_dead(self) -> None:  # noqa: B027
         """Killed processes run again, to be disposed of."""
 
     def failures(self) -> list[str]:
@@ -127,4 +127,3 @@ class MemoryWorld(World):
 
     def on_account(self, account: Account, reason: str, assets: Any, positions: Any) -> None:
         """Balances and positions are not simulated at this level."""
-

@@ -1,4 +1,4 @@
-"""Connectors with one planted bug each, all of a kind that real connectors have had; the simulation must find every one."""
+"""Connectors with one planted bug each, of kinds that real connectors have had; the simulation finds them all."""
 
 from __future__ import annotations
 

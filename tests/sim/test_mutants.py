@@ -16,7 +16,8 @@ SEEDS_MAX = 200
 def _load_mutants() -> list:
     # A module beside this one: with --import-mode=importlib the folder is not on the path.
     spec = importlib.util.spec_from_file_location("simulated_mutants", Path(__file__).with_name("mutants.py"))
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -48,8 +49,6 @@ def test_every_process_gives_the_same_digest(mode: str, root: Path) -> None:
 
 def run_many_digest(mode: str) -> str:
     """What the command prints for the same seeds, from this process, in which other schedules have run before."""
-    import hashlib
-
     digest = hashlib.blake2b(digest_size=16)
     digest.update(run_many(1, 12, mode)[1].encode())
     return digest.hexdigest()
@@ -70,8 +69,8 @@ def test_the_trace_of_a_failing_schedule_ends_with_the_violation() -> None:
             raise ValueError("planted")
 
     lines: list[str] = []
-    result = run_schedule(
-        1, mutate=lambda base: type("Broken", (Broken, base), {"name": base.name}), show=lines.append
-    )
-    assert result.violation is not None and "L10" in result.violation and "planted" in result.violation
+    result = run_schedule(1, mutate=lambda base: type("Broken", (Broken, base), {"name": base.name}), show=lines.append)
+    assert result.violation is not None
+    assert "L10" in result.violation
+    assert "planted" in result.violation
     assert "violation L10" in "".join(lines)
