@@ -40,6 +40,7 @@ DURATIONS_S = (5.0, 15.0, 40.0)
 ORDERS_MIN = 10
 ORDERS_MAX = 18
 STEPS_MAX = 300_000  # a schedule takes some thousand
+PART = 50  # schedules that one process runs in a row
 SETTLE_LOOK_S = 0.5
 QUIET_S = 1.0  # nothing may change any more for so long
 
@@ -353,20 +354,16 @@ def main(seed: int | None, first: int, count: int, mode: str, processes: int, tr
             sys.exit(1)
         return
     started = time.perf_counter()
-    size = max(1, min(250, -(-count // processes)))
-    parts = [(start, min(size, first + count - start), mode) for start in range(first, first + count, size)]
+    # Parts of a size that does not depend on the processes, so that neither does the digest.
+    parts = [(start, min(PART, first + count - start), mode) for start in range(first, first + count, PART)]
     digest = hashlib.blake2b(digest_size=16)
     failed: list[Result] = []
-    if processes == 1:
-        outcomes: Any = (run_many(*part) for part in parts)
-    else:
-        pool = ProcessPoolExecutor(processes)
-        outcomes = pool.map(run_many, *zip(*parts, strict=True))
-    for _, part_digest, part_failed in outcomes:
-        digest.update(part_digest.encode())
-        for result in part_failed:
-            click.echo(f"seed {result.seed}: {result.violation}\n    {result.command}")
-        failed += part_failed
+    with ProcessPoolExecutor(processes) as pool:
+        for _, part_digest, part_failed in pool.map(run_many, *zip(*parts, strict=True)):
+            digest.update(part_digest.encode())
+            for result in part_failed:
+                click.echo(f"seed {result.seed}: {result.violation}\n    {result.command}")
+            failed += part_failed
     seconds = time.perf_counter() - started
     click.echo(
         f"{count} schedules ({mode}) in {seconds:.1f} s, {count / seconds:.0f}/s, {len(failed)} violations, "

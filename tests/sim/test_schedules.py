@@ -16,8 +16,8 @@ from qtxconn.testing.simulate import run_many, run_schedule
 FOUND = [
     (26, "transport"),  # an order refused while it was being asked about was then reported as vanished
     (192, "transport"),
-    (71, "transport"),  # a catch-up query that failed after a reconnect was left to the next poll
-    (407, "transport"),
+    (24, "transport"),  # a catch-up query that failed after a reconnect was left to the next poll
+    (98, "transport"),
     (16040, "transport"),  # the fills of an order of which a query was the first word were left to the next poll
     (48, "http"),  # disconnect() hung when a connection broke in the same moment
 ]
