@@ -10,7 +10,9 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(shell find include qtxconn -name '*.hpp' -o -name '*.pyx' -o -name '*.pxd')
 SANITIZERS := address,undefined
 
-.PHONY: demo test bench lint sanitize coverage abi clean
+SEEDS ?= 1000000
+
+.PHONY: demo test bench sim soak lint sanitize coverage abi clean
 
 demo: $(VENV)/installed
 	$(BIN)/qtxconn demo $(DEMO_ARGS)
@@ -21,6 +23,14 @@ test: $(VENV)/installed
 # The latency table of a longer session, packets received by a busy-polling thread.
 bench: $(VENV)/installed
 	$(BIN)/qtxconn demo --driver thread --seconds 30 $(BENCH_ARGS)
+
+# Schedules of orders and faults against the simulated venue; a failing one prints the command that shows it again.
+sim: $(VENV)/installed
+	$(BIN)/python -m qtxconn.testing.simulate --mode transport --count 5000 --processes 2
+	$(BIN)/python -m qtxconn.testing.simulate --mode http --count 500 --processes 2
+
+soak: $(VENV)/installed
+	$(BIN)/python -m qtxconn.testing.simulate --mode transport --count $(SEEDS) --processes 2
 
 lint: $(VENV)/installed
 	$(BIN)/python -m pytest tests/test_tidy.py tests/test_layering.py $(TEST_ARGS)

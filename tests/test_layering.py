@@ -14,8 +14,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("core",),
     ("net", "perf"),
     ("qtx", "exchanges"),
-    ("orders", "storage", "testing"),
+    ("orders", "storage"),
     ("gateway", "sim"),
+    ("testing",),
     ("cli",),
 )
 RANK = {layer: rank for rank, row in enumerate(ROWS) for layer in row}

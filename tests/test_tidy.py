@@ -16,15 +16,25 @@ FOLDERS = ("qtxconn", "include", "tests", "examples", "benchmarks", "scripts", "
 GENERATED = {"build", "__pycache__", ".venv", "dist"}
 COMMENT = {".pxd": "# ", ".hpp": "// ", ".cpp": "// ", ".py": '"""', ".pyi": '"""', ".pyx": '"""'}
 LINES_MAX = 800
-# In these layers time, randomness and ids come from one place, so that a simulation can own them.
+# In these layers time, randomness, ids and whatever reaches outside come from one place, so that a simulation can own
+# them (docs/simulation.md).
 CLOCKED = ("core", "net", "qtx", "exchanges")
-CLOCK_MODULES = {"core/clock.pyx", "core/client_ids.pyx", "net/backoff.py"}  # where the default source is named
+SEAMS = {"core/clock.pyx", "core/client_ids.pyx", "net/backoff.py"}  # where the default source is named
+# The simulated layers reach the outside through aiohttp and the clock only; `hash` of a text differs in every process.
+SIMULATED = ("core", "net", "exchanges")
+OUTSIDE = re.compile(
+    r"\basyncio\.(?:sleep|open_connection|start_server|to_thread)\b|\brun_in_executor\b|\bthreading\.\w+"
+    r"|^\s*(?:import|from)\s+(?:socket|subprocess|threading|multiprocessing|ssl)\b|(?<![\w.])(?:open|hash)\(|\bos\.open\("
+    r"|\.(?:read|write)_(?:text|bytes)\(",
+    re.M,
+)
 AMBIENT = {
     "time": ["time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep"],
     "datetime": ["now", "utcnow", "today"],
     "random": [],
     "uuid": [],
     "secrets": [],
+    "os": ["urandom", "getrandom"],
 }
 AMBIENT_CPP = re.compile(r"clock_gettime|gettimeofday|std::chrono|std::rand\b|random_device|\btime\(")
 MARKERS = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" * 3)) + r")\b")
@@ -112,7 +122,7 @@ def test_time_and_chance_come_from_the_clock(root: Path) -> None:
     for layer in CLOCKED:
         for path in sorted((root / "qtxconn" / layer).rglob("*.py*")):
             name = str(path.relative_to(root / "qtxconn"))
-            if path.suffix not in (".py", ".pyx") or name in CLOCK_MODULES:
+            if path.suffix not in (".py", ".pyx") or name in SEAMS:
                 continue
             check = ambient_calls if path.suffix == ".py" else ambient_calls_of_cython
             found += [f"{name}: {call}" for call in check(path.read_text())]
@@ -129,6 +139,25 @@ def test_time_and_chance_come_from_the_clock(root: Path) -> None:
 def test_an_ambient_clock_is_noticed(source: str) -> None:
     assert ambient_calls(source)
     assert not ambient_calls("import time\ntime.gmtime(0)")
+
+
+def test_the_simulated_layers_reach_outside_through_seams_only(root: Path) -> None:
+    found = []
+    for layer in SIMULATED:
+        for path in sorted((root / "qtxconn" / layer).rglob("*.py*")):
+            name = str(path.relative_to(root / "qtxconn"))
+            if path.suffix in (".py", ".pyx") and name not in SEAMS:
+                code = re.sub(r"#[^\n]*", "", path.read_text())
+                found += [f"{name}: {match[0].strip()}" for match in OUTSIDE.finditer(code)]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "source", ["await asyncio.sleep(1)", "import socket", "open(path)", "hash(name)", "loop.run_in_executor(None, f)"]
+)
+def test_reaching_outside_is_noticed(source: str) -> None:
+    assert OUTSIDE.search(source)
+    assert not OUTSIDE.search("await self._clock.sleep(1); self.is_open(); reopen(x); order.hash(1)")
 
 
 # -- the tools ---------------------------------------------------------------------------------------------

@@ -287,9 +287,11 @@ cdef class ConnectorBase:
     async def _tear_down(self):
         self._connected = self._initialized = False
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            # Again, should one go on: a time-out that expires in the same moment takes the cancellation for its own.
+            _, tasks = await asyncio.wait(tasks, timeout=1.0)
         for stop in (self._stop_market_data, self._stop_user_stream, self._stop_network):
             try:
                 await stop()
@@ -668,6 +670,8 @@ cdef class ConnectorBase:
                 # Evidence only once the request can no longer be accepted; before that it may still be on its way.
                 # Counted from the first question, by a clock that no step moves: a single miss ends no order.
                 now_ns = self._clock.monotonic_ns()
+                if order.is_done:
+                    break       # it was refused while we asked
                 if order.client_order_id in self._placing:
                     since_ns = now_ns
                 elif now_ns - since_ns >= self.submit_dead_after_s * 1e9:
@@ -698,6 +702,9 @@ cdef class ConnectorBase:
     async def _refresh_order(self, InFlightOrder order):
         """Reads an order's state and fills from the venue and applies both, the fills first."""
         update = await self._request_order_status(order)
+        if order.exchange_order_id is None and update.exchange_order_id and update.new_state is not OrderState.FAILED:
+            # The first word of it: its fills can only be asked for by the venue's id.
+            self._order_accepted(order.client_order_id, update.exchange_order_id, update.update_timestamp)
         counted = (update.misc_updates or {}).get("cumulative_base")
         if counted is None or counted > order.executed_amount_base:
             for fill in await self._all_trade_updates_for_order(order):
@@ -725,9 +732,9 @@ cdef class ConnectorBase:
                 except OrderNotFoundError:
                     self._resolve(order)
                 except Exception as error:
-                    self._logger.info("%s: status poll failed (%s); next in %s s", order.client_order_id, error,
-                                      self.status_poll_interval_s,
+                    self._logger.info("%s: status poll failed (%s); trying again", order.client_order_id, error,
                                       exc_info=None if isinstance(error, QtxconnError) else error)
+                    self._resolve(order)    # what the stream missed is not left to the next poll
 
     # -- hooks: what an exchange writes ------------------------------------------------------------------------
 

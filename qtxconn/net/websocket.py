@@ -77,6 +77,7 @@ class WebSocketClient:
         self._closing = asyncio.Event()
         self._stopped = asyncio.Event()
         self._stopped.set()
+        self._ended = False
         self._answers: dict[Any, asyncio.Future[Any]] = {}
         self._last_message_ns = 0
         self.last_error: QtxconnError | None = None
@@ -101,6 +102,7 @@ class WebSocketClient:
             if work.done():
                 work.result()  # only a bug ends it: raise that
         finally:
+            self._ended = True
             work.cancel()
             closing.cancel()
             await asyncio.gather(work, closing, return_exceptions=True)
@@ -181,6 +183,8 @@ class WebSocketClient:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
             while True:
                 self.last_error = error = await self._run_connection(session)
+                if self._ended:
+                    return  # a TaskGroup whose child fails at that very moment takes the cancellation for its own
                 if isinstance(error, AuthenticationError | ConfigurationError):
                     self._failed.set()
                 wait_s = self._backoff.next_s()

@@ -1,0 +1,141 @@
+"""Fault plans: what goes wrong between a connector and a venue, drawn from a seed, a random subset for each."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class RequestFault(Enum):
+    """What becomes of one request."""
+
+    NONE = "none"
+    REFUSED = "refused"  # no connection: nothing arrives
+    LOST_REQUEST = "lost request"  # it never arrives, and nobody says so
+    LOST_ANSWER = "lost answer"  # carried out; the answer never arrives
+    RESET_BEFORE = "reset before"  # the connection breaks before it is carried out
+    RESET_AFTER = "reset after"  # the connection breaks after it was carried out
+    LATE = "late"  # it arrives seconds later, perhaps after the sender has given up
+    ERROR_BEFORE = "error before"  # HTTP 5xx, not carried out
+    ERROR_AFTER = "error after"  # HTTP 5xx, and yet carried out
+    RATE_LIMITED = "rate limited"  # HTTP 429 with Retry-After
+
+
+class StreamFault(Enum):
+    """What becomes of one message of the user stream."""
+
+    NONE = "none"
+    DUPLICATE = "duplicate"
+    REORDER = "reorder"  # it comes after messages that were sent later
+    BREAK = "break"  # the connection breaks in the middle of it
+
+
+REQUEST_FAULTS = tuple(fault for fault in RequestFault if fault is not RequestFault.NONE)
+STREAM_FAULTS = tuple(fault for fault in StreamFault if fault is not StreamFault.NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """No request and no message gets through from `start_s` to `end_s` of virtual time."""
+
+    start_s: float
+    end_s: float
+
+
+@dataclass
+class FaultPlan:
+    """One seed's faults. `FaultPlan.draw` makes one; `heal` ends them all."""
+
+    rng: random.Random
+    latency_s: float = 0.001  # mean of one way
+    request_faults: dict[RequestFault, float] = field(default_factory=dict)  # probability of each
+    stream_faults: dict[StreamFault, float] = field(default_factory=dict)
+    read_lag_s: float = 0.0  # for so long the venue's queries do not see a new order
+    outages: tuple[Outage, ...] = ()
+    clock_steps: tuple[tuple[float, float], ...] = ()  # (when, seconds by which the client's wall clock jumps)
+    kill_at_s: float | None = None  # the client's process dies
+    chunked: bool = False  # bytes arrive in pieces
+    started_s: float | None = None  # virtual time from which on there are faults; outages count from it
+
+    @classmethod
+    def draw(cls, seed: int, duration_s: float) -> FaultPlan:
+        """The plan of a seed for a run of `duration_s`: every kind is on in some seeds only, and then now and then or
+        often. Kinds that are always on a little hide each other's failures."""
+        rng = random.Random(f"faults {seed}")
+        calm = rng.random() < 0.05
+        weights = (0.0, 0.0, 0.0, 0.05, 0.25)
+        plan = cls(rng, latency_s=rng.choice((0.0005, 0.005, 0.05, 0.3)))
+        if calm:
+            return plan
+        plan.request_faults = {kind: p for kind in REQUEST_FAULTS if (p := rng.choice(weights))}
+        plan.stream_faults = {kind: p for kind in STREAM_FAULTS if (p := rng.choice(weights))}
+        if StreamFault.BREAK in plan.stream_faults:
+            plan.stream_faults[StreamFault.BREAK] /= 3  # each costs a reconnect: more would be an outage
+        plan.read_lag_s = rng.choice((0.0, 0.0, 0.2, 2.0))
+        plan.outages = tuple(
+            Outage(start, start + rng.choice((0.5, 3.0, 15.0)))
+            for start in sorted(rng.uniform(0.0, duration_s) for _ in range(rng.choice((0, 0, 1, 2))))
+        )
+        plan.clock_steps = tuple(
+            (rng.uniform(0.0, duration_s), rng.choice((-5.0, -0.5, 0.5, 5.0)))
+            for _ in range(rng.choice((0, 0, 0, 1, 3)))
+        )
+        plan.kill_at_s = rng.uniform(0.0, duration_s) if rng.random() < 0.1 else None
+        plan.chunked = rng.random() < 0.3
+        return plan
+
+    def __str__(self) -> str:
+        requests = {kind.value: p for kind, p in self.request_faults.items()}
+        streams = {kind.value: p for kind, p in self.stream_faults.items()}
+        return (
+            f"latency {self.latency_s} s, requests {requests}, stream {streams}, read lag {self.read_lag_s} s, "
+            f"outages {[(round(o.start_s, 3), round(o.end_s, 3)) for o in self.outages]}, clock steps "
+            f"{len(self.clock_steps)}, kill {self.kill_at_s}, chunked {self.chunked}"
+        )
+
+    def start(self, now_s: float) -> None:
+        """The faults begin."""
+        self.started_s = now_s
+
+    def heal(self) -> None:
+        """From here on everything works, without much delay."""
+        self.latency_s = min(self.latency_s, 0.05)
+        self.request_faults = {}
+        self.stream_faults = {}
+        self.read_lag_s = 0.0
+        self.outages = ()
+        self.chunked = False
+
+    def in_outage(self, now_s: float) -> bool:
+        if self.started_s is None:
+            return False
+        return any(outage.start_s <= now_s - self.started_s < outage.end_s for outage in self.outages)
+
+    def delay_s(self) -> float:
+        """One way of one message."""
+        return self.rng.expovariate(1.0) * self.latency_s
+
+    def late_s(self) -> float:
+        """Of a request that is late: around what a client waits for, and around what a venue still takes."""
+        return self.rng.uniform(0.5, 20.0)
+
+    def request_fault(self, now_s: float) -> RequestFault:
+        if self.started_s is None:
+            return RequestFault.NONE
+        if self.in_outage(now_s):
+            return self.rng.choice((RequestFault.REFUSED, RequestFault.LOST_REQUEST))
+        for kind, probability in self.request_faults.items():
+            if self.rng.random() < probability:
+                return kind
+        return RequestFault.NONE
+
+    def stream_fault(self, now_s: float) -> StreamFault:
+        if self.started_s is None:
+            return StreamFault.NONE
+        if self.in_outage(now_s):
+            return StreamFault.BREAK
+        for kind, probability in self.stream_faults.items():
+            if self.rng.random() < probability:
+                return kind
+        return StreamFault.NONE

@@ -1,0 +1,148 @@
+"""The full stack in one process: the real Binance connector on aiohttp, and the real Binance venue, with faults."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from qtxconn.exchanges.binance.perpetual import BinancePerpetual
+from qtxconn.sim.binance.server import BinanceServer
+from qtxconn.testing.faults import RequestFault, StreamFault
+from qtxconn.testing.market import API_KEY, API_SECRET, PAIR
+from qtxconn.testing.network import SimNetwork, SimTransport
+from qtxconn.testing.world import World
+
+if TYPE_CHECKING:
+    from qtxconn.core.connectors import ConnectorBase
+
+RETRY_AFTER_S = 1
+GIVEN_UP_S = 15.0  # longer than any client waits
+STREAM_EVENTS_FAULTY = ("ORDER_TRADE_UPDATE",)
+
+
+class HttpWorld(World):
+    """Full HTTP level. Faults of requests happen in front of the venue's REST handler, those of the stream where its
+    frames are written."""
+
+    connector_class = BinancePerpetual
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._network = SimNetwork(self.loop, self.plan, self.record)
+        self._network.cut = self._cut
+        self._server = BinanceServer(self.market.venue)
+        self._handle = self._server.rest.handle
+        self._server.rest.handle = self._handle_faulty  # type: ignore[method-assign]
+        self._push = self._server.streams._push
+        self._server.streams._push = self._push_faulty  # type: ignore[method-assign]
+        self._held: tuple[str, dict[str, Any]] | None = None
+        self._cut_next = False
+        self._connector: Any = None
+
+    async def start(self) -> None:
+        await self._server.start()
+
+    async def stop(self) -> None:
+        await self._server.stop()
+
+    @contextmanager
+    def sealed(self) -> Iterator[None]:
+        with self._network.sealed(0):
+            yield
+
+    def make_connector(self) -> ConnectorBase:
+        urls = self._server.endpoints()
+        self._connector = connector = self._class(
+            API_KEY,
+            API_SECRET,
+            [PAIR],
+            rest_url=urls["rest"],
+            ws_public_url=urls["ws_public"],
+            ws_market_url=urls["ws_market"],
+            ws_private_url=urls["ws_private"],
+            clock=self.client_clock,
+        )
+        connector.status_poll_interval_s = self.poll_interval_s
+        return connector
+
+    def kill(self, process: int) -> None:
+        self._network.kill(process)
+
+    def bury_the_dead(self) -> None:
+        self._network.bury_the_dead()
+
+    def failures(self) -> list[str]:
+        stream = getattr(self._connector, "_user_stream", None)
+        return ["a message of the user stream could not be handled"] if stream and stream.handler_errors else []
+
+    # -- faults of requests --------------------------------------------------------------------------------------
+
+    async def _handle_faulty(self, request: web.Request) -> web.Response:
+        fault = self.plan.request_fault(self.loop.time())
+        if fault is RequestFault.NONE:
+            return await self._handle(request)
+        self.record("fault", fault.value, request.method, request.path)
+        transport: Any = request.transport
+        if fault in (RequestFault.REFUSED, RequestFault.RESET_BEFORE):
+            return self._reset(transport)
+        if fault is RequestFault.LOST_REQUEST:
+            await asyncio.sleep(GIVEN_UP_S)
+            return self._reset(transport)
+        if fault is RequestFault.ERROR_BEFORE:
+            return web.Response(status=503, text="<html>unavailable</html>")
+        if fault is RequestFault.RATE_LIMITED:
+            headers = {"Retry-After": str(RETRY_AFTER_S)}
+            body = orjson.dumps({"code": -1003, "msg": "Too many requests."})
+            return web.Response(status=429, body=body, headers=headers, content_type="application/json")
+        await request.read()
+        if fault is RequestFault.LATE:
+            await asyncio.sleep(self.plan.late_s())
+            return await self._handle(request)
+        await self._handle(request)
+        if fault is RequestFault.ERROR_AFTER:
+            body = orjson.dumps({"code": -1007, "msg": "Timeout waiting for response from backend server."})
+            return web.Response(status=503, body=body, content_type="application/json")
+        if fault is RequestFault.LOST_ANSWER:
+            await asyncio.sleep(GIVEN_UP_S)
+        return self._reset(transport)
+
+    def _reset(self, transport: SimTransport) -> web.Response:
+        if transport is not None:
+            self._network.reset_connection(transport)
+        return web.Response(status=500)  # written to a connection that is gone
+
+    # -- faults of the user stream -------------------------------------------------------------------------------
+
+    def _push_faulty(self, name: str, event: dict[str, Any]) -> None:
+        if event["e"] not in STREAM_EVENTS_FAULTY:
+            self._push(name, event)
+            return
+        fault = self.plan.stream_fault(self.loop.time())
+        if fault is not StreamFault.NONE:
+            self.record("fault", fault.value)
+        if fault is StreamFault.REORDER and self._held is None:
+            self._held = (name, event)
+            self.loop.call_later(1.0, self._release)
+            return
+        if fault is StreamFault.BREAK:
+            self._cut_next = True
+        self._push(name, event)
+        self._cut_next = False
+        if fault is StreamFault.DUPLICATE:
+            self._push(name, event)
+        self._release()
+
+    def _release(self) -> None:
+        if self._held is not None:
+            (name, event), self._held = self._held, None
+            self._push(name, event)
+
+    def _cut(self, sender: SimTransport, data: bytes) -> bool:
+        """Breaks off in the middle of a frame."""
+        cut, self._cut_next = self._cut_next, False
+        return cut

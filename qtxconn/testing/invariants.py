@@ -1,0 +1,288 @@
+"""The invariants of the order life cycle (L1 to L10), checked against the simulated venue's own books."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from qtxconn.core.events import (
+    BuyOrderCompletedEvent,
+    BuyOrderCreatedEvent,
+    ErrorEvent,
+    MarketOrderFailureEvent,
+    OrderCancelledEvent,
+    OrderExpiredEvent,
+    OrderFilledEvent,
+    SellOrderCompletedEvent,
+    SellOrderCreatedEvent,
+)
+from qtxconn.core.types import MarketEvent, OrderState
+from qtxconn.sim.model import ExecutionType, OrderStatus
+from qtxconn.testing.market import SYMBOL
+
+if TYPE_CHECKING:
+    from qtxconn.core.connectors import ConnectorBase
+    from qtxconn.core.in_flight_order import InFlightOrder
+    from qtxconn.sim.account import Account
+    from qtxconn.sim.model import Execution, SimOrder
+    from qtxconn.testing.market import SimMarket
+
+ORDER_EVENTS = (
+    MarketEvent.BuyOrderCreated,
+    MarketEvent.SellOrderCreated,
+    MarketEvent.OrderFilled,
+    MarketEvent.BuyOrderCompleted,
+    MarketEvent.SellOrderCompleted,
+    MarketEvent.OrderCancelled,
+    MarketEvent.OrderExpired,
+    MarketEvent.OrderFailure,
+)
+CREATED = (BuyOrderCreatedEvent, SellOrderCreatedEvent)
+ENDS: dict[type, tuple[OrderState, OrderStatus | None]] = {
+    BuyOrderCompletedEvent: (OrderState.FILLED, OrderStatus.FILLED),
+    SellOrderCompletedEvent: (OrderState.FILLED, OrderStatus.FILLED),
+    OrderCancelledEvent: (OrderState.CANCELED, OrderStatus.CANCELED),
+    OrderExpiredEvent: (OrderState.EXPIRED, OrderStatus.EXPIRED),
+    MarketOrderFailureEvent: (OrderState.FAILED, None),
+}
+STATES = {
+    OrderStatus.NEW: OrderState.OPEN,
+    OrderStatus.PARTIALLY_FILLED: OrderState.PARTIALLY_FILLED,
+    OrderStatus.FILLED: OrderState.FILLED,
+    OrderStatus.CANCELED: OrderState.CANCELED,
+    OrderStatus.EXPIRED: OrderState.EXPIRED,
+}
+LEGAL_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
+# Alarms after which something is not as it must be, whatever the faults were.
+ALARMS = {"task", "overfill", "life_after_end", "bad_amount", "fee"}
+
+
+class InvariantViolation(AssertionError):
+    """An invariant does not hold; the text begins with its number."""
+
+
+@dataclass
+class OrderHistory:
+    """What the user has been told of one order."""
+
+    created: bool = False
+    end: OrderState | None = None
+    fills: dict[str, Decimal] = field(default_factory=dict)
+    sent_before: bool = False
+
+
+class InvariantChecker:
+    """Hears every event of the connectors and of the venue, and raises InvariantViolation for the first that is wrong.
+
+    The connectors' own listeners must not raise, so the violation is kept in `violation` for the driver to raise.
+    """
+
+    def __init__(self, market: SimMarket, record: Callable[..., None]) -> None:
+        self._market = market
+        self._record = record
+        self._connector: ConnectorBase | None = None
+        self._orders: dict[str, OrderHistory] = defaultdict(OrderHistory)  # of the connector that lives now
+        self._intents: dict[str, int] = {}  # client order id -> the life in which it was made
+        self._accepted: dict[str, int] = {}  # client order id -> the venue's order id
+        self._fills: dict[str, dict[str, Execution]] = defaultdict(dict)  # the venue's, by client order id
+        self._life = 0
+        self.violation: InvariantViolation | None = None
+        market.venue.add_account_listener(self)
+
+    @property
+    def intents(self) -> int:
+        """Orders that the user has placed."""
+        return len(self._intents)
+
+    def fail(self, rule: str, text: str) -> None:
+        if self.violation is None:
+            self.violation = InvariantViolation(f"{rule}: {text}")
+            self._record("violation", rule, text)
+
+    def raise_if_violated(self) -> None:
+        if self.violation is not None:
+            raise self.violation
+
+    def watch(self, connector: ConnectorBase) -> None:
+        """From now on this connector is the one that lives; the orders of an earlier one are not its own."""
+        self._life += 1
+        self._connector = connector
+        self._orders.clear()
+        life = self._life
+        for tag in ORDER_EVENTS:
+            connector.add_listener(tag, lambda event: self._on_event(life, event))
+        connector.set_error_event_listener(_Alarms(lambda event: self._on_alarm(life, event)))
+
+    # -- the user ----------------------------------------------------------------------------------------------
+
+    def on_intent(self, order_id: str) -> None:
+        """buy() or sell() has returned this id."""
+        self._record("intent", order_id)
+        if order_id in self._intents:
+            self.fail("L5", f"client order id {order_id} was given twice")
+        if not LEGAL_ID.fullmatch(order_id):
+            self.fail("L5", f"client order id {order_id!r} is not legal at the venue")
+        self._intents[order_id] = self._life
+        if self._tracked(order_id) is None:
+            self.fail("L3", f"{order_id} is not tracked when buy() or sell() returns")
+
+    def _tracked(self, order_id: str) -> InFlightOrder | None:
+        return self._connector._order_tracker.fetch_order(order_id) if self._connector is not None else None
+
+    # -- the connector -----------------------------------------------------------------------------------------
+
+    def _on_alarm(self, life: int, event: ErrorEvent) -> None:
+        self._record("alarm", event.kind, event.order_id, event.message)
+        if life == self._life and event.kind in ALARMS:
+            self.fail("L1", f"alarm {event.kind}: {event.message}")
+
+    def _on_event(self, life: int, event: Any) -> None:
+        name = type(event).__name__
+        self._record(name, event.order_id, getattr(event, "exchange_trade_id", ""), getattr(event, "amount", ""))
+        if life != self._life:
+            self.fail("L5", f"{name} of {event.order_id} from a connector that is dead")
+            return
+        order_id = event.order_id
+        order = self._tracked(order_id)
+        history = self._orders[order_id]
+        if order is None:
+            self.fail("L1", f"{name} for {order_id}, which is not tracked")
+            return
+        if isinstance(event, CREATED):
+            if history.created or history.fills or history.end:
+                self.fail("L9", f"{order_id}: Created is not the first event, or not the only one")
+            history.created = True
+            if order_id not in self._accepted:
+                self.fail("L8", f"{order_id}: Created, but the venue never accepted it")
+        elif isinstance(event, OrderFilledEvent):
+            self._on_filled(order_id, history, event)
+        else:
+            self._on_end(order_id, history, order, event)
+        self._check_sums(order_id, history, order)
+
+    def _on_filled(self, order_id: str, history: OrderHistory, event: OrderFilledEvent) -> None:
+        if not history.created:
+            self.fail("L9", f"{order_id}: filled before Created")
+        if history.end:
+            self.fail("L9", f"{order_id}: fill {event.exchange_trade_id} after the end ({history.end.name})")
+        if event.exchange_trade_id in history.fills:
+            self.fail("L2", f"{order_id}: fill {event.exchange_trade_id} reported twice")
+        history.fills[event.exchange_trade_id] = event.amount
+        real = self._executions(order_id).get(event.exchange_trade_id)
+        if real is None:
+            self.fail("L2", f"{order_id}: the venue knows no fill {event.exchange_trade_id}")
+            return
+        instrument = self._market.instrument
+        there = (instrument.ticks_to_price(real.price), instrument.lots_to_quantity(real.quantity), real.fee)
+        fees = event.trade_fee.flat_fees if event.trade_fee is not None else []
+        here = (event.price, event.amount, sum((fee.amount for fee in fees), Decimal(0)))
+        if here != there:
+            self.fail(
+                "L2", f"{order_id}: fill {event.exchange_trade_id} is (price, amount, fee) {here}, really {there}"
+            )
+
+    def _on_end(self, order_id: str, history: OrderHistory, order: InFlightOrder, event: Any) -> None:
+        state, status = ENDS[type(event)]
+        if history.end is not None:
+            self.fail("L4", f"{order_id}: {state.name} after it had ended as {history.end.name}")
+        history.end = state
+        there = self._venue_order(order_id)
+        if status is None:
+            if there is not None:
+                self.fail("L8", f"{order_id}: FAILED, but the venue has accepted it and has it as {there.status}")
+            return
+        if not history.created:
+            self.fail("L9", f"{order_id}: {state.name} before Created")
+        if there is None or there.status is not status:
+            really = there.status if there is not None else "unknown"
+            self.fail("L8", f"{order_id}: {state.name}, but at the venue it is {really}")
+        if order.current_state is not state:
+            self.fail("L4", f"{order_id}: told as {state.name}, yet it is {order.current_state.name}")
+
+    def _check_sums(self, order_id: str, history: OrderHistory, order: InFlightOrder) -> None:
+        booked = sum(history.fills.values(), Decimal(0))
+        # Fills that are booked already and not yet told of are still to come, so the order may be ahead.
+        if booked > order.executed_amount_base or order.executed_amount_base > order.amount:
+            self.fail("L2", f"{order_id}: told of {booked}, booked {order.executed_amount_base} of {order.amount}")
+        if history.end is not None and order.current_state is not history.end:
+            self.fail("L4", f"{order_id}: ended as {history.end.name} and now is {order.current_state.name}")
+
+    # -- the venue ---------------------------------------------------------------------------------------------
+
+    def on_order(
+        self, account: Account, order: SimOrder, execution_type: ExecutionType, execution: Execution | None
+    ) -> None:
+        if account is not self._market.account:
+            return
+        order_id = order.client_order_id
+        self._record("venue", execution_type.value, order_id, order.order_id, order.filled, order.status.value)
+        if execution is not None:
+            self._fills[order_id][str(execution.trade_id)] = execution
+        if execution_type is not ExecutionType.NEW:
+            return
+        if order_id in self._accepted:
+            self.fail("L7", f"{order_id} was accepted twice: as {self._accepted[order_id]} and as {order.order_id}")
+        self._accepted[order_id] = order.order_id
+        if order_id not in self._intents:
+            self.fail("L7", f"the venue accepted {order_id}, which nobody asked for")
+        elif self._intents[order_id] == self._life:
+            if self._tracked(order_id) is None:
+                self.fail("L3", f"{order_id} is at the venue and not tracked")
+            if self._orders[order_id].end is not None:
+                self.fail("L8", f"{order_id} ended as {self._orders[order_id].end} and was accepted later")
+
+    def on_account(self, account: Account, reason: str, assets: Any, positions: Any) -> None:
+        """Orders only."""
+
+    def _venue_order(self, order_id: str) -> SimOrder | None:
+        return self._market.account.find(SYMBOL, None, order_id)
+
+    def _executions(self, order_id: str) -> dict[str, Execution]:
+        return self._fills[order_id]
+
+    # -- when things are quiet ---------------------------------------------------------------------------------
+
+    def differences(self) -> list[str]:
+        """What the living connector's orders lack to be as the venue has them; empty when nothing."""
+        found = []
+        for order_id, life in self._intents.items():
+            if life != self._life:
+                continue
+            order, there = self._tracked(order_id), self._venue_order(order_id)
+            if order is None:
+                found.append(f"L1: {order_id} is not tracked any more")
+                continue
+            state = order.current_state
+            if there is None:
+                if state is not OrderState.FAILED:
+                    found.append(f"L6: {order_id} never came to the venue and is {state.name}")
+                continue
+            wanted = STATES[there.status]
+            history = self._orders[order_id]
+            if state is not wanted:
+                found.append(f"L1: {order_id} is {state.name} here and {there.status} at the venue")
+            executed = self._market.instrument.lots_to_quantity(there.filled)
+            if order.executed_amount_base != executed:
+                found.append(f"L1: {order_id} has {order.executed_amount_base} executed here, {executed} at the venue")
+            executions = self._executions(order_id)
+            if sorted(order.order_fills) != sorted(executions) or sorted(history.fills) != sorted(executions):
+                found.append(f"L2: {order_id} has other fills than the venue: {sorted(order.order_fills)}, "
+                             f"told {sorted(history.fills)}, venue {sorted(executions)}")  # fmt: skip
+            if order.exchange_order_id != str(there.order_id):
+                found.append(f"L1: {order_id} has exchange id {order.exchange_order_id}, not {there.order_id}")
+            if not history.created:
+                found.append(f"L9: {order_id} was accepted and never reported as created")
+            if wanted.is_terminal and history.end is not wanted:
+                found.append(f"L9: {order_id} ended as {wanted.name} and the user was told {history.end}")
+        return found
+
+
+class _Alarms:
+    """The error listener's interface around a function."""
+
+    def __init__(self, on_error: Callable[[ErrorEvent], None]) -> None:
+        self.on_error = on_error

@@ -1,0 +1,377 @@
+"""Deterministic simulation of a connector and a venue: one seed is one schedule of orders, trades and faults.
+
+    python -m qtxconn.testing.simulate --seed 7 --mode http --trace
+    python -m qtxconn.testing.simulate --first 1 --count 5000
+
+A schedule has three parts: orders under faults; healing, after which everything has to come to rest with both sides
+the same; and a cancel_all(), after which nothing may be open.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import gc
+import hashlib
+import logging
+import platform
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from qtxconn.core.connectors import ConnectorBase
+from qtxconn.core.types import OrderType
+from qtxconn.errors import NotReadyError, OrderValidationError, QtxconnError
+from qtxconn.testing.faults import FaultPlan
+from qtxconn.testing.http_world import HttpWorld
+from qtxconn.testing.invariants import InvariantChecker, InvariantViolation
+from qtxconn.testing.loop import SimLoop, SimulationError, run
+from qtxconn.testing.market import PAIR
+from qtxconn.testing.world import MemoryWorld, World
+
+MODES: dict[str, type[World]] = {"transport": MemoryWorld, "http": HttpWorld}
+DURATIONS_S = (5.0, 15.0, 40.0)
+ORDERS_MIN = 10
+ORDERS_MAX = 18
+STEPS_MAX = 300_000  # a schedule takes some thousand
+PART = 50  # schedules that one process runs in a row
+SETTLE_LOOK_S = 0.5
+QUIET_S = 1.0  # nothing may change any more for so long
+
+Mutate = Callable[[type[ConnectorBase]], type[ConnectorBase]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one schedule came to. `violation` is None when every invariant held."""
+
+    seed: int
+    mode: str
+    digest: str
+    steps: int
+    orders: int
+    virtual_s: float
+    violation: str | None = None
+
+    @property
+    def command(self) -> str:
+        """Reproduces the schedule."""
+        return f"python -m qtxconn.testing.simulate --seed {self.seed} --mode {self.mode}"
+
+
+class Trace:
+    """Every event with its virtual time, hashed as it comes, and printed where wanted."""
+
+    def __init__(self, loop: SimLoop, show: Callable[[str], None] | None) -> None:
+        self._loop = loop
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._show = show
+
+    def record(self, kind: str, *what: object) -> None:
+        line = f"{self._loop.elapsed_ns / 1e9:.9f} {kind} {' '.join(map(str, what))}\n"
+        self._hash.update(line.encode())
+        if self._show is not None:
+            self._show(line)
+
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+
+class Schedule:
+    """One seed's run."""
+
+    def __init__(self, seed: int, mode: str, mutate: Mutate | None, show: Callable[[str], None] | None) -> None:
+        self.seed = seed
+        self.mode = mode
+        self._rng = random.Random(f"workload {seed}")
+        self.duration_s = self._rng.choice(DURATIONS_S)
+        self.plan = FaultPlan.draw(seed, self.duration_s)
+        self.loop = SimLoop(seed, shuffled=self._rng.random() < 0.75, steps_max=STEPS_MAX)
+        self.trace = Trace(self.loop, show)
+        self.world: World = MODES[mode](
+            self.loop, self.plan, random.Random(f"market {seed}"), self.trace.record, mutate
+        )
+        self.checker = InvariantChecker(self.world.market, self.trace.record)
+        self._connector: ConnectorBase | None = None
+        self._connectors: list[ConnectorBase] = []  # also those whose process has died
+        self._context = contextvars.copy_context()
+        self._process = 0
+        self._ids: list[str] = []
+
+    # -- the client's process ----------------------------------------------------------------------------------
+
+    async def _start_process(self) -> None:
+        self._process, self._context = self.loop.new_process()
+        connector = self._context.run(self.world.make_connector)
+        self._connector = connector
+        self._connectors.append(connector)
+        self.checker.watch(connector)
+        while True:
+            connecting = self.loop.create_task(connector.connect(), name="connect", context=self._context)
+            try:
+                await connecting
+                return
+            except QtxconnError as error:  # as a supervisor would: again
+                self.trace.record("connect failed", type(error).__name__)
+                await self.world.sleep(1.0)
+
+    async def _restart(self) -> None:
+        """The client dies between two instructions; a new one starts with nothing but what the venue knows."""
+        self.trace.record("kill")
+        self.loop.kill(self._process)
+        self.world.kill(self._process)
+        self._ids.clear()
+        self._connector = None
+        await self.world.sleep(self._rng.uniform(0.1, 3.0))
+        await self._start_process()
+
+    def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return self._context.run(method, *args, **kwargs)
+
+    # -- the user's part ---------------------------------------------------------------------------------------
+
+    def _place(self) -> str | None:
+        rng, connector, market = self._rng, self._connector, self.world.market
+        assert connector is not None
+        place = connector.buy if rng.random() < 0.5 else connector.sell
+        sign = -1 if place == connector.buy else 1
+        kind = rng.choices((OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.MARKET), (6, 2, 2))[0]
+        # Mostly resting near the best price, sometimes crossing.
+        ticks = market.mid_ticks() + sign * rng.randint(-15, 40)
+        price = None if kind is OrderType.MARKET else market.instrument.ticks_to_price(ticks)
+        amount = market.instrument.lots_to_quantity(rng.randint(1, 60))
+        try:
+            order_id = self._call(place, PAIR, amount, kind, price)
+        except (NotReadyError, OrderValidationError) as error:
+            self.trace.record("not placed", type(error).__name__)
+            return None
+        self.checker.on_intent(order_id)
+        self._ids.append(order_id)
+        return order_id
+
+    def _cancel(self, order_id: str) -> None:
+        assert self._connector is not None
+        self.trace.record("cancel", order_id)
+        try:
+            self._call(self._connector.cancel, PAIR, order_id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not come out
+            self.checker.fail("L10", f"cancel of {order_id} raised {type(error).__name__}: {error}")
+
+    def _act(self) -> None:
+        rng = self._rng
+        choice = rng.random()
+        if choice < 0.45 or not self._ids:
+            self._place()
+        elif choice < 0.55:
+            order_id = self._place()
+            if order_id is not None:
+                self._cancel(order_id)  # before any answer
+        elif choice < 0.60:
+            for _ in range(3):
+                self._place()
+        elif choice < 0.90:
+            self._cancel(rng.choice(self._ids[-6:]))
+        else:
+            order_id = rng.choice(self._ids)
+            self._cancel(order_id)
+            self._cancel(order_id)
+
+    async def _use(self) -> None:
+        """The user's orders and the others' trades, at random times, until enough has happened."""
+        rng, loop = self._rng, self.loop
+        wanted = rng.randint(ORDERS_MIN, ORDERS_MAX)
+        pause_s = self.duration_s / (4 * wanted)
+        steps = sorted(self.plan.clock_steps)
+        end_s = loop.time() + self.duration_s
+        start_s = loop.time()
+        kill_at_s = self.plan.kill_at_s
+        placed = 0
+        while loop.time() < end_s or placed < wanted:
+            await self.world.sleep(rng.expovariate(1.0) * pause_s)
+            self._check()
+            now_s = loop.time() - start_s
+            while steps and steps[0][0] <= now_s:
+                step_s = steps.pop(0)[1]
+                self.trace.record("clock step", step_s)
+                self.world.client_clock.step(step_s)
+            if kill_at_s is not None and now_s >= kill_at_s:
+                kill_at_s = None
+                await self._restart()
+            if rng.random() < 0.5:
+                self.trace.record("others", self.world.market.others_act())
+            elif placed < wanted:
+                before = len(self._ids)
+                self._act()
+                placed += max(1, len(self._ids) - before)
+            if loop.time() > end_s + 600.0:
+                break
+        self.placed = placed
+
+    # -- judging -----------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        self.checker.raise_if_violated()
+        failures = self.loop.failures + self.world.failures()
+        if failures:
+            raise InvariantViolation(f"unhandled: {failures[0]}")
+
+    async def _settle(self, limit_s: float) -> None:
+        """Until both sides are the same and stay so. What the limit is made of: world.settle_limit_s."""
+        deadline_s = self.loop.time() + limit_s
+        quiet_since_s: float | None = None
+        while True:
+            await self.world.sleep(SETTLE_LOOK_S)
+            self._check()
+            differences = self.checker.differences()
+            now_s = self.loop.time()
+            if differences:
+                quiet_since_s = None
+                if now_s >= deadline_s:
+                    raise InvariantViolation(f"{differences[0]} (still, {limit_s:g} s after the last fault; "
+                                             f"{len(differences)} differences)")  # fmt: skip
+            elif quiet_since_s is None:
+                quiet_since_s = now_s
+            elif now_s - quiet_since_s >= QUIET_S:
+                return
+
+    async def main(self) -> None:
+        await self.world.start()
+        self.trace.record("plan", self.plan)
+        await self._start_process()
+        self.plan.start(self.loop.time())
+        await self._use()
+        self.plan.heal()
+        self.trace.record("heal")
+        await self._settle(self.world.settle_limit_s)
+        await self._end()
+
+    async def _end(self) -> None:
+        """Nothing fails any more, so cancel_all() must end everything."""
+        connector = self._connector
+        assert connector is not None
+        task = self.loop.create_task(connector.cancel_all(10.0), name="cancel_all", context=self._context)
+        results = await task
+        self._check()
+        left = [result.order_id for result in results if not result.success]
+        if left:
+            raise InvariantViolation(f"L6: cancel_all() without any fault left {left} open")
+        await self._settle(5.0)
+
+    async def clean_up(self) -> None:
+        """Closes what is open, in killed processes too, so that nothing outlives the schedule."""
+        self.plan.heal()
+        self.loop.bury_the_dead()
+        self.world.bury_the_dead()
+        self.loop.steps = 0
+        for connector in self._connectors:
+            await connector.disconnect()
+        await self.world.stop()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No log output, no garbage collection in between, and the process's random numbers as they were."""
+    logger = logging.getLogger("qtxconn")
+    disabled, state = logger.manager.disable, random.getstate()
+    logging.disable(logging.CRITICAL)
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        random.setstate(state)
+        logging.disable(disabled)
+
+
+def run_schedule(
+    seed: int, mode: str = "transport", *, mutate: Mutate | None = None, show: Callable[[str], None] | None = None
+) -> Result:
+    """Runs one schedule. `mutate` replaces the connector class by a subclass (with a planted bug); `show` is given
+    every line of the trace. Nothing is raised for a violation: it is in the result."""
+    with _quiet():
+        random.seed(seed)  # what waits between attempts draws from the process's own
+        schedule = Schedule(seed, mode, mutate, show)
+        violation = None
+        digest, steps, virtual_s = "", 0, 0.0
+
+        async def judged() -> None:
+            nonlocal violation, digest, steps, virtual_s
+            try:
+                await schedule.main()
+            except Exception as error:  # noqa: BLE001 - any exception is a finding
+                text = str(error) if isinstance(error, InvariantViolation) else f"{type(error).__name__}: {error}"
+                violation = text
+                schedule.trace.record("ended", text)
+            # Before the clean-up, whose order means nothing.
+            digest, steps, virtual_s = schedule.trace.digest(), schedule.loop.steps, schedule.loop.time()
+            await schedule.clean_up()
+
+        with schedule.world.sealed():
+            try:
+                run(judged(), schedule.loop)
+            except SimulationError as error:
+                violation = f"L6: {error}"
+    return Result(seed, mode, digest, steps, schedule.checker.intents, virtual_s, violation)
+
+
+def run_many(first: int, count: int, mode: str) -> tuple[int, str, list[Result]]:
+    """(schedules run, digest of their digests, those that violated something)."""
+    digest = hashlib.blake2b(digest_size=16)
+    failed = []
+    for seed in range(first, first + count):
+        result = run_schedule(seed, mode)
+        digest.update(result.digest.encode())
+        if result.violation is not None:
+            failed.append(result)
+        if seed % 64 == 0:
+            gc.collect()
+    return count, digest.hexdigest(), failed
+
+
+@click.command()
+@click.option("--seed", type=int, help="Run this one schedule.")
+@click.option("--first", type=int, default=1, show_default=True, help="First seed of a range.")
+@click.option("--count", type=int, default=100, show_default=True, help="Seeds in the range.")
+@click.option("--mode", type=click.Choice(sorted(MODES)), default="transport", show_default=True)
+@click.option("--processes", type=int, default=1, show_default=True)
+@click.option("--trace", is_flag=True, help="With --seed: print every event.")
+def main(seed: int | None, first: int, count: int, mode: str, processes: int, trace: bool) -> None:
+    """Simulate orders, trades and faults, and check the invariants of the order life cycle."""
+    if seed is not None:
+        result = run_schedule(seed, mode, show=(lambda line: click.echo(line, nl=False)) if trace else None)
+        click.echo(
+            f"seed {seed} {mode}: {result.orders} orders, {result.steps} steps, {result.virtual_s:.1f} virtual s, "
+            f"digest {result.digest}, python {platform.python_version()}"
+        )
+        if result.violation is not None:
+            click.echo(f"VIOLATION {result.violation}")
+            sys.exit(1)
+        return
+    started = time.perf_counter()
+    # Parts of a size that does not depend on the processes, so that neither does the digest.
+    parts = [(start, min(PART, first + count - start), mode) for start in range(first, first + count, PART)]
+    digest = hashlib.blake2b(digest_size=16)
+    failed: list[Result] = []
+    with ProcessPoolExecutor(processes) as pool:
+        for _, part_digest, part_failed in pool.map(run_many, *zip(*parts, strict=True)):
+            digest.update(part_digest.encode())
+            for result in part_failed:
+                click.echo(f"seed {result.seed}: {result.violation}\n    {result.command}")
+            failed += part_failed
+    seconds = time.perf_counter() - started
+    click.echo(
+        f"{count} schedules ({mode}) in {seconds:.1f} s, {count / seconds:.0f}/s, {len(failed)} violations, "
+        f"digest {digest.hexdigest()}"
+    )
+    if failed:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

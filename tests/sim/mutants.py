@@ -1,0 +1,350 @@
+"""Connectors with one planted bug each, of kinds that real connectors have had; the simulation finds them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from qtxconn.core.in_flight_order import InFlightOrder
+from qtxconn.core.types import OrderState, OrderUpdate, TradeUpdate
+from qtxconn.errors import (
+    NetworkError,
+    OrderNotFoundError,
+    OrderRejectedError,
+    OutcomeUnknownError,
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A connector class with a bug, and the mode in which it is simulated."""
+
+    name: str
+    mode: str
+    mutate: Callable[[type], type]
+
+
+MUTANTS: list[Mutant] = []
+
+
+def mutant(mode: str) -> Callable[[type], type]:
+    def register(overrides: type) -> type:
+        name = overrides.__name__
+        MUTANTS.append(Mutant(name, mode, lambda base: type(name, (overrides, base), {"name": base.name})))
+        return overrides
+
+    return register
+
+
+# Methods of the overrides below call `super()` on whatever class they are put in front of.
+
+# -- submits ---------------------------------------------------------------------------------------------------
+
+
+@mutant("transport")
+class TimeoutIsFailed:
+    async def _place_order(self, *args: Any, **options: Any) -> tuple[str, float]:
+        try:
+            return await super()._place_order(*args, **options)
+        except NetworkError as error:
+            raise OrderRejectedError(str(error)) from error
+
+
+@mutant("transport")
+class ServerErrorIsFailed:
+    async def _place_order(self, *args: Any, **options: Any) -> tuple[str, float]:
+        try:
+            return await super()._place_order(*args, **options)
+        except OutcomeUnknownError as error:
+            raise OrderRejectedError(str(error)) from error
+
+
+@mutant("transport")
+class BlindResend:
+    async def _place_order(self, *args: Any, **options: Any) -> tuple[str, float]:
+        try:
+            return await super()._place_order(*args, **options)
+        except (NetworkError, OutcomeUnknownError):
+            return await super()._place_order(*args, **options)
+
+
+@mutant("transport")
+class ResendUnderANewId:
+    async def _place_order(self, order_id: str, *args: Any, **options: Any) -> tuple[str, float]:
+        try:
+            return await super()._place_order(order_id, *args, **options)
+        except (NetworkError, OutcomeUnknownError):
+            return await super()._place_order(order_id + "1", *args, **options)
+
+
+@mutant("transport")
+class TrackedAfterTheAnswer:
+    def _submit_order(self, order: InFlightOrder) -> None:
+        self._order_tracker.stop_tracking_order(order.client_order_id)
+        super()._submit_order(order)
+
+
+@mutant("transport")
+class OneMissIsFinal:
+    submit_dead_after_s = 0.0
+
+
+@mutant("transport")
+class SilenceIsNeverResolved:
+    def _order_unknown(self, client_order_id: str, error: Exception) -> None:
+        order = self._order_tracker.fetch_tracked_order(client_order_id)
+        if order is not None and not order.acked_ns:
+            self._order_tracker.mark_unknown(order)
+
+
+@mutant("transport")
+class SilenceOfALookupIsAbsence:
+    async def _request_order_status(self, order: InFlightOrder) -> OrderUpdate:
+        try:
+            return await super()._request_order_status(order)
+        except NetworkError as error:
+            raise OrderNotFoundError(str(error)) from error
+
+
+# -- cancels ---------------------------------------------------------------------------------------------------
+
+
+@mutant("transport")
+class UnknownOnCancelIsCancelled:
+    async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> Any:
+        try:
+            return await super()._place_cancel(order_id, tracked_order)
+        except OrderNotFoundError:
+            return True
+
+
+@mutant("transport")
+class SilenceOnCancelIsCancelled:
+    async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> Any:
+        try:
+            return await super()._place_cancel(order_id, tracked_order)
+        except (NetworkError, OutcomeUnknownError):
+            return True
+
+
+@mutant("transport")
+class FailedCancelIsForgotten:
+    def _cancel_failed(self, client_order_id: str, error: Exception) -> None:
+        """Nothing: the order stays as it is shown, pending."""
+
+
+@mutant("transport")
+class UnknownOnCancelIsFailed:
+    async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> Any:
+        try:
+            return await super()._place_cancel(order_id, tracked_order)
+        except OrderNotFoundError as error:
+            self._order_tracker.mark_failed(tracked_order, error)
+            return True
+
+
+@mutant("transport")
+class CancelRaises:
+    def cancel(self, trading_pair: str, client_order_id: str) -> bool:
+        if not super().cancel(trading_pair, client_order_id):
+            raise OrderNotFoundError(client_order_id)
+        return True
+
+
+# -- fills -----------------------------------------------------------------------------------------------------
+
+
+@mutant("transport")
+class NoFillDeduplication:
+    fills_seen = 0
+
+    def _on_stream_message(self, message: tuple[TradeUpdate | None, OrderUpdate]) -> None:
+        fill, update = message
+        if fill is not None:
+            type(self).fills_seen += 1
+            fill = fill._replace(trade_id=f"{fill.trade_id}-{self.fills_seen}")
+        super()._on_stream_message((fill, update))
+
+
+@mutant("transport")
+class FillsByOrderIdOnly:
+    def _on_stream_message(self, message: tuple[TradeUpdate | None, OrderUpdate]) -> None:
+        fill, update = message
+        if fill is not None:
+            fill = fill._replace(trade_id=fill.exchange_order_id)
+        super()._on_stream_message((fill, update))
+
+
+@mutant("transport")
+class CumulativeTakenForLast:
+    def _on_stream_message(self, message: tuple[TradeUpdate | None, OrderUpdate]) -> None:
+        fill, update = message
+        if fill is not None:
+            base = update.misc_updates["cumulative_base"]
+            fill = fill._replace(fill_base_amount=base, fill_quote_amount=base * fill.fill_price)
+        super()._on_stream_message((fill, update))
+
+
+@mutant("transport")
+class AmountsThroughFloats:
+    def _on_stream_message(self, message: tuple[TradeUpdate | None, OrderUpdate]) -> None:
+        fill, update = message
+        if fill is not None:
+            base = Decimal(f"{float(fill.fill_base_amount) * 0.999999999999:.15f}")
+            fill = fill._replace(fill_base_amount=base)
+        super()._on_stream_message((fill, update))
+
+
+@mutant("transport")
+class FeesDropped:
+    async def _all_trade_updates_for_order(self, order: InFlightOrder) -> list[TradeUpdate]:
+        return [fill._replace(fee=None) for fill in await super()._all_trade_updates_for_order(order)]
+
+
+@mutant("transport")
+class EndWithoutItsFills:
+    def _on_stream_message(self, message: tuple[TradeUpdate | None, OrderUpdate]) -> None:
+        fill, update = message
+        super()._on_stream_message((fill, update._replace(misc_updates=None)))
+
+    async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> Any:
+        return (await super()._place_cancel(order_id, tracked_order))._replace(misc_updates=None)
+
+    async def _request_order_status(self, order: InFlightOrder) -> OrderUpdate:
+        return (await super()._request_order_status(order))._replace(misc_updates=None)
+
+
+# -- states and events -----------------------------------------------------------------------------------------
+
+
+@mutant("transport")
+class ExpiredIsCancelled:
+    def _on_stream_message(self, message: tuple[TradeUpdate | None, OrderUpdate]) -> None:
+        fill, update = message
+        if update.new_state is OrderState.EXPIRED:
+            update = update._replace(new_state=OrderState.CANCELED)
+        super()._on_stream_message((fill, update))
+
+
+@mutant("transport")
+class NoStateGuard:
+    """A late report brings an ended order back, as a tracker without a table of moves does."""
+
+    def _on_stream_message(self, message: tuple[TradeUpdate | None, OrderUpdate]) -> None:
+        update = message[1]
+        order = self._order_tracker.fetch_order(update.client_order_id)
+        if order is not None and order.is_done and order.current_state is not update.new_state:
+            self._order_tracker.stop_tracking_order(order.client_order_id)
+            self._order_tracker.start_tracking_order(
+                InFlightOrder(
+                    order.client_order_id, order.trading_pair, order.order_type, order.trade_type, order.amount,
+                    order.creation_timestamp, order.price, order.exchange_order_id, OrderState.OPEN,
+                )
+            )  # fmt: skip
+        super()._on_stream_message(message)
+
+
+@mutant("transport")
+class EventsRepeated:
+    """The terminal event is published again when the end is reported again."""
+
+    def _on_stream_message(self, message: tuple[TradeUpdate | None, OrderUpdate]) -> None:
+        published = []
+        publish = self._pubsub.publish
+        self._pubsub.publish = lambda event: (published.append(event), publish(event))
+        try:
+            super()._on_stream_message(message)
+        finally:
+            del self._pubsub.publish
+        ends = self.__dict__.setdefault("ends_told", {})
+        order_id, state = message[1].client_order_id, message[1].new_state
+        if published and state.is_terminal:
+            ends[order_id] = published[-1]
+        elif order_id in ends:
+            publish(ends[order_id])
+
+
+# -- the stream ------------------------------------------------------------------------------------------------
+
+
+@mutant("transport")
+class LostStreamGap:
+    def _on_stream_lost(self) -> None:
+        """The stream counts as live all the time, so nothing is read when it is back."""
+
+
+@mutant("transport")
+class EarlyMessagesDropped:
+    """Reports of orders whose submit has not come back are ignored, because their exchange id is not known yet."""
+
+    def _on_stream_message(self, message: tuple[TradeUpdate | None, OrderUpdate]) -> None:
+        order = self._order_tracker.fetch_order(message[1].client_order_id)
+        if order is not None and order.exchange_order_id is not None:
+            super()._on_stream_message(message)
+
+
+@mutant("transport")
+class IdsStartAnewAfterRestart:
+    ids_made = 0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # What a counter in memory does: in front of the simulation's own ids.
+        cls.generate_client_order_id = lambda self: self._next_id()
+
+    def _next_id(self) -> str:
+        self.ids_made += 1
+        return str(5_000_000_000_000_000 + self.ids_made)
+
+
+# -- Binance, over HTTP ------------------------------------------------------------------------------------------
+
+
+@mutant("http")
+class OrdersAreRetriedLikeReads:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        request = self._rest.request
+        self._rest.request = lambda *a, **kw: request(*a, **kw | {"is_read": True})
+
+
+@mutant("http")
+class NothingReadAfterReconnect:
+    async def _recover(self) -> None:
+        """Nothing is read."""
+
+    def _set_connected(self, live: bool) -> None:
+        super()._set_connected(True)
+
+
+@mutant("http")
+class ServerErrorsAreRefusals:
+    async def _place_order(self, *args: Any, **options: Any) -> tuple[str, float]:
+        try:
+            return await super()._place_order(*args, **options)
+        except OutcomeUnknownError as error:
+            raise OrderRejectedError(str(error)) from error
+
+
+@mutant("http")
+class UnknownOrderMeansCancelled:
+    async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> Any:
+        try:
+            return await super()._place_cancel(order_id, tracked_order)
+        except OrderNotFoundError:
+            return True
+
+
+@mutant("http")
+class RequestWindowIgnored:
+    submit_dead_after_s = 0.0
+
+
+@mutant("http")
+class FillsTakenFromTheReportTwice:
+    def _on_order_trade_update(self, event: dict[str, Any]) -> None:
+        super()._on_order_trade_update(event)
+        if event["o"]["x"] == "TRADE":
+            super()._on_order_trade_update(event | {"o": event["o"] | {"t": event["o"]["t"] + 10**9}})

@@ -1,0 +1,76 @@
+"""Some schedules of each mode on every run, the seeds that once failed, and the same digest in every process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qtxconn.testing.simulate import run_many, run_schedule
+
+# Seeds that found a defect, with what it was.
+FOUND = [
+    (26, "transport"),  # an order refused while it was being asked about was then reported as vanished
+    (192, "transport"),
+    (24, "transport"),  # a catch-up query that failed after a reconnect was left to the next poll
+    (98, "transport"),
+    (16040, "transport"),  # the fills of an order of which a query was the first word were left to the next poll
+    (48, "http"),  # disconnect() hung when a connection broke in the same moment
+]
+
+
+@pytest.mark.parametrize(("mode", "count"), [("transport", 300), ("http", 40)])
+def test_no_schedule_breaks_an_invariant(mode: str, count: int) -> None:
+    _, _, failed = run_many(1, count, mode)
+    assert not failed, "\n".join(f"{result.violation}\n{result.command}" for result in failed)
+
+
+@pytest.mark.parametrize(("seed", "mode"), FOUND)
+def test_what_was_found_once_stays_repaired(seed: int, mode: str) -> None:
+    assert run_schedule(seed, mode).violation is None
+
+
+@pytest.mark.parametrize("mode", ["transport", "http"])
+def test_every_process_gives_the_same_digest(mode: str, root: Path) -> None:
+    digests = set()
+    for hash_seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-m", "qtxconn.testing.simulate", "--first", "1", "--count", "12", "--mode", mode],
+            cwd=root, env=os.environ | {"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        digests.add(done.stdout.split("digest")[1].strip())
+    digests.add(run_many_digest(mode))
+    assert len(digests) == 1
+
+
+def run_many_digest(mode: str) -> str:
+    """What the command prints for the same seeds, from this process, in which other schedules have run before."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(run_many(1, 12, mode)[1].encode())
+    return digest.hexdigest()
+
+
+def test_one_command_shows_a_schedule_again(root: Path) -> None:
+    result = run_schedule(3)
+    done = subprocess.run(
+        [sys.executable, *result.command.split()[1:], "--trace"], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert result.digest in done.stdout
+    assert "venue NEW" in done.stdout
+
+
+def test_the_trace_of_a_failing_schedule_ends_with_the_violation() -> None:
+    class Broken:
+        def cancel(self, trading_pair: str, client_order_id: str) -> bool:
+            raise ValueError("planted")
+
+    lines: list[str] = []
+    result = run_schedule(1, mutate=lambda base: type("Broken", (Broken, base), {"name": base.name}), show=lines.append)
+    assert result.violation is not None
+    assert "L10" in result.violation
+    assert "planted" in result.violation
+    assert "violation L10" in "".join(lines)
