@@ -84,6 +84,9 @@ inline int128 units_at(Fixed value, std::int32_t scale) noexcept {
 }
 
 inline int compare(Fixed a, Fixed b) noexcept {
+    if (a.scale == b.scale) {
+        return a.units < b.units ? -1 : (a.units > b.units ? 1 : 0);
+    }
     const std::int32_t scale = a.scale > b.scale ? a.scale : b.scale;
     const int128 left = units_at(a, scale);
     const int128 right = units_at(b, scale);
@@ -98,6 +101,15 @@ inline bool operator<=(Fixed a, Fixed b) noexcept { return compare(a, b) <= 0; }
 inline bool operator>=(Fixed a, Fixed b) noexcept { return compare(a, b) >= 0; }
 
 inline FixedError add(Fixed a, Fixed b, Fixed& out) noexcept {
+    std::int64_t units = 0;
+    if (a.scale == b.scale && !__builtin_add_overflow(a.units, b.units, &units) && units != INT64_MIN) {
+        std::int32_t scale = a.scale;
+        for (; scale > 0 && units % 10 == 0; --scale) {
+            units /= 10;
+        }
+        out = Fixed{units, scale};
+        return FixedError::ok;
+    }
     const std::int32_t scale = a.scale > b.scale ? a.scale : b.scale;
     return detail::narrow(units_at(a, scale) + units_at(b, scale), scale, out);
 }
@@ -242,8 +254,8 @@ inline FixedError parse_fixed(const char* text, std::size_t size, Fixed& out) no
 inline std::size_t format_fixed(Fixed value, char* out) noexcept {
     char reversed[kFixedTextMax] = {};
     std::size_t count = 0;
-    std::uint64_t rest = value.units < 0 ? 0 - static_cast<std::uint64_t>(value.units)
-                                         : static_cast<std::uint64_t>(value.units);
+    std::uint64_t rest =
+        value.units < 0 ? 0 - static_cast<std::uint64_t>(value.units) : static_cast<std::uint64_t>(value.units);
     std::int32_t position = 0;
     do {
         if (position == value.scale && position > 0) {

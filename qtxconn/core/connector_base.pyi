@@ -33,6 +33,8 @@ class ConnectorBase:
     submit_dead_after_s: float
     lookup_delays_s: tuple[float, ...]
     status_poll_interval_s: float
+    itemised_fills: bool
+    provisional_fill_after_s: float
     market_data_timeout_s: float
     def __init__(
         self,
@@ -122,6 +124,18 @@ class ConnectorBase:
         **options: Any,
     ) -> str: ...
     def cancel(self, trading_pair: str, client_order_id: str) -> bool: ...
+    def adopt_external_order(
+        self,
+        trading_pair: str,
+        exchange_order_id: str,
+        trade_type: TradeType,
+        amount: Decimal | int | str,
+        order_type: OrderType = ...,
+        price: Decimal | int | str | None = None,
+        *,
+        client_order_id: str | None = None,
+        position_action: PositionAction = ...,
+    ) -> str: ...
     async def cancel_all(self, timeout_seconds: float = 10.0) -> list[CancellationResult]: ...
 
     # -- what an exchange reads and calls

@@ -73,6 +73,10 @@ cdef class ConnectorBase:
     # Seconds between the queries about an order whose outcome is not known; the last one repeats.
     lookup_delays_s = (0.0, 0.25, 1.0, 3.0, 10.0)
     status_poll_interval_s = 30.0
+    # The venue reports executions one by one, not only executed amounts.
+    itemised_fills = True
+    # Seconds of asking, after which executions that the venue counts but does not give become a provisional fill.
+    provisional_fill_after_s = 30.0
     market_data_timeout_s = 10.0
 
     def __cinit__(self, *args, **kwargs):
@@ -109,7 +113,7 @@ cdef class ConnectorBase:
         self._pubsub = PubSub(self._logger)
         self._client_ids = shared_client_ids()
         self._order_tracker = ClientOrderTracker(
-            self._pubsub, clock, client_order_id_prefix=client_order_id_prefix
+            self._pubsub, clock, client_order_id_prefix=client_order_id_prefix, itemised_fills=self.itemised_fills
         )
 
     # -- identity and state ------------------------------------------------------------------------------------
@@ -569,6 +573,21 @@ cdef class ConnectorBase:
             raise
         return True
 
+    def adopt_external_order(
+        self, str trading_pair not None, str exchange_order_id not None, trade_type, amount,
+        order_type=OrderType.LIMIT, price=None, *, str client_order_id=None, position_action=PositionAction.NIL
+    ) -> str:
+        """Takes in a live order that was not placed here and returns the id to cancel it by; its Created event comes
+        before this returns. `amount` in base asset is the whole order's. Its state and executions are asked at once.
+        `client_order_id` is the one the venue has for it, if any. Raises OrderValidationError if it is tracked."""
+        self._require_pair(trading_pair)
+        order = self._order_tracker.adopt_external_order(
+            trading_pair, exchange_order_id, trade_type, amount, order_type, price,
+            client_order_id=client_order_id, position=position_action,
+        )
+        self._resolve(order)
+        return order.client_order_id
+
     async def cancel_all(self, double timeout_seconds=10.0) -> list:
         """Cancels every open order and waits until each has ended: [CancellationResult] with success False for those
         that had not ended in time."""
@@ -680,14 +699,10 @@ cdef class ConnectorBase:
     def _order_absent(self, InFlightOrder order, error):
         """The venue says, and keeps saying, that there is no such order. One that it never acknowledged has failed;
         one that it had acknowledged has ended there in a way we did not see."""
-        if order.acked_ns == 0:
-            self._order_tracker.mark_failed(order, error)
-            return
-        self._alarm("order_vanished", f"{order.client_order_id}: the venue had accepted it and no longer knows it "
-                    f"({error}); it counts as cancelled", order.client_order_id, error)
-        self._order_tracker.process_order_update(
-            OrderUpdate(order.trading_pair, 0.0, OrderState.CANCELED, order.client_order_id)
-        )
+        if order.acked_ns != 0:
+            self._alarm("order_vanished", f"{order.client_order_id}: the venue had accepted it and no longer knows it "
+                        f"({error}); it counts as cancelled", order.client_order_id, error)
+        self._order_tracker.mark_absent(order, error)
 
     async def _refresh_order(self, InFlightOrder order):
         """Reads an order's state and fills from the venue and applies both, the fills first."""
@@ -702,8 +717,10 @@ cdef class ConnectorBase:
         """Every second: orders whose end is reported but whose fills are missing. Every status_poll_interval_s, and
         when the user stream is back: all."""
         elapsed = 0.0
+        awaiting_since_ns = {}
         while True:
             await self._clock.sleep(1.0)
+            self._order_tracker.expire()
             elapsed += 1.0
             everything = self._poll_due or elapsed >= self.status_poll_interval_s
             if everything:
@@ -712,6 +729,8 @@ cdef class ConnectorBase:
             for order in self._order_tracker.active_orders.values():
                 if not (everything or order.awaits_fills):
                     continue
+                if order.awaits_fills:
+                    awaiting_since_ns.setdefault(order.client_order_id, self._clock.monotonic_ns())
                 try:
                     await self._refresh_order(order)
                 except OrderNotFoundError:
@@ -720,6 +739,15 @@ cdef class ConnectorBase:
                     self._logger.info("%s: status poll failed (%s); next in %s s", order.client_order_id, error,
                                       self.status_poll_interval_s,
                                       exc_info=None if isinstance(error, QtxconnError) else error)
+                else:
+                    # The venue has answered, again and again, without the executions that it counts.
+                    since_ns = awaiting_since_ns.get(order.client_order_id)
+                    if order.awaits_fills and since_ns is not None and (
+                        self._clock.monotonic_ns() - since_ns >= self.provisional_fill_after_s * 1e9
+                    ):
+                        self._order_tracker.settle_with_provisional_fill(order)
+                if not order.awaits_fills:
+                    awaiting_since_ns.pop(order.client_order_id, None)
 
     # -- hooks: what an exchange writes ------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 # An order as Python sees it: a view on the record in the tracker's store.
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 from libcpp.string_view cimport string_view
 
+from qtxconn.core.fixed cimport Fixed
 from qtxconn.core.order_store cimport Fill, OrderRecord, OrderState, OrderStore
 
 
@@ -13,8 +14,15 @@ cdef class InFlightOrder:
     cdef uint32_t _slot
     cdef OrderRecord _own
     cdef dict _own_fills                  # trade id -> TradeUpdate, once detached
+    cdef list _own_past_ids               # exchange_order_ids but the last, once detached
     cdef object _owner                    # the tracker that keeps _store alive
     cdef list _waiters                    # futures woken at the next change
+    cdef object _amount                   # Decimals as they were given, so that no event converts them again
+    cdef object _price
+    cdef str _exchange_order_id           # text form of the record's, None while not made
+    cdef InFlightOrder _successor         # the external order under which this one, believed gone, lives on
+    cdef Fixed _carried                   # executed amount that a predecessor has booked of the venue's order
+    cdef object _reported_quote           # executed amount in quote that the venue has reported, or None
     cdef object __weakref__
 
     cdef OrderRecord* c_record(self) noexcept
@@ -26,6 +34,7 @@ cdef class InFlightOrder:
 cdef object state_to_python(OrderState state)
 cdef OrderState state_from_python(object state) except *
 cdef str text_of(string_view text)
+cdef string_view view_of(str text) except *
 cdef object fill_to_trade_update(str client_order_id, str exchange_order_id, str trading_pair, const Fill& fill)
 cdef int64_t seconds_to_ns(double seconds) noexcept nogil
 cdef double ns_to_seconds(int64_t ns) noexcept nogil
