@@ -53,7 +53,7 @@ def compile_args() -> tuple[list[str], list[str]]:
     compiler = ["-std=c++17", "-fvisibility=hidden", "-fno-strict-overflow"]
     linker: list[str] = []
     if SANITIZE:
-        compiler += [f"-fsanitize={SANITIZE}", "-O1", "-g", "-fno-omit-frame-pointer"]
+        compiler += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-O1", "-g", "-fno-omit-frame-pointer"]
         linker += [f"-fsanitize={SANITIZE}"]
     elif DEBUG:
         compiler += ["-O0", "-g"]
@@ -88,17 +88,27 @@ def build_mode() -> str:
 
 
 class BuildExtWithCython(build_ext):
-    """Runs Cython only where something is compiled, so that an sdist needs none, and on all cores we may use."""
+    """Runs Cython when something is compiled and not before, so that an sdist needs none, and uses all cores."""
 
     def finalize_options(self) -> None:
+        super().finalize_options()
+        if self.parallel is None:
+            self.parallel = len(os.sched_getaffinity(0))
+        if self.inplace:
+            # Editable installs are given a temporary directory and would compile everything each time.
+            self.build_lib, self.build_temp = f"build/{build_mode()}/lib", f"build/{build_mode()}/temp"
+        else:
+            self.force = True
+
+    def run(self) -> None:
         from Cython.Build import cythonize
 
         tools = subprocess.run([sys.executable, ROOT / "scripts" / "check_build_tools.py"], stdout=subprocess.PIPE)
         if tools.returncode != 0:
             print(tools.stdout.decode().strip(), file=sys.stderr)
             sys.exit(2)
-        self.distribution.ext_modules = cythonize(
-            self.distribution.ext_modules,
+        translated = cythonize(
+            self.extensions,
             build_dir=None if COVERAGE else "build/cython-debug" if DEBUG else "build/cython",
             compiler_directives={
                 "language_level": 3,
@@ -110,14 +120,10 @@ class BuildExtWithCython(build_ext):
                 "linetrace": COVERAGE,
             },
         )
-        super().finalize_options()
-        if self.parallel is None:
-            self.parallel = len(os.sched_getaffinity(0))
-        if self.inplace:
-            # Editable installs are given a temporary directory and would compile everything each time.
-            self.build_lib, self.build_temp = f"build/{build_mode()}/lib", f"build/{build_mode()}/temp"
-        else:
-            self.force = True
+        results = {extension.name: extension for extension in translated}
+        for extension in self.extensions:
+            extension.sources, extension.depends = results[extension.name].sources, results[extension.name].depends
+        super().run()
 
 
 setup(ext_modules=extensions(), cmdclass={"build_py": BuildPyWithHeaders, "build_ext": BuildExtWithCython})

@@ -1,4 +1,4 @@
-# What other packages cimport: `from qtxconn cimport ConnectorBase, import_qtxconn`. Everything not named here is private.
+# What other packages cimport: `from qtxconn cimport ConnectorBase, import_qtxconn`. What is not named here is private.
 
 from qtxconn.core.abi cimport abi_version, import_qtxconn
 from qtxconn.core.client_ids cimport ClientIds

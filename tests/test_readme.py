@@ -72,6 +72,11 @@ def test_a_program_runs(program: str, tmp_path: Path) -> None:
     assert run.stdout.strip()
 
 
+def test_the_first_program_is_the_example() -> None:
+    (first, *_) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert (ROOT / "examples" / "quickstart.py").read_text().partition("\n\n")[2] == first
+
+
 @pytest.mark.e2e
 def test_the_demo_command_runs(tmp_path: Path) -> None:
     run = subprocess.run(

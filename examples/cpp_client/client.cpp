@@ -2,8 +2,8 @@
 //
 //     QTX_API_KEY=... QTX_API_SECRET=... ./client HOST PORT FEED_SYMBOL SEGMENT VENUE_SYMBOL
 //
-// All arguments are in the JSON line that `qtxconn venue` prints. Exit status: 0 with an answer to the order, 1 without,
-// 2 for wrong arguments.
+// All arguments are in the JSON line that `qtxconn venue` prints. Exit status: 0 with an answer to the order, 1
+// without, 2 for wrong arguments.
 
 #include <cstdio>
 #include <cstdlib>

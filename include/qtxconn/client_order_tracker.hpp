@@ -159,6 +159,7 @@ public:
     const InFlightOrder& at(std::uint32_t slot) const noexcept { return blocks_[slot / kBlock][slot % kBlock]; }
     const Fill& fill(std::int32_t number) const noexcept { return fills_[index(number)]; }
     std::size_t size() const noexcept { return by_client_id_.size(); }
+    std::size_t fill_count() const noexcept { return by_trade_id_.size(); }  // of all orders that are remembered
 
     // The id that the order had before `past` (a result of this, or the order's past_id).
     const VenueOrderId& past_id(std::int32_t past) const noexcept { return past_ids_[index(past)].id; }

@@ -125,6 +125,22 @@ inline FixedError from_increments(std::int64_t count, Fixed increment, Fixed& ou
     return detail::narrow(static_cast<int128>(count) * increment.units, increment.scale, out);
 }
 
+namespace detail {
+
+// The whole multiple of `divisor` (> 0) next to `number` in the direction asked for, as a count.
+inline int128 rounded_quotient(int128 number, int128 divisor, Rounding rounding) noexcept {
+    const int128 quotient = number / divisor;
+    if (number % divisor == 0) {
+        return quotient;
+    }
+    const bool negative = number < 0;
+    const bool away = rounding == Rounding::up || (rounding == Rounding::floor && negative) ||
+                      (rounding == Rounding::ceiling && !negative);
+    return away ? quotient + (negative ? -1 : 1) : quotient;
+}
+
+}  // namespace detail
+
 // How many times `increment` (> 0) fits into `value`; FixedError::inexact leaves the count rounded as asked in `out`.
 inline FixedError to_increments(Fixed value, Fixed increment, Rounding rounding, std::int64_t& out) noexcept {
     if (increment.units <= 0) {
@@ -133,30 +149,22 @@ inline FixedError to_increments(Fixed value, Fixed increment, Rounding rounding,
     const std::int32_t scale = value.scale > increment.scale ? value.scale : increment.scale;
     const int128 number = units_at(value, scale);
     const int128 divisor = units_at(increment, scale);
-    int128 quotient = number / divisor;
-    const int128 rest = number % divisor;
-    if (rest != 0) {
-        const bool negative = number < 0;
-        if (rounding == Rounding::up || (rounding == Rounding::floor && negative) ||
-            (rounding == Rounding::ceiling && !negative)) {
-            quotient += negative ? -1 : 1;
-        }
-    }
-    if (quotient > detail::kInt64Max || quotient < -detail::kInt64Max) {
+    const int128 count = detail::rounded_quotient(number, divisor, rounding);
+    if (count > detail::kInt64Max || count < -detail::kInt64Max) {
         return FixedError::overflow;
     }
-    out = static_cast<std::int64_t>(quotient);
-    return rest == 0 ? FixedError::ok : FixedError::inexact;
+    out = static_cast<std::int64_t>(count);
+    return number % divisor == 0 ? FixedError::ok : FixedError::inexact;
 }
 
-// Brings `value` onto the grid of `increment`.
+// Brings `value` onto the grid of `increment` (> 0).
 inline FixedError quantize(Fixed value, Fixed increment, Rounding rounding, Fixed& out) noexcept {
-    std::int64_t count = 0;
-    const FixedError error = to_increments(value, increment, rounding, count);
-    if (error != FixedError::ok && error != FixedError::inexact) {
-        return error;
+    if (increment.units <= 0) {
+        return FixedError::syntax;
     }
-    return from_increments(count, increment, out);
+    const std::int32_t scale = value.scale > increment.scale ? value.scale : increment.scale;
+    const int128 divisor = units_at(increment, scale);
+    return detail::narrow(detail::rounded_quotient(units_at(value, scale), divisor, rounding) * divisor, scale, out);
 }
 
 // Reads "-12.50", "+3", ".5", "1e-8", "1E+3". Nothing else: no blanks, no NaN, no infinity, no separators.

@@ -139,9 +139,7 @@ private:
 
     static std::size_t index(Side side) noexcept { return static_cast<std::size_t>(side); }
 
-    static bool better(Side side, std::int64_t a, std::int64_t b) noexcept {
-        return side == Side::bid ? a > b : a < b;
-    }
+    static bool better(Side side, std::int64_t a, std::int64_t b) noexcept { return side == Side::bid ? a > b : a < b; }
 
     // Whether a level of `side` at `price` and one of the other side at `other` cannot both stand.
     static bool crosses(Side side, std::int64_t price, std::int64_t other) noexcept {

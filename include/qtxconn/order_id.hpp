@@ -37,9 +37,7 @@ public:
     }
 
     // The seconds part of the next id at the earliest: what a successor must start above.
-    std::uint64_t high_water_s() const noexcept {
-        return next_.load(std::memory_order_relaxed) >> kOrderIdCounterBits;
-    }
+    std::uint64_t high_water_s() const noexcept { return next_.load(std::memory_order_relaxed) >> kOrderIdCounterBits; }
 
 private:
     std::uint32_t instance_;

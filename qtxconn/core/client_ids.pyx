@@ -23,14 +23,21 @@ cdef object _SECONDS_MAX = (1 << 32) - 3600     # the seconds part of an id has 
 
 
 def default_lease_directory():
-    """Per-user directory of the lease files; QTXCONN_STATE_DIR overrides it."""
+    """Per-user directory of the lease files; QTXCONN_STATE_DIR overrides it.
+
+    It must outlive a reboot, so it lies in the user's state directory; only a user without a home that can be written
+    to gets one among the temporary files.
+    """
     override = os.environ.get("QTXCONN_STATE_DIR")
     if override:
         return Path(override)
     base = os.environ.get("XDG_STATE_HOME")
-    if base:
-        return Path(base) / "qtxconn"
-    return Path(tempfile.gettempdir()) / f"qtxconn-{os.getuid()}"
+    directory = (Path(base) if base else Path(os.path.expanduser("~")) / ".local" / "state") / "qtxconn"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.gettempdir()) / f"qtxconn-{os.getuid()}"
+    return directory
 
 
 cdef class ClientIds:

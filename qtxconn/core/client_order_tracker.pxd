@@ -29,7 +29,7 @@ cdef class ClientOrderTracker:
     cdef uint64_t _next_foreign_id
     cdef bint _delivering
     cdef int32_t _told_number   # number of the fill being booked, and the update it came in: its event hands on the
-    cdef object _told_update    # Decimals and the fee as they were given
+    cdef tuple _told_fields     # Decimals and the fee as they were given
 
     cdef OrderStore* c_store(self) noexcept
     cdef uint64_t c_client_id(self, str client_order_id) except? 0
@@ -44,8 +44,8 @@ cdef class ClientOrderTracker:
     cdef object _orphan(self, object update)
     cdef object _replay_parked(self, InFlightOrder order)
     cdef VenueId _take_exchange_id(self, InFlightOrder order, str exchange_order_id) except *
-    cdef InFlightOrder _survivor(self, InFlightOrder order, str exchange_order_id, str shown)
-    cdef int _parse_fill(self, object update, Fill* fill) except -1
+    cdef InFlightOrder _survivor(self, InFlightOrder order, str exchange_order_id, object shown)
+    cdef int _parse_fill(self, tuple fields, Fill* fill) except -1
     cdef str _parse_fee(self, object fee, Fill* fill)
     cdef object _book_provisional(self, InFlightOrder order, Fixed executed, int64_t venue_ns)
     cdef void _restore_fills(self, InFlightOrder order)

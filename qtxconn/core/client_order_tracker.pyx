@@ -3,8 +3,11 @@
 import logging
 from collections import OrderedDict
 
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libcpp.memory cimport make_unique
+from libcpp.string_view cimport string_view
 
 from qtxconn.core.clock cimport Clock
 from qtxconn.core.fixed cimport Fixed, compare, fixed_from, fixed_to_decimal, fixed_to_text, subtract
@@ -12,9 +15,12 @@ from qtxconn.core.in_flight_order cimport (
     InFlightOrder,
     fill_to_trade_update,
     ns_to_seconds,
+    order_type_to_python,
+    position_to_python,
     seconds_to_ns,
     state_from_python,
     text_of,
+    trade_type_to_python,
     view_of,
 )
 from qtxconn.core.order_store cimport (
@@ -55,6 +61,20 @@ from qtxconn.core.types import AddedToCostTradeFee, PositionAction, TradeUpdate
 from qtxconn.errors import AmountError, OrderValidationError
 
 cdef uint64_t FIRST_FOREIGN_ID = 1ULL << 63     # above every id that OrderIdSource makes
+
+
+cdef uint64_t parse_client_id(string_view digits) noexcept:
+    """The number of a client id that OrderIdSource could have made; 0 for any other text."""
+    cdef uint64_t number = 0
+    cdef size_t i
+    if not 1 <= digits.size() <= 19 or digits[0] == b"0":
+        return 0
+    for i in range(digits.size()):
+        if not b"0" <= digits[i] <= b"9":
+            return 0
+        number = number * 10 + <uint64_t>(digits[i] - 48)
+    return number if number < FIRST_FOREIGN_ID else 0
+
 
 _APPLIED_NAMES = {
     <int>Applied.changed: "changed",
@@ -164,10 +184,12 @@ cdef class ClientOrderTracker:
 
     cdef uint64_t c_client_id(self, str client_order_id) except? 0:
         """Number of a client id; 0 for a text that is neither ours nor tracked."""
-        cdef str digits = client_order_id[len(self.client_order_id_prefix):]
-        if client_order_id.startswith(self.client_order_id_prefix) and digits.isdecimal() and len(digits) <= 19:
-            number = int(digits)
-            if 0 < number < FIRST_FOREIGN_ID and str(number) == digits:
+        cdef string_view prefix = view_of(self.client_order_id_prefix)
+        cdef string_view text = view_of(client_order_id)
+        cdef uint64_t number
+        if text.substr(0, prefix.size()) == prefix:
+            number = parse_client_id(text.substr(prefix.size()))
+            if number != 0:
                 return number
         return self._foreign_ids.get(client_order_id, 0)
 
@@ -177,11 +199,14 @@ cdef class ClientOrderTracker:
     cdef InFlightOrder c_find(self, str client_order_id, str exchange_order_id, str trading_pair=None):
         """By client id, else by venue id; `trading_pair` because some venues number the orders of each pair apart."""
         cdef InFlightOrder order = None
+        cdef PyObject* found
         cdef uint32_t slot
         if client_order_id:
-            order = self._active.get(client_order_id)
-            if order is None:
-                order = self._finished.get(client_order_id)
+            found = PyDict_GetItemWithError(self._active, client_order_id)
+            if found is NULL:
+                found = PyDict_GetItemWithError(self._finished, client_order_id)
+            if found is not NULL:
+                order = <InFlightOrder>found
         if order is None and exchange_order_id:
             slot = self.c_store().find_exchange_id(
                 view_of(exchange_order_id), kNoSlot if trading_pair is None else self.c_symbol(trading_pair)
@@ -230,7 +255,7 @@ cdef class ClientOrderTracker:
 
     cdef int _restore_fill(self, InFlightOrder order, object update) except -1:
         cdef Fill fill
-        self._parse_fill(update, &fill)
+        self._parse_fill(tuple(update), &fill)
         self._parse_fee(update.fee, &fill)
         self.c_store().restore_fill(order._slot, fill)
         return 0
@@ -293,7 +318,7 @@ cdef class ClientOrderTracker:
         """Applies an OrderUpdate and delivers the events it causes before it returns. What cannot be applied (older
         than what is known, after the end, no legal move, ...) is counted in `update_counts`; one of an order that is
         not known waits for it."""
-        trading_pair, timestamp, new_state, client_order_id, exchange_order_id, misc = update
+        trading_pair, timestamp, new_state, client_order_id, exchange_order_id, misc = tuple(update)
         cdef InFlightOrder order = self._order_of(update, client_order_id, exchange_order_id, trading_pair)
         if order is None:
             return
@@ -310,7 +335,7 @@ cdef class ClientOrderTracker:
             not is_terminal(state) or state == OrderState.filled
             or compare(executed, order.c_record().executed_base) > 0
         ):
-            order = self._survivor(order, exchange_order_id, new_state.name)
+            order = self._survivor(order, exchange_order_id, new_state)
         cdef VenueId venue_id = self._take_exchange_id(order, exchange_order_id)
         if venue_id == VenueId.taken:
             return
@@ -339,37 +364,37 @@ cdef class ClientOrderTracker:
     def process_trade_update(self, update) -> None:
         """Books a TradeUpdate once (by pair and trade id) and delivers the events it causes before it returns. One of
         an order that is not known waits for it, and is told as an orphan if none comes."""
-        cdef InFlightOrder order = self._order_of(
-            update, update.client_order_id, update.exchange_order_id, update.trading_pair
-        )
+        cdef tuple fields = tuple(update)   # an exact tuple unpacks without an iterator
+        trade_id, client_order_id, exchange_order_id, trading_pair, _, price, amount, _, fee, _ = fields
+        cdef InFlightOrder order = self._order_of(update, client_order_id, exchange_order_id, trading_pair)
         if order is None:
             return
         cdef Fill fill
         try:
-            self._parse_fill(update, &fill)
+            self._parse_fill(fields, &fill)
         except AmountError as error:
             self.c_store().count(Applied.bad_amount)
-            self._alarm("bad_amount", order, f"fill {update.trade_id} of {order.client_order_id} refused: {error}")
+            self._alarm("bad_amount", order, f"fill {trade_id} of {order.client_order_id} refused: {error}")
             return
-        fee_problem = None if update.fee is None else self._parse_fee(update.fee, &fill)
-        order = self._survivor(order, update.exchange_order_id, "executed")
-        cdef VenueId venue_id = self._take_exchange_id(order, update.exchange_order_id)
+        cdef str fee_problem = self._parse_fee(fee, &fill)
+        order = self._survivor(order, exchange_order_id, None)
+        cdef VenueId venue_id = self._take_exchange_id(order, exchange_order_id)
         if venue_id == VenueId.taken:
             return
         cdef Applied applied = self.c_store().process_fill(order._slot, fill, self.clock.c_now_ns())
         if applied == Applied.changed:
-            if type(update.fill_price) is type(update.fill_base_amount) is Decimal and update.fee is not None:
-                self._told_number, self._told_update = order.c_record().last_fill, update
+            if type(price) is type(amount) is Decimal and fee is not None:
+                self._told_number, self._told_fields = order.c_record().last_fill, fields
             if fee_problem is not None:
-                self._alarm("fee", order, f"fill {update.trade_id} of {order.client_order_id}: {fee_problem}")
+                self._alarm("fee", order, f"fill {trade_id} of {order.client_order_id}: {fee_problem}")
         elif applied == Applied.bad_amount:
-            self._alarm("bad_amount", order, f"fill {update.trade_id} of {order.client_order_id} refused: "
-                        f"{update.fill_base_amount} at {update.fill_price} is no possible execution")
+            self._alarm("bad_amount", order, f"fill {trade_id} of {order.client_order_id} refused: "
+                        f"{amount} at {price} is no possible execution")
         elif applied == Applied.foreign:
-            self._alarm("foreign", order, f"fill {update.trade_id} of {order.client_order_id} refused: the trade id is "
+            self._alarm("foreign", order, f"fill {trade_id} of {order.client_order_id} refused: the trade id is "
                         f"another order's on {order.trading_pair}")
         self.c_deliver()
-        self._told_number, self._told_update = kNoFill, None
+        self._told_number, self._told_fields = kNoFill, None
         order.c_wake()
         if venue_id == VenueId.learned:
             self._replay_parked(order)
@@ -456,7 +481,7 @@ cdef class ClientOrderTracker:
     cdef VenueId _take_exchange_id(self, InFlightOrder order, str exchange_order_id) except *:
         cdef VenueOrderId venue_id
         cdef VenueId outcome
-        if not exchange_order_id or exchange_order_id == order._exchange_order_id == order.exchange_order_id:
+        if not exchange_order_id or exchange_order_id == order.c_exchange_order_id():
             return VenueId.head
         if not venue_id.assign(view_of(exchange_order_id)):
             self._logger.warning("%s: exchange order id %r is too long, ignored", order.client_order_id,
@@ -471,7 +496,7 @@ cdef class ClientOrderTracker:
                         f"{exchange_order_id}, which is another order's; it is ignored")
         return outcome
 
-    cdef InFlightOrder _survivor(self, InFlightOrder order, str exchange_order_id, str shown):
+    cdef InFlightOrder _survivor(self, InFlightOrder order, str exchange_order_id, object shown):
         """The order itself; or, if it counts as gone and the venue shows life in it, the external order under which
         what is left of it lives on. The end stays as it was told."""
         cdef OrderRecord* record = order.c_record()
@@ -479,7 +504,8 @@ cdef class ClientOrderTracker:
             return order
         venue_id = exchange_order_id or order.exchange_order_id
         self._alarm("life_after_end", order, f"{order.client_order_id} has ended here as {order.current_state.name}, "
-                    f"and the venue shows it as {shown} under exchange order id {venue_id}: look after it")
+                    f"and the venue shows it as {'executed' if shown is None else shown.name} under exchange order id "
+                    f"{venue_id}: look after it")
         cdef Fixed left
         subtract(record.amount, record.executed_base, left)
         if venue_id is None or left.units <= 0:
@@ -496,18 +522,19 @@ cdef class ClientOrderTracker:
 
     # -- fills -------------------------------------------------------------------------------------------------
 
-    cdef int _parse_fill(self, object update, Fill* fill) except -1:
-        cdef str trade_id = update.trade_id
+    cdef int _parse_fill(self, tuple fields, Fill* fill) except -1:
+        cdef str trade_id
+        trade_id, _, _, _, timestamp, price, amount, quote, _, is_taker = fields
         if not trade_id:
             raise AmountError("it has no trade id, so a repeat could not be told from a new fill")
         if not fill.trade_id.assign(view_of(trade_id)):
             raise AmountError(f"trade id {trade_id!r} is too long (47 bytes at most)")
-        fill.price = fixed_from(update.fill_price)
-        fill.amount = fixed_from(update.fill_base_amount)
-        fill.quote = fixed_from(update.fill_quote_amount)
-        fill.venue_ns = seconds_to_ns(update.fill_timestamp)
+        fill.price = fixed_from(price)
+        fill.amount = fixed_from(amount)
+        fill.quote = fixed_from(quote)
+        fill.venue_ns = seconds_to_ns(timestamp)
         fill.received_ns = self.clock.c_now_ns()
-        fill.is_taker = update.is_taker
+        fill.is_taker = is_taker
         fill.is_provisional = trade_id.startswith(PROVISIONAL)
         return 0
 
@@ -634,19 +661,22 @@ cdef class ClientOrderTracker:
 
     cdef object _payload(self, InFlightOrder order, OrderEvent event):
         cdef double timestamp = ns_to_seconds(event.time_ns)
-        cdef bint buy = order.c_record().trade_type == TradeType.buy
+        cdef OrderRecord* record = order.c_record()
+        cdef bint buy = record.trade_type == TradeType.buy
         if event.kind == OrderEventKind.filled or event.kind == OrderEventKind.late_fill:
             return self._filled_event(order, event)
         if event.kind == OrderEventKind.created:
             return (BuyOrderCreatedEvent if buy else SellOrderCreatedEvent)(
-                timestamp, order.order_type, order.trading_pair, order.amount, order.price, order.client_order_id,
-                order.creation_timestamp, order.exchange_order_id, order.leverage, order.position._value_,
+                timestamp, order_type_to_python(record.order_type), order.trading_pair, order.c_amount(),
+                order.c_price(), order.client_order_id, ns_to_seconds(record.created_ns), order.c_exchange_order_id(),
+                record.leverage, position_to_python(record.position)._value_,
             )
         if event.kind == OrderEventKind.completed:
             base, quote = order.trading_pair.split("-")
             return (BuyOrderCompletedEvent if buy else SellOrderCompletedEvent)(
                 timestamp, order.client_order_id, base, quote, order.executed_amount_base,
-                order.executed_amount_quote, order.order_type, order.exchange_order_id,
+                fixed_to_decimal(record.executed_quote), order_type_to_python(record.order_type),
+                order.c_exchange_order_id(),
             )
         if event.kind == OrderEventKind.cancelled:
             return OrderCancelledEvent(timestamp, order.client_order_id, order.exchange_order_id)
@@ -656,17 +686,18 @@ cdef class ClientOrderTracker:
         return MarketOrderFailureEvent(timestamp, order.client_order_id, order.order_type, message, error_type)
 
     cdef object _filled_event(self, InFlightOrder order, OrderEvent event):
-        update = self._told_update
+        cdef OrderRecord* record = order.c_record()
+        cdef tuple fields = self._told_fields
         if event.fill != self._told_number:     # queued by a listener, or by C++
-            update = fill_to_trade_update(order.client_order_id, order.exchange_order_id, order.trading_pair,
-                                          self.c_store().fill(event.fill))
-        amount = update.fill_base_amount
+            fields = tuple(fill_to_trade_update(order.client_order_id, order.c_exchange_order_id(),
+                                                order.trading_pair, self.c_store().fill(event.fill)))
+        trade_id, _, _, _, _, price, amount, _, fee, _ = fields
         if compare(event.amount, self.c_store().fill(event.fill).amount) != 0:
             amount = fixed_to_decimal(event.amount)     # the rest was told by a provisional fill
         return _new_tuple(OrderFilledEvent, (
-            ns_to_seconds(event.time_ns), order.client_order_id, order.trading_pair, order.trade_type,
-            order.order_type, update.fill_price, amount, update.fee, update.trade_id, order.exchange_order_id or "",
-            order.leverage, order.position._value_,
+            ns_to_seconds(event.time_ns), order.client_order_id, order.trading_pair,
+            trade_type_to_python(record.trade_type), order_type_to_python(record.order_type), price, amount, fee,
+            trade_id, order.c_exchange_order_id() or "", record.leverage, position_to_python(record.position)._value_,
         ))
 
     cdef void _finish(self, InFlightOrder order):

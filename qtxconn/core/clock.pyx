@@ -23,7 +23,7 @@ cdef class Clock:
         return monotonic_ns()
 
     def now_ns(self) -> int:
-        """Wall time in ns since the Unix epoch. A subclass that overrides this gives its time to the compiled code too."""
+        """Wall time in ns since the Unix epoch. Compiled code, too, asks a subclass that overrides this."""
         return wall_ns() if self._python_now else self.c_now_ns()
 
     def monotonic_ns(self) -> int:

@@ -281,11 +281,13 @@ cdef class ConnectorBase:
             self._connected = True
             if self._trading_required:
                 for order in self._order_tracker.active_orders.values():
-                    self._resolve(order)    # an earlier connection may have ended without word on it
+                    # An earlier connection may have ended without word on it, or on its cancel.
+                    self._order_tracker.revert_pending(order)
+                    self._resolve(order)
                 self._spawn(self._order_refresh_loop(), "order refresh")
 
     async def disconnect(self):
-        """Stops everything this connector started. Orders at the venue stay as they are; cancel_all() first ends them."""
+        """Stops everything this connector started. Orders at the venue stay as they are: cancel_all() ends them."""
         if self._connecting is asyncio.current_task():
             await self._tear_down()     # connect() failed and holds the lock
             return
@@ -368,7 +370,8 @@ cdef class ConnectorBase:
                 books = "; ".join(f"{pair} {book.invalid_reason}" for pair, book in self._order_books.items()
                                   if not book.valid)
                 raise NotReadyError(
-                    f"{self.name} is not ready: missing order_books ({books}); no complete book within {self.market_data_timeout_s} s: "
+                    f"{self.name} is not ready: missing order_books ({books}); "
+                    f"no complete book within {self.market_data_timeout_s} s: "
                     "check the market-data host and port, and that the feed carries these pairs"
                 )
             await self._clock.sleep(0.005)

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libcpp.string_view cimport string_view
 
 from qtxconn.core.fixed cimport Fixed
-from qtxconn.core.order_store cimport Fill, OrderRecord, OrderState, OrderStore
+from qtxconn.core.order_store cimport Fill, OrderRecord, OrderState, OrderStore, OrderType, PositionAction, TradeType
 
 
 cdef class InFlightOrder:
@@ -26,11 +26,17 @@ cdef class InFlightOrder:
     cdef object __weakref__
 
     cdef OrderRecord* c_record(self) noexcept
+    cdef str c_exchange_order_id(self)    # the values of the properties, without the cost of one
+    cdef object c_price(self)
+    cdef object c_amount(self)
     cdef void c_attach(self, object owner, OrderStore* store, uint32_t slot)
     cdef void c_detach(self)
     cdef void c_wake(self)
 
 
+cdef object order_type_to_python(OrderType order_type)
+cdef object trade_type_to_python(TradeType trade_type)
+cdef object position_to_python(PositionAction position)
 cdef object state_to_python(OrderState state)
 cdef OrderState state_from_python(object state) except *
 cdef str text_of(string_view text)

@@ -37,8 +37,6 @@ cdef extern from "Python.h":
 
 
 _STATES = {state.value: state for state in types.OrderState}
-_ORDER_TYPES = {kind.value: kind for kind in types.OrderType}
-_TRADE_TYPES = {side.value: side for side in types.TradeType}
 _REASONS = {
     <int>TransitionReason.local: "local",
     <int>TransitionReason.report: "report",
@@ -46,8 +44,23 @@ _REASONS = {
     <int>TransitionReason.refusal: "refusal",
     <int>TransitionReason.absence: "absence",
 }
-_POSITIONS = {0: types.PositionAction.NIL, 1: types.PositionAction.OPEN, 2: types.PositionAction.CLOSE}
-_POSITION_CODES = {action.value: code for code, action in _POSITIONS.items()}
+# By C value; 0 is no order type and no side.
+cdef tuple _ORDER_TYPES = (None, *types.OrderType)
+cdef tuple _TRADE_TYPES = (None, *types.TradeType)
+cdef tuple _POSITIONS = (types.PositionAction.NIL, types.PositionAction.OPEN, types.PositionAction.CLOSE)
+cdef dict _POSITION_CODES = {action.value: code for code, action in enumerate(_POSITIONS)}
+
+
+cdef object order_type_to_python(OrderType order_type):
+    return _ORDER_TYPES[<uint8_t>order_type]
+
+
+cdef object trade_type_to_python(TradeType trade_type):
+    return _TRADE_TYPES[<uint8_t>trade_type]
+
+
+cdef object position_to_python(PositionAction position):
+    return _POSITIONS[<uint8_t>position]
 
 
 cdef object state_to_python(OrderState state):
@@ -105,9 +118,10 @@ cdef object fill_to_trade_update(str client_order_id, str exchange_order_id, str
 
 def legal_moves():
     """The state machine's table: {state: set of states it may move to}."""
+    states = types.OrderState
     return {
-        source: {target for target in types.OrderState if can_move(state_from_python(source), state_from_python(target))}
-        for source in types.OrderState
+        source: {target for target in states if can_move(state_from_python(source), state_from_python(target))}
+        for source in states
     }
 
 
@@ -171,6 +185,25 @@ cdef class InFlightOrder:
             return &self._store.at(self._slot)
         return &self._own
 
+    cdef str c_exchange_order_id(self):
+        cdef OrderRecord* record = self.c_record()
+        if record.exchange_order_id.empty():
+            return None
+        if self._exchange_order_id is None or view_of(self._exchange_order_id) != record.exchange_order_id.view():
+            self._exchange_order_id = text_of(record.exchange_order_id.view())
+        return self._exchange_order_id
+
+    cdef object c_price(self):
+        cdef OrderRecord* record = self.c_record()
+        if self._price is None and record.price.units != 0:
+            self._price = fixed_to_decimal(record.price)
+        return self._price
+
+    cdef object c_amount(self):
+        if self._amount is None:
+            self._amount = fixed_to_decimal(self.c_record().amount)
+        return self._amount
+
     cdef void c_attach(self, object owner, OrderStore* store, uint32_t slot):
         self._owner = owner
         self._store = store
@@ -204,12 +237,7 @@ cdef class InFlightOrder:
     @property
     def exchange_order_id(self):
         """The venue's id, or None while it has given none; the newest where an amend or a replacement gave new ones."""
-        cdef OrderRecord* record = self.c_record()
-        if record.exchange_order_id.empty():
-            return None
-        if self._exchange_order_id is None or view_of(self._exchange_order_id) != record.exchange_order_id.view():
-            self._exchange_order_id = text_of(record.exchange_order_id.view())
-        return self._exchange_order_id
+        return self.c_exchange_order_id()
 
     @property
     def exchange_order_ids(self) -> list:
@@ -241,15 +269,15 @@ cdef class InFlightOrder:
 
     @property
     def order_type(self):
-        return _ORDER_TYPES[<uint8_t>self.c_record().order_type]
+        return order_type_to_python(self.c_record().order_type)
 
     @property
     def trade_type(self):
-        return _TRADE_TYPES[<uint8_t>self.c_record().trade_type]
+        return trade_type_to_python(self.c_record().trade_type)
 
     @property
     def position(self):
-        return _POSITIONS[<uint8_t>self.c_record().position]
+        return position_to_python(self.c_record().position)
 
     @property
     def leverage(self) -> int:
@@ -257,16 +285,11 @@ cdef class InFlightOrder:
 
     @property
     def price(self):
-        cdef OrderRecord* record = self.c_record()
-        if self._price is None and record.price.units != 0:
-            self._price = fixed_to_decimal(record.price)
-        return self._price
+        return self.c_price()
 
     @property
     def amount(self):
-        if self._amount is None:
-            self._amount = fixed_to_decimal(self.c_record().amount)
-        return self._amount
+        return self.c_amount()
 
     # -- progress --------------------------------------------------------------------------------------------
 
@@ -287,7 +310,8 @@ cdef class InFlightOrder:
 
     @property
     def executed_amount_base(self):
-        return fixed_to_decimal(self.c_record().executed_base)
+        cdef OrderRecord* record = self.c_record()
+        return self.c_amount() if is_executed(record[0]) else fixed_to_decimal(record.executed_base)
 
     @property
     def executed_amount_quote(self):

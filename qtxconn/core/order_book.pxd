@@ -2,10 +2,11 @@
 
 from libc.stdint cimport int64_t
 from libcpp.memory cimport unique_ptr
+from libcpp.vector cimport vector
 
 from qtxconn.core.clock cimport Clock
 from qtxconn.core.fixed cimport Fixed, Rounding
-from qtxconn.core.l2_book cimport L2Book, Side
+from qtxconn.core.l2_book cimport BookLevel, L2Book, Side
 
 
 cdef class OrderBook:
@@ -20,7 +21,9 @@ cdef class OrderBook:
     cdef object c_price(self, int64_t ticks)       # Decimal
     cdef object c_amount(self, int64_t lots)       # Decimal
     # -- private ---------------------------------------------------------------------------------------------
+    cdef vector[BookLevel] _levels(self, Side side, Py_ssize_t depth) except *
     cdef list _entries(self, Side side, Py_ssize_t depth)
+    cdef tuple _take(self, bint is_buy, object volume)
     cdef object _best(self, Side side, bint size)
     cdef int64_t _count(self, object value, Fixed increment, str what) except? -1
     cdef int _apply(self, object bids, object asks, object update_id, int64_t timestamp_ns, bint snapshot) except -1

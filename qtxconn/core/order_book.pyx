@@ -1,5 +1,7 @@
 """The order book as Python sees it: exact Decimals over the C++ book, and whether it may be trusted."""
 
+from decimal import Decimal
+
 from libc.stdint cimport int64_t, uint64_t
 from libcpp.memory cimport make_unique
 from libcpp.vector cimport vector
@@ -19,6 +21,8 @@ from qtxconn.core.l2_book cimport BookInvalid, BookLevel, L2Book, LastTrade, Sid
 
 from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.errors import AmountError, ConfigurationError, MessageError
+
+cdef Py_ssize_t _DEPTH_MAX = 65536     # L2Book::kLevelsMax
 
 _INVALID_NAMES = {
     <int>BookInvalid.none: None,
@@ -195,7 +199,7 @@ cdef class OrderBook:
         return self.c_price(ticks) if ticks else None
 
     def get_price(self, bint is_buy):
-        """Price at which a taker would trade: the best ask for a buy, the best bid for a sell. None on an empty side."""
+        """Price at which a taker would trade: best ask for a buy, best bid for a sell; None on an empty side."""
         return self._best(Side.ask if is_buy else Side.bid, False)
 
     def bid_entries(self, Py_ssize_t depth=20):
@@ -204,6 +208,47 @@ cdef class OrderBook:
 
     def ask_entries(self, Py_ssize_t depth=20):
         return self._entries(Side.ask, depth)
+
+    def get_price_for_volume(self, bint is_buy, volume):
+        """Worst price that a taker of `volume` (base asset, rounded up to the lot) would pay, or None if the book
+        holds less than that."""
+        worst, _, _ = self._take(is_buy, volume)
+        return None if worst is None else self.c_price(worst)
+
+    def get_vwap_for_volume(self, bint is_buy, volume):
+        """Mean price that a taker of `volume` would pay, weighted by amount, or None as above. The quotient is rounded
+        to the precision of the Decimal context."""
+        worst, lots, tick_lots = self._take(is_buy, volume)
+        return None if worst is None else Decimal(tick_lots) * self.tick_size / lots
+
+    def get_volume_for_price(self, bint is_buy, price):
+        """Amount (base asset) that a taker could trade at `price` or better."""
+        limit = fixed_to_decimal(fixed_from(price))
+        total = Decimal(0)
+        for level, amount in self._entries(Side.ask if is_buy else Side.bid, _DEPTH_MAX):
+            if level > limit if is_buy else level < limit:
+                break
+            total += amount
+        return total
+
+    cdef tuple _take(self, bint is_buy, object volume):
+        # -> (worst ticks or None, lots, sum of ticks * lots) of taking a volume, in Python's unbounded integers.
+        cdef int64_t wanted = 0
+        cdef FixedError error = to_increments(fixed_from(volume), self.c_lot_size, Rounding.up, wanted)
+        if (error != FixedError.ok and error != FixedError.inexact) or wanted <= 0:
+            raise AmountError(f"{self.trading_pair}: a volume must be positive, not {volume}")
+        cdef vector[BookLevel] levels = self._levels(Side.ask if is_buy else Side.bid, _DEPTH_MAX)
+        cdef int64_t rest = wanted
+        cdef int64_t taken
+        cdef size_t i
+        tick_lots = 0
+        for i in range(levels.size()):
+            taken = min(rest, levels[i].size)
+            tick_lots += <object>levels[i].price * <object>taken
+            rest -= taken
+            if rest == 0:
+                return levels[i].price, wanted, tick_lots
+        return None, wanted, tick_lots
 
     cdef object c_price(self, int64_t ticks):
         cdef Fixed value
@@ -226,15 +271,22 @@ cdef class OrderBook:
             return None
         return self.c_amount(top.size) if size else self.c_price(top.price)
 
-    cdef list _entries(self, Side side, Py_ssize_t depth):
+    cdef vector[BookLevel] _levels(self, Side side, Py_ssize_t depth) except *:
+        # Room is made before the lock is taken: nothing that can fail happens under it.
         cdef vector[BookLevel] levels
         cdef L2Book* book = self.c_book()
+        cdef size_t count = <size_t>min(max(depth, 0), _DEPTH_MAX)
         cdef size_t i
-        levels.reserve(<size_t>max(depth, 0))
+        levels.reserve(count)
         book.lock.lock()
-        for i in range(min(<size_t>max(depth, 0), book.depth(side))):
+        for i in range(min(count, book.depth(side))):
             levels.push_back(book.level(side, i)[0])
         book.lock.unlock()
+        return levels
+
+    cdef list _entries(self, Side side, Py_ssize_t depth):
+        cdef vector[BookLevel] levels = self._levels(side, depth)
+        cdef size_t i
         return [(self.c_price(levels[i].price), self.c_amount(levels[i].size)) for i in range(levels.size())]
 
     def __repr__(self):

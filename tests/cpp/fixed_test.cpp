@@ -60,17 +60,19 @@ void parse_reads_decimal_text_and_nothing_else() {
         std::int64_t units;
         std::int32_t scale;
     };
-    for (const Case& c : {Case{"-12.50", -125, 1}, Case{"+3", 3, 0}, Case{".5", 5, 1}, Case{"1e-8", 1, 8},
-                          Case{"1E+3", 1000, 0}, Case{"0", 0, 0}, Case{"-0.000", 0, 0}, Case{"000120.0300", 12003, 2},
-                          Case{"1.", 1, 0}, Case{"10e-19", 1, 18}, Case{"0e60", 0, 0}, Case{"5e18", 5000000000000000000, 0},
-                          Case{"9223372036854775807", INT64_MAX, 0}, Case{"-9223372036854775807", -INT64_MAX, 0},
-                          Case{"9.223372036854775807", INT64_MAX, 18}, Case{"0.000000000000000001", 1, 18}}) {
+    for (const Case& c :
+         {Case{"-12.50", -125, 1}, Case{"+3", 3, 0}, Case{".5", 5, 1}, Case{"1e-8", 1, 8}, Case{"1E+3", 1000, 0},
+          Case{"0", 0, 0}, Case{"-0.000", 0, 0}, Case{"000120.0300", 12003, 2}, Case{"1.", 1, 0}, Case{"10e-19", 1, 18},
+          Case{"0e60", 0, 0}, Case{"5e18", 5000000000000000000, 0}, Case{"9223372036854775807", INT64_MAX, 0},
+          Case{"-9223372036854775807", -INT64_MAX, 0}, Case{"9.223372036854775807", INT64_MAX, 18},
+          Case{"0.000000000000000001", 1, 18}}) {
         const Fixed value = parse(c.text);
         CHECK(value.units == c.units);
         CHECK(value.scale == c.scale);
     }
-    for (const char* text : {"", "-", "+", ".", "-.", "e5", "1e", "1e+", "1e5.0", "1.2.3", " 1", "1 ", "1,5", "0x10",
-                             "NaN", "nan", "inf", "-Infinity", "1_0", "--1", "+-1", "1e--3", "\xd9\xa1"}) {
+    for (const char* text :
+         {"",    "-",    "+",   ".",   "-.",  "e5",        "1e",  "1e+", "1e5.0", "1.2.3", " 1",      "1 ",
+          "1,5", "0x10", "NaN", "nan", "inf", "-Infinity", "1_0", "--1", "+-1",   "1e--3", "\xd9\xa1"}) {
         CHECK(parse_error(text) == FixedError::syntax);
     }
     for (const char* text : {"9223372036854775808", "-9223372036854775808", "1e19", "1e-19", "0.0000000000000000001",

@@ -46,7 +46,8 @@ void random_operations_keep_the_same_pairs_as_a_multimap() {
             CHECK(offered(index, hash).size() == model.count(hash));
             if (step % 200 == 0) {
                 for (const auto& [key, slot] : model) {
-                    CHECK(index.find(key, [slot = slot](std::uint32_t candidate) { return candidate == slot; }) == slot);
+                    CHECK(index.find(key, [slot = slot](std::uint32_t candidate) { return candidate == slot; }) ==
+                          slot);
                     CHECK(offered(index, key).size() == model.count(key));
                 }
             }

@@ -1,17 +1,17 @@
 // The order state machine: every pair of states, in both directions, against a table written by hand.
-#include "qtxconn/in_flight_order.hpp"
-
 #include <string_view>
 
 #include "check.hpp"
+#include "qtxconn/in_flight_order.hpp"
 
 using namespace qtxconn;
 using S = OrderState;
 
 namespace {
 
-constexpr S kAll[] = {S::pending_create, S::pending_submit, S::open,   S::partially_filled, S::pending_cancel, S::pending_update,
-                      S::unknown,        S::filled,         S::canceled, S::failed,         S::expired};
+constexpr S kAll[] = {S::pending_create, S::pending_submit, S::open,    S::partially_filled,
+                      S::pending_cancel, S::pending_update, S::unknown, S::filled,
+                      S::canceled,       S::failed,         S::expired};
 
 // Rows and columns in the order of kAll. 'x' is a legal move.
 constexpr std::string_view kLegal[] = {

@@ -302,6 +302,13 @@ void random_reuse_agrees_with_a_map() {
             }
         }
         CHECK(tracker.size() == model.size());
+        if (step % 1000 == 0) {
+            std::size_t fills = 0;
+            for (const auto& [id, known] : model) {
+                fills += known.trades.size();
+            }
+            CHECK(tracker.fill_count() == fills);  // a released order leaves none behind
+        }
     }
 }
 

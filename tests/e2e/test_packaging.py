@@ -133,7 +133,9 @@ def test_the_command_runs_from_the_wheel(site: Path, tmp_path: Path) -> None:
 
 def test_the_cython_example_builds_in_isolation_and_trades(wheel: Path, site: Path, root: Path, tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
-    shutil.copytree(root / "examples" / "cython_strategy", source, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    shutil.copytree(
+        root / "examples" / "cython_strategy", source, ignore=shutil.ignore_patterns("build", "*.egg-info", "*.cpp")
+    )
     run(
         *(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--find-links", wheel.parent),
         *("--target", target, source),

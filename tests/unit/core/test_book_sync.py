@@ -10,9 +10,9 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qtxconn.core.order_book import OrderBook
 
 from qtxconn.core.book_sync import BookSync, DepthDiff, DepthSnapshot
+from qtxconn.core.order_book import OrderBook
 from qtxconn.errors import MessageError
 
 

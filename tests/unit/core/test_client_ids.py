@@ -57,7 +57,8 @@ def test_ids_grow_and_fit_a_signed_64_bit_number(tmp_path: Path) -> None:
     ids = ClientIds(directory=tmp_path)
     drawn = [ids.next() for _ in range(1000)]
     assert drawn == sorted(set(drawn))
-    assert 0 < drawn[0] and drawn[-1] < 2**63
+    assert drawn[0] > 0
+    assert drawn[-1] < 2**63
 
 
 def test_a_restart_with_the_clock_gone_back_draws_above_the_run_before(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_a_directory_that_cannot_be_used_is_told_with_the_way_out(
             ClientIds()
     (tmp_path / "instance-0").mkdir()  # there, but not to be opened
     monkeypatch.setenv("QTXCONN_STATE_DIR", str(tmp_path))
-    with pytest.raises(ConfigurationError, match="cannot open .*instance-0.* set QTXCONN_STATE_DIR"):
+    with pytest.raises(ConfigurationError, match=r"cannot open .*instance-0.* set QTXCONN_STATE_DIR"):
         ClientIds()
 
 

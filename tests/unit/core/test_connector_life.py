@@ -63,7 +63,9 @@ async def test_connect_runs_the_hooks_in_order_and_is_ready(idle) -> None:
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-@pytest.mark.parametrize("error", [NetworkError("unreachable"), AuthenticationError("bad key"), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "error", [NetworkError("unreachable"), AuthenticationError("bad key"), asyncio.CancelledError()]
+)
 async def test_a_connect_that_fails_anywhere_leaves_no_task_and_can_be_repeated(idle, hook: str, error) -> None:
     before = asyncio.all_tasks()
     idle.fail[hook] = error
@@ -98,7 +100,9 @@ async def test_books_that_do_not_come_are_named(idle, kit) -> None:
     call = asyncio.ensure_future(idle.connect())
     await kit.settle(lambda: "start_market_data" in idle.calls)
     await idle._clock.advance(1)
-    with pytest.raises(NotReadyError, match=r"BTC-USDT empty.*no complete book within 0.2 s: check the market-data host"):
+    with pytest.raises(
+        NotReadyError, match=r"BTC-USDT empty.*no complete book within 0.2 s: check the market-data host"
+    ):
         await call
     assert asyncio.all_tasks() == before
 
@@ -301,6 +305,20 @@ async def test_a_cancel_cut_off_by_disconnect_can_be_repeated(exchange, kit, tur
     await exchange.disconnect()
     assert exchange.order(order_id).current_state is OrderState.OPEN
     exchange.hold.clear()
+    await exchange.connect()
+    assert exchange.cancel(PAIR, order_id)
+    await kit.settle(lambda: exchange.order(order_id).is_cancelled)
+
+
+async def test_a_cancel_that_a_transport_never_answered_can_be_repeated_after_reconnect(
+    exchange, kit, monkeypatch
+) -> None:
+    order_id = exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000")
+    await kit.settle(lambda: exchange.events)
+    with monkeypatch.context() as patch:
+        patch.setattr(exchange, "_submit_cancel", lambda order: None, raising=False)
+        assert exchange.cancel(PAIR, order_id)
+    await exchange.disconnect()
     await exchange.connect()
     assert exchange.cancel(PAIR, order_id)
     await kit.settle(lambda: exchange.order(order_id).is_cancelled)

@@ -72,7 +72,9 @@ async def test_options_of_buy_reach_the_hook_once(exchange, kit) -> None:
     assert exchange._order_options == {}
 
 
-@pytest.mark.parametrize("error", [OrderRejectedError("no", code=-2010), InsufficientBalanceError("x", code=-2019)], **by_name)
+@pytest.mark.parametrize(
+    "error", [OrderRejectedError("no", code=-2010), InsufficientBalanceError("x", code=-2019)], **by_name
+)
 async def test_the_venues_refusal_fails_the_order_with_its_words(exchange, kit, error: VenueError) -> None:
     exchange.fail["place"] = error
     order_id = buy(exchange)
@@ -647,7 +649,9 @@ async def test_unknown_order_on_cancel_that_is_open_stays_open_and_is_told(excha
     await kit.settle(lambda: exchange.order(order_id).is_cancelled)
 
 
-@pytest.mark.parametrize("error", [RequestTimeoutError("no answer"), RateLimitedError("slow down"), ValueError("bug")], **by_name)
+@pytest.mark.parametrize(
+    "error", [RequestTimeoutError("no answer"), RateLimitedError("slow down"), ValueError("bug")], **by_name
+)
 async def test_a_cancel_without_an_answer_asks_what_became_of_it(exchange, kit, error: Exception) -> None:
     order_id = buy(exchange)
     await kit.settle(lambda: exchange.events)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtxconn.core.order_book import OrderBook
-from qtxconn.errors import ConfigurationError, MessageError
+from qtxconn.errors import AmountError, ConfigurationError, MessageError
 
 BIDS = [("100.5", "1.2"), ("100.4", "3"), ("100", "0.1")]
 ASKS = [("100.7", "0.5"), ("100.9", "2")]
@@ -88,11 +88,31 @@ def test_an_unknown_reason_is_refused(book: OrderBook) -> None:
 def test_a_bad_level_is_a_message_error_and_changes_nothing(book: OrderBook, level: tuple[object, object]) -> None:
     before = (book.bid_entries(), book.ask_entries(), book.last_update_id, book.revision, book.valid)
     for bids, asks in (([("100.4", "9"), level], []), ([("100.4", "9")], [level])):
-        with pytest.raises(MessageError, match="BTC-USDT: (price|amount)"):
+        with pytest.raises(MessageError, match=r"BTC-USDT: (price|amount)"):
             book.apply_diffs(bids, asks, 99)
         with pytest.raises(MessageError):
             book.apply_snapshot(bids, asks, 99)
     assert (book.bid_entries(), book.ask_entries(), book.last_update_id, book.revision, book.valid) == before
+
+
+def test_depth_beyond_the_book_is_no_error(book: OrderBook) -> None:
+    assert len(book.bid_entries(2**62)) == 3
+
+
+def test_the_cost_of_a_volume_is_exact(book: OrderBook) -> None:
+    assert book.get_price_for_volume(True, "0.5") == Decimal("100.7")
+    assert book.get_price_for_volume(True, "0.51") == Decimal("100.9")  # rounded up to 0.6
+    assert book.get_price_for_volume(True, "2.5") == Decimal("100.9")
+    assert book.get_price_for_volume(True, "2.6") is book.get_vwap_for_volume(True, "2.6") is None
+    assert book.get_price_for_volume(False, "4.3") == Decimal(100)
+    assert book.get_vwap_for_volume(True, "0.5") == Decimal("100.7")
+    assert book.get_vwap_for_volume(True, "1") == Decimal("100.8")
+    assert book.get_volume_for_price(True, "100.6") == 0
+    assert book.get_volume_for_price(True, "100.85") == Decimal("0.5")
+    assert book.get_volume_for_price(False, "100.4") == Decimal("4.2")
+    for volume in ("0", "-1"):
+        with pytest.raises(AmountError, match="volume must be positive"):
+            book.get_price_for_volume(True, volume)
 
 
 def test_trades_are_noted(book: OrderBook) -> None:

@@ -23,7 +23,8 @@ HUMMINGBOT = {
         "MidPrice": 1, "BestBid": 2, "BestAsk": 3, "LastTrade": 4, "LastOwnTrade": 5, "InventoryCost": 6, "Custom": 7,
     },
     types.OrderState: {
-        "PENDING_CREATE": 0, "OPEN": 1, "PENDING_CANCEL": 2, "CANCELED": 3, "PARTIALLY_FILLED": 4, "FILLED": 5, "FAILED": 6,
+        "PENDING_CREATE": 0, "OPEN": 1, "PENDING_CANCEL": 2, "CANCELED": 3, "PARTIALLY_FILLED": 4, "FILLED": 5,
+        "FAILED": 6,
     },
     types.MarketEvent: {
         "BuyOrderCompleted": 102, "SellOrderCompleted": 103, "OrderCancelled": 106, "OrderFilled": 107,
@@ -83,13 +84,20 @@ def test_limit_types_are_limit_types() -> None:
     assert types.TradeType.BUY.opposite is types.TradeType.SELL
 
 
-@pytest.mark.parametrize(
-    "kind", [types.TradeFeeBase, types.AddedToCostTradeFee, types.DeductedFromReturnsTradeFee]
-)
+@pytest.mark.parametrize("kind", [types.TradeFeeBase, types.AddedToCostTradeFee, types.DeductedFromReturnsTradeFee])
 def test_a_trade_update_survives_json_with_its_role_and_kind_of_fee(kind: type[types.TradeFeeBase]) -> None:
     fee = kind(Decimal("0.0004"), "BNB", [types.TokenAmount("BNB", Decimal("-0.00000001"))])
     update = types.TradeUpdate(
-        "t1", "c1", "e1", "BTC-USDT", 1.25, Decimal("60000.1"), Decimal("0.001"), Decimal("60.0001"), fee, is_taker=False
+        "t1",
+        "c1",
+        "e1",
+        "BTC-USDT",
+        1.25,
+        Decimal("60000.1"),
+        Decimal("0.001"),
+        Decimal("60.0001"),
+        fee,
+        is_taker=False,
     )
     back = types.TradeUpdate.from_json(json.loads(json.dumps(update.to_json())))
     assert back == update

@@ -20,9 +20,7 @@ sides = st.sampled_from([Side.BUY, Side.SELL])
 prices = st.integers(990, 1010)
 quantities = st.integers(1, 60)
 requests = st.one_of(
-    st.tuples(
-        st.just("limit"), st.integers(0, 2), sides, prices, quantities, st.sampled_from(list(TimeInForce))
-    ),
+    st.tuples(st.just("limit"), st.integers(0, 2), sides, prices, quantities, st.sampled_from(list(TimeInForce))),
     st.tuples(st.just("market"), st.integers(0, 2), sides, quantities, st.booleans()),
     st.tuples(st.just("cancel"), st.integers(0, 2), st.integers(0, 9)),
     st.tuples(st.just("amend"), st.integers(0, 2), st.integers(0, 9), quantities, prices),
@@ -68,9 +66,7 @@ class Schedule:
 
     def do_market(self, who, side, quantity, reduce_only) -> None:
         account = self.accounts[who]
-        self.venue.place_order(
-            account, S, side, OrderType.MARKET, D(quantity) / 1000, reduce_only=reduce_only
-        )
+        self.venue.place_order(account, S, side, OrderType.MARKET, D(quantity) / 1000, reduce_only=reduce_only)
 
     def do_cancel(self, who, index) -> None:
         orders = self.venue.open_orders(self.accounts[who])
@@ -81,9 +77,7 @@ class Schedule:
         orders = self.venue.open_orders(self.accounts[who])
         if orders:
             order_id = orders[index % len(orders)].order_id
-            self.venue.amend_order(
-                self.accounts[who], S, order_id, quantity=D(quantity) / 1000, price=D(price) / 10
-            )
+            self.venue.amend_order(self.accounts[who], S, order_id, quantity=D(quantity) / 1000, price=D(price) / 10)
 
     def do_ambient(self, side, price, quantity) -> None:
         self.engine.set_ambient(side, price, quantity, self.clock.now_ms())
@@ -221,9 +215,6 @@ def test_fills_equal_those_of_a_naive_price_time_matcher(recorder_type, orders):
         )
     ids = [int(e.order.client_order_id) for e in recorder.executions]
     executions = recorder.executions
-    fills = [
-        (ids[k], ids[k + 1], executions[k].price, executions[k].quantity)
-        for k in range(0, len(executions), 2)
-    ]
+    fills = [(ids[k], ids[k + 1], executions[k].price, executions[k].quantity) for k in range(0, len(executions), 2)]
     assert all(e.is_maker is (k % 2 == 0) for k, e in enumerate(executions))
     assert fills == naive_fills([(n, *order) for n, order in enumerate(orders)])

@@ -110,9 +110,7 @@ def test_fok_fills_whole_or_is_refused_without_a_trace(venue, a, recorder):
     engine = ambient(venue, ask=(10001, 7))
     engine.set_ambient(SELL, 10002, 3, 0)
     recorder.log.clear()
-    assert (
-        reason_of(limit, venue, a, BUY, "0.011", "1000.2", TimeInForce.FOK) is RejectReason.FOK_NOT_FILLABLE
-    )
+    assert reason_of(limit, venue, a, BUY, "0.011", "1000.2", TimeInForce.FOK) is RejectReason.FOK_NOT_FILLABLE
     assert recorder.log == []
     assert limit(venue, a, BUY, "0.010", "1000.2", TimeInForce.FOK).status is OrderStatus.FILLED
 
@@ -121,17 +119,13 @@ def test_fok_does_not_count_what_lies_behind_an_own_order(venue, a, b):
     limit(venue, b, SELL, "0.005", "1000.1")
     limit(venue, a, SELL, "0.005", "1000.1")
     limit(venue, b, SELL, "0.005", "1000.1")
-    assert (
-        reason_of(limit, venue, a, BUY, "0.006", "1000.1", TimeInForce.FOK) is RejectReason.FOK_NOT_FILLABLE
-    )
+    assert reason_of(limit, venue, a, BUY, "0.006", "1000.1", TimeInForce.FOK) is RejectReason.FOK_NOT_FILLABLE
     assert limit(venue, a, BUY, "0.005", "1000.1", TimeInForce.FOK).status is OrderStatus.FILLED
 
 
 def test_post_only_rests_or_is_refused(venue, a):
     ambient(venue)
-    assert reason_of(limit, venue, a, BUY, "0.01", "1000.1", TimeInForce.GTX) is (
-        RejectReason.POST_ONLY_WOULD_CROSS
-    )
+    assert reason_of(limit, venue, a, BUY, "0.01", "1000.1", TimeInForce.GTX) is (RejectReason.POST_ONLY_WOULD_CROSS)
     assert limit(venue, a, BUY, "0.01", "1000.0", TimeInForce.GTX).status is OrderStatus.NEW
 
 
@@ -171,9 +165,7 @@ def test_other_refusals(venue, a):
     assert reason_of(venue.place_order, a, S, BUY, OrderType.LIMIT, D(1)) is RejectReason.PRICE_MISSING
     assert reason_of(venue.place_order, a, S, BUY, OrderType.MARKET, D(1), D(1)) is RejectReason.INVALID_ORDER
     assert reason_of(limit, venue, a, BUY, "0.01", "1000", client_id="") is RejectReason.CLIENT_ID_INVALID
-    assert (
-        reason_of(limit, venue, a, BUY, "0.01", "1000", client_id="x" * 37) is RejectReason.CLIENT_ID_INVALID
-    )
+    assert reason_of(limit, venue, a, BUY, "0.01", "1000", client_id="x" * 37) is RejectReason.CLIENT_ID_INVALID
     assert reason_of(venue.cancel_order, a, S, 1) is RejectReason.UNKNOWN_ORDER
     assert reason_of(venue.query_order, a, S, None, "never") is RejectReason.NO_SUCH_ORDER
 
@@ -231,10 +223,7 @@ def test_amend_keeps_or_loses_the_place(venue, a, b):
     venue.amend_order(a, S, first.order_id, quantity=D("0.009"))
     assert list(level.orders.values()) == [second, first]
     assert level.total == 19
-    assert (
-        reason_of(venue.amend_order, a, S, first.order_id, quantity=D("0.009"))
-        is RejectReason.AMEND_NO_CHANGE
-    )
+    assert reason_of(venue.amend_order, a, S, first.order_id, quantity=D("0.009")) is RejectReason.AMEND_NO_CHANGE
 
 
 def test_amend_to_a_crossing_price_takes(venue, a):
@@ -249,12 +238,8 @@ def test_amend_refused_leaves_the_order_as_it_was(venue, a):
     ambient(venue)
     a.set_leverage(S, 1)
     order = limit(venue, a, BUY, "0.010", "999", TimeInForce.GTX)
-    assert reason_of(venue.amend_order, a, S, order.order_id, price=D("1000.1")) is (
-        RejectReason.POST_ONLY_WOULD_CROSS
-    )
-    assert reason_of(venue.amend_order, a, S, order.order_id, quantity=D("900")) is (
-        RejectReason.INSUFFICIENT_MARGIN
-    )
+    assert reason_of(venue.amend_order, a, S, order.order_id, price=D("1000.1")) is (RejectReason.POST_ONLY_WOULD_CROSS)
+    assert reason_of(venue.amend_order, a, S, order.order_id, quantity=D("900")) is (RejectReason.INSUFFICIENT_MARGIN)
     assert (order.price, order.quantity, order.status) == (9990, 10, "NEW")
     assert a.position(venue.instrument(S)).open_bids == 9990 * 10
 

@@ -10,9 +10,9 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from qtxconn.qtx.order_queue import OrderQueue, QueuedRequest
 
 from qtxconn.errors import SegmentError
+from qtxconn.qtx.order_queue import OrderQueue, QueuedRequest
 from qtxconn.sim.qtx_manager import QtxOrderManager
 
 NAME = f"/place_order_test_{os.getpid()}"
