@@ -1,6 +1,6 @@
 # The rules a venue sets for orders of one trading pair.
 
-from qtxconn.core.fixed cimport Fixed
+from qtxconn.core.fixed cimport Fixed, FixedError
 
 
 cdef class TradingRule:
@@ -22,3 +22,5 @@ cdef class TradingRule:
     cdef Fixed c_quantize_price(self, Fixed price, bint up) except *
     cdef Fixed c_quantize_amount(self, Fixed amount) except *
     cdef str c_violation(self, Fixed price, Fixed amount, bint is_limit)
+    # -- private ---------------------------------------------------------------------------------------------
+    cdef str _off_grid(self, str what, Fixed value, Fixed increment, FixedError error)

@@ -132,6 +132,7 @@ cdef class TradingRule:
     cdef str c_violation(self, Fixed price, Fixed amount, bint is_limit):
         cdef int64_t count = 0
         cdef Fixed notional
+        cdef FixedError error
         cdef str pair = self.trading_pair
         if amount.units <= 0:
             return f"{pair}: the amount must be positive, not {fixed_to_text(amount)}"
@@ -139,13 +140,15 @@ cdef class TradingRule:
             return f"{pair}: amount {fixed_to_text(amount)} is below the minimum {fixed_to_text(self.c_min_order_size)}"
         if self.c_max_order_size.units > 0 and compare(amount, self.c_max_order_size) > 0:
             return f"{pair}: amount {fixed_to_text(amount)} is above the maximum {fixed_to_text(self.c_max_order_size)}"
-        if to_increments(amount, self.c_amount_increment, Rounding.down, count) != FixedError.ok:
-            return f"{pair}: amount {fixed_to_text(amount)} is no multiple of {fixed_to_text(self.c_amount_increment)}"
+        error = to_increments(amount, self.c_amount_increment, Rounding.down, count)
+        if error != FixedError.ok:
+            return self._off_grid("amount", amount, self.c_amount_increment, error)
         if is_limit:
             if price.units <= 0:
                 return f"{pair}: a limit price must be positive, not {fixed_to_text(price)}"
-            if to_increments(price, self.c_price_increment, Rounding.down, count) != FixedError.ok:
-                return f"{pair}: price {fixed_to_text(price)} is no multiple of {fixed_to_text(self.c_price_increment)}"
+            error = to_increments(price, self.c_price_increment, Rounding.down, count)
+            if error != FixedError.ok:
+                return self._off_grid("price", price, self.c_price_increment, error)
             if compare(price, self.c_min_price) < 0:
                 return f"{pair}: price {fixed_to_text(price)} is below the minimum {fixed_to_text(self.c_min_price)}"
             if self.c_max_price.units > 0 and compare(price, self.c_max_price) > 0:
@@ -157,6 +160,12 @@ cdef class TradingRule:
                 return (f"{pair}: notional {fixed_to_text(notional)} is below the minimum "
                         f"{fixed_to_text(self.c_min_notional)}; raise the amount or the price")
         return None
+
+    cdef str _off_grid(self, str what, Fixed value, Fixed increment, FixedError error):
+        cdef str name = f"{self.trading_pair}: {what} {fixed_to_text(value)}"
+        if error == FixedError.inexact:
+            return f"{name} is no multiple of {fixed_to_text(increment)}"
+        return f"{name} has so many increments of {fixed_to_text(increment)} that it cannot be held exactly"
 
     def __repr__(self):
         return (f"TradingRule({self.trading_pair!r}, min_order_size={self.min_order_size}, "

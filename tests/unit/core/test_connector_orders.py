@@ -209,7 +209,7 @@ async def test_a_late_sign_of_life_of_a_failed_order_is_an_alarm(exchange, kit) 
         ((PAIR, "0.0009", OrderType.LIMIT, "60000"), "amount must be positive, not 0"),
         ((PAIR, "101", OrderType.LIMIT, "60000"), "above the maximum 100"),
         ((PAIR, "0.001", OrderType.LIMIT, "100"), "notional 0.1 is below the minimum 5"),
-        ((PAIR, "100000000000000000", OrderType.LIMIT, "60000"), "cannot be held exactly"),
+        ((PAIR, "100000000000000000", OrderType.LIMIT, "60000"), "above the maximum 100"),
         ((PAIR, "1", OrderType.LIMIT, "9000000000000000000"), "cannot be held exactly"),
         ((PAIR, "1", "LIMIT", "60000"), "it supports LIMIT, MARKET, LIMIT_MAKER"),
     ],
