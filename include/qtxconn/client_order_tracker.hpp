@@ -159,7 +159,8 @@ public:
     const InFlightOrder& at(std::uint32_t slot) const noexcept { return blocks_[slot / kBlock][slot % kBlock]; }
     const Fill& fill(std::int32_t number) const noexcept { return fills_[index(number)]; }
     std::size_t size() const noexcept { return by_client_id_.size(); }
-    std::size_t fill_count() const noexcept { return by_trade_id_.size(); }  // of all orders that are remembered
+    // Of all orders that are remembered, and those of forgotten ones that still are.
+    std::size_t fill_count() const noexcept { return by_trade_id_.size(); }
 
     // The id that the order had before `past` (a result of this, or the order's past_id).
     const VenueOrderId& past_id(std::int32_t past) const noexcept { return past_ids_[index(past)].id; }
@@ -204,8 +205,11 @@ public:
         const Fixed quote = order.executed_quote;
         const OrderState from = order.state;
         const bool late = is_terminal(from);
-        subtract(base, replacement.base, order.executed_base);
-        subtract(quote, replacement.quote, order.executed_quote);
+        const bool replaces = replacement.base.units != 0;
+        if (replaces) {
+            subtract(base, replacement.base, order.executed_base);
+            subtract(quote, replacement.quote, order.executed_quote);
+        }
         const Applied applied = count(apply_fill(order, fill));
         if (applied != Applied::changed) {
             order.executed_base = base;
@@ -215,7 +219,9 @@ public:
             }
             return applied;
         }
-        if (replacement.base.units != 0) {
+        Fixed added = fill.amount;
+        if (replaces) {
+            subtract(order.executed_base, base, added);
             drop_provisional(order, fill);
         }
         const std::int32_t stored = store_fill(slot, fill);
@@ -227,9 +233,7 @@ public:
         }
         stamp(order, order.state, now_ns);
         queue_created(slot, now_ns);
-        Fixed added;
-        subtract(order.executed_base, base, added);
-        if (replacement.base.units != 0) {
+        if (replaces) {
             queue(OrderEventKind::replaced, slot, stored, now_ns, replacement.base);
         }
         if (added.units > 0) {

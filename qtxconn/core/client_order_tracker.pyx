@@ -238,8 +238,7 @@ cdef class ClientOrderTracker:
         while slot >= <uint32_t>len(self._by_slot):
             self._by_slot.append(None)
         self._by_slot[slot] = order
-        if order._own_fills:
-            self._restore_fills(order)
+        self._restore_fills(order)
         if order.is_done:
             self._finished[order.client_order_id] = order
             self._forget_oldest()
@@ -249,9 +248,14 @@ cdef class ClientOrderTracker:
 
     cdef void _restore_fills(self, InFlightOrder order):
         # An order that was tracked before brings its fills along: they are neither lost nor counted twice.
-        fills, order._own_fills = order._own_fills, {}
-        for update in fills.values():
-            self._restore_fill(order, update)
+        cdef size_t i
+        for i in range(order._kept_fills.size()):
+            self.c_store().restore_fill(order._slot, order._kept_fills[i])
+        order._kept_fills.clear()
+        if order._own_fills is not None:
+            for update in order._own_fills.values():
+                self._restore_fill(order, update)
+            order._own_fills = None
 
     cdef int _restore_fill(self, InFlightOrder order, object update) except -1:
         cdef Fill fill
@@ -282,7 +286,6 @@ cdef class ClientOrderTracker:
         amount,
         order_type,
         price=None,
-        *,
         str client_order_id=None,
         position=PositionAction.NIL,
         int leverage=1,
@@ -353,6 +356,8 @@ cdef class ClientOrderTracker:
         cdef Applied applied = self.c_store().process_state(
             order._slot, state, venue_ns, executed, self.clock.c_now_ns(), TransitionReason.report
         )
+        if is_terminal(state) and order._end_reported_ns == 0:
+            order._end_reported_ns = self.clock.c_monotonic_ns()
         if applied == Applied.illegal:
             self._logger.warning("%s: %s cannot become %s; ignored", order.client_order_id,
                                  order.current_state.name, new_state.name)
@@ -399,13 +404,15 @@ cdef class ClientOrderTracker:
         if venue_id == VenueId.learned:
             self._replay_parked(order)
 
-    def settle_with_provisional_fill(self, InFlightOrder order not None) -> None:
-        """Books what the venue counts as executed beyond the booked fills as one provisional fill, so that an order
-        whose executions cannot be had ends with the right amounts. Real fills replace it whenever they come."""
-        if order._store != NULL:
-            self._book_provisional(order, order.c_record().reported_base, 0)
-            self.c_deliver()
-            order.c_wake()
+    def settle_with_provisional_fill(self, InFlightOrder order not None, double after_s=0.0) -> None:
+        """Ends an order whose end was reported `after_s` seconds ago and whose executions cannot be had: what the venue
+        counts beyond the booked fills becomes one provisional fill. Real fills replace it whenever they come."""
+        cdef int64_t waited_ns = self.clock.c_monotonic_ns() - order._end_reported_ns
+        cdef OrderRecord* record = order.c_record()
+        if order.awaits_fills and waited_ns >= <int64_t>(after_s * 1e9):
+            self._book_provisional(
+                order, record.amount if record.reported == OrderState.filled else record.reported_base, 0
+            )
 
     def expire(self) -> None:
         """Gives up waiting for orders that did not become known, and forgets ended orders that are too old. The

@@ -73,10 +73,8 @@ cdef class ConnectorBase:
     # Seconds between the queries about an order whose outcome is not known; the last one repeats.
     lookup_delays_s = (0.0, 0.25, 1.0, 3.0, 10.0)
     status_poll_interval_s = 30.0
-    # The venue reports executions one by one, not only executed amounts.
-    itemised_fills = True
-    # Seconds of asking, after which executions that the venue counts but does not give become a provisional fill.
-    provisional_fill_after_s = 30.0
+    itemised_fills = True       # the venue reports executions one by one, not only executed amounts
+    provisional_fill_after_s = 30.0     # after which executions that it counts but does not give are inferred
     market_data_timeout_s = 10.0
 
     def __cinit__(self, *args, **kwargs):
@@ -577,16 +575,14 @@ cdef class ConnectorBase:
         return True
 
     def adopt_external_order(
-        self, str trading_pair not None, str exchange_order_id not None, trade_type, amount,
-        order_type=OrderType.LIMIT, price=None, *, str client_order_id=None, position_action=PositionAction.NIL
+        self, str trading_pair not None, str exchange_order_id not None, trade_type, amount, order_type=OrderType.LIMIT,
+        price=None, *, str client_order_id=None, position_action=PositionAction.NIL
     ) -> str:
-        """Takes in a live order that was not placed here and returns the id to cancel it by; its Created event comes
-        before this returns. `amount` in base asset is the whole order's. Its state and executions are asked at once.
-        `client_order_id` is the one the venue has for it, if any. Raises OrderValidationError if it is tracked."""
+        """Takes in a live order that was not placed here, asks for its state and executions, and returns the id to
+        cancel it by; see ClientOrderTracker.adopt_external_order."""
         self._require_pair(trading_pair)
         order = self._order_tracker.adopt_external_order(
-            trading_pair, exchange_order_id, trade_type, amount, order_type, price,
-            client_order_id=client_order_id, position=position_action,
+            trading_pair, exchange_order_id, trade_type, amount, order_type, price, client_order_id, position_action
         )
         self._resolve(order)
         return order.client_order_id
@@ -640,8 +636,7 @@ cdef class ConnectorBase:
             )
 
     def _cancel_failed(self, str client_order_id, error):
-        """The cancel did not go through. What became of the order is asked, never assumed: it may be filled,
-        cancelled, still open, or never have arrived."""
+        """The cancel did not go through. What became of the order is asked, never assumed."""
         order = self._order_tracker.fetch_tracked_order(client_order_id)
         if order is None:
             return
@@ -650,12 +645,10 @@ cdef class ConnectorBase:
         )
         self._order_tracker.revert_pending(order)
         if settled:
-            self._alarm("cancel_failed", f"{client_order_id}: the venue refused to cancel: {error}",
-                        client_order_id, error)
-            self._resolve(order)
+            self._alarm("cancel_failed", f"{client_order_id}: cancel refused: {error}", client_order_id, error)
         else:
             self._logger.info("%s: cancel unanswered or order not found (%s); asking the venue", client_order_id, error)
-            self._resolve(order, error)
+        self._resolve(order, None if settled else error)
 
     # -- finding out -------------------------------------------------------------------------------------------
 
@@ -720,7 +713,6 @@ cdef class ConnectorBase:
         """Every second: orders whose end is reported but whose fills are missing. Every status_poll_interval_s, and
         when the user stream is back: all."""
         elapsed = 0.0
-        awaiting_since_ns = {}
         while True:
             await self._clock.sleep(1.0)
             self._order_tracker.expire()
@@ -732,25 +724,15 @@ cdef class ConnectorBase:
             for order in self._order_tracker.active_orders.values():
                 if not (everything or order.awaits_fills):
                     continue
-                if order.awaits_fills:
-                    awaiting_since_ns.setdefault(order.client_order_id, self._clock.monotonic_ns())
                 try:
                     await self._refresh_order(order)
                 except OrderNotFoundError:
                     self._resolve(order)
                 except Exception as error:
-                    self._logger.info("%s: status poll failed (%s); next in %s s", order.client_order_id, error,
-                                      self.status_poll_interval_s,
+                    self._logger.info("%s: status poll failed (%s); trying again", order.client_order_id, error,
                                       exc_info=None if isinstance(error, QtxconnError) else error)
                 else:
-                    # The venue has answered, again and again, without the executions that it counts.
-                    since_ns = awaiting_since_ns.get(order.client_order_id)
-                    if order.awaits_fills and since_ns is not None and (
-                        self._clock.monotonic_ns() - since_ns >= self.provisional_fill_after_s * 1e9
-                    ):
-                        self._order_tracker.settle_with_provisional_fill(order)
-                if not order.awaits_fills:
-                    awaiting_since_ns.pop(order.client_order_id, None)
+                    self._order_tracker.settle_with_provisional_fill(order, self.provisional_fill_after_s)
 
     # -- hooks: what an exchange writes ------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t
 from libcpp.string_view cimport string_view
+from libcpp.vector cimport vector
 
 from qtxconn.core.fixed cimport Fixed
 from qtxconn.core.order_store cimport Fill, OrderRecord, OrderState, OrderStore, OrderType, PositionAction, TradeType
@@ -13,7 +14,8 @@ cdef class InFlightOrder:
     cdef OrderStore* _store               # null while the record is our own (not tracked yet, or no longer)
     cdef uint32_t _slot
     cdef OrderRecord _own
-    cdef dict _own_fills                  # trade id -> TradeUpdate, once detached
+    cdef dict _own_fills                  # trade id -> TradeUpdate, of an order that was read back
+    cdef vector[Fill] _kept_fills         # those of an order that was tracked
     cdef list _own_past_ids               # exchange_order_ids but the last, once detached
     cdef object _owner                    # the tracker that keeps _store alive
     cdef list _waiters                    # futures woken at the next change
@@ -22,6 +24,7 @@ cdef class InFlightOrder:
     cdef str _exchange_order_id           # text form of the record's, None while not made
     cdef InFlightOrder _successor         # the external order under which this one, believed gone, lives on
     cdef Fixed _carried                   # executed amount that a predecessor has booked of the venue's order
+    cdef int64_t _end_reported_ns         # monotonic, 0 while the venue has reported no end
     cdef object _reported_quote           # executed amount in quote that the venue has reported, or None
     cdef object __weakref__
 

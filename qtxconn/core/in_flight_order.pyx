@@ -210,12 +210,15 @@ cdef class InFlightOrder:
         self._slot = slot
 
     cdef void c_detach(self):
-        fills = self.order_fills
-        cdef list ids = self.exchange_order_ids
-        past_ids = ids[:len(ids) - 1] if ids else None
+        # The fills are copied as they are: nearly always nobody asks for them any more.
+        cdef int32_t number = self.c_record().first_fill
+        while number != kNoFill:
+            self._kept_fills.push_back(self._store.fill(number))
+            number = self._store.fill(number).next
+        if self.c_record().past_id != kNoId:
+            self._own_past_ids = self.exchange_order_ids
+            self._own_past_ids.pop()
         self._own = self.c_record()[0]
-        self._own_past_ids = past_ids
-        self._own_fills = fills
         self._store = NULL
         self._owner = None
 
@@ -326,18 +329,25 @@ cdef class InFlightOrder:
     @property
     def order_fills(self) -> dict:
         """{trade id: TradeUpdate} in the order they were booked."""
-        if self._store == NULL:
-            return dict(self._own_fills or ())
-        fills = {}
         cdef str exchange_id = self.exchange_order_id
-        cdef int32_t number = self.c_record().first_fill
-        while number != kNoFill:
-            update = fill_to_trade_update(
-                self.client_order_id, exchange_id, self.trading_pair, self._store.fill(number)
-            )
-            fills[update.trade_id] = update
-            number = self._store.fill(number).next
-        return fills
+        cdef int32_t number
+        cdef size_t i
+        updates = []
+        if self._store == NULL:
+            if self._own_fills is not None:
+                return dict(self._own_fills)
+            for i in range(self._kept_fills.size()):
+                updates.append(
+                    fill_to_trade_update(self.client_order_id, exchange_id, self.trading_pair, self._kept_fills[i])
+                )
+        else:
+            number = self.c_record().first_fill
+            while number != kNoFill:
+                updates.append(
+                    fill_to_trade_update(self.client_order_id, exchange_id, self.trading_pair, self._store.fill(number))
+                )
+                number = self._store.fill(number).next
+        return {update.trade_id: update for update in updates}
 
     def cumulative_fee_paid(self, str token not None):
         """Sum of the fees that were charged in `token`."""

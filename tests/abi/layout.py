@@ -30,8 +30,8 @@ STRUCTS: dict[str, dict[str, str]] = {
         "Transition": "time_ns from to reason",
         "InFlightOrder": "client_id generation symbol state reported resume trade_type order_type position "
         "created_sent terminal_sent is_external ended_by_absence leverage price amount executed_base executed_quote "
-        "reported_base exchange_order_id created_ns submitted_ns acked_ns first_fill_ns done_ns venue_ns first_fill last_fill "
-        "fill_count provisional_count past_id transition_count transitions",
+        "reported_base exchange_order_id created_ns submitted_ns acked_ns first_fill_ns done_ns venue_ns first_fill "
+        "last_fill fill_count provisional_count past_id transition_count transitions",
     },
     "client_order_tracker.hpp": {"OrderEvent": "kind slot generation fill time_ns amount", "ClientOrderTracker": ""},
     "order_id.hpp": {"OrderIdSource": ""},

@@ -251,7 +251,7 @@ void random_reuse_agrees_with_a_map() {
         std::vector<std::string> trades;
     };
     std::mt19937_64 rng(3);
-    ClientOrderTracker tracker;
+    ClientOrderTracker tracker(0);
     std::map<std::uint64_t, Known> model;
     std::uint64_t next_id = 1;
     OrderEvent event;
