@@ -98,7 +98,7 @@ def test_the_stub_says_what_is_there(module: str) -> None:
 
 def test_the_hooks_are_in_the_stubs() -> None:
     written = set()
-    for module in ("qtxconn.core.connector_base", "qtxconn.core.perpetual_derivative_base"):
+    for module in ("qtxconn.core.connector_hooks", "qtxconn.core.perpetual_derivative_base"):
         for node in stub_of(module).body:
             if isinstance(node, ast.ClassDef):
                 written |= set(names_in(node.body))

@@ -83,11 +83,32 @@ inline int128 units_at(Fixed value, std::int32_t scale) noexcept {
     return static_cast<int128>(value.units) * detail::kPow10[scale - value.scale];
 }
 
+namespace detail {
+
+// Brings both to the larger scale, if that fits 64 bits: it nearly always does.
+inline bool to_common_scale(Fixed& a, Fixed& b) noexcept {
+    if (a.scale < b.scale) {
+        const bool overflow = __builtin_mul_overflow(a.units, kPow10[b.scale - a.scale], &a.units);
+        a.scale = b.scale;
+        return !overflow;
+    }
+    const bool overflow = __builtin_mul_overflow(b.units, kPow10[a.scale - b.scale], &b.units);
+    b.scale = a.scale;
+    return !overflow;
+}
+
+}  // namespace detail
+
 inline int compare(Fixed a, Fixed b) noexcept {
+    Fixed left = a;
+    Fixed right = b;
+    if (detail::to_common_scale(left, right)) {
+        return left.units < right.units ? -1 : (left.units > right.units ? 1 : 0);
+    }
     const std::int32_t scale = a.scale > b.scale ? a.scale : b.scale;
-    const int128 left = units_at(a, scale);
-    const int128 right = units_at(b, scale);
-    return left < right ? -1 : (left > right ? 1 : 0);
+    const int128 wide_left = units_at(a, scale);
+    const int128 wide_right = units_at(b, scale);
+    return wide_left < wide_right ? -1 : (wide_left > wide_right ? 1 : 0);
 }
 
 inline bool operator==(Fixed a, Fixed b) noexcept { return compare(a, b) == 0; }
@@ -98,6 +119,18 @@ inline bool operator<=(Fixed a, Fixed b) noexcept { return compare(a, b) <= 0; }
 inline bool operator>=(Fixed a, Fixed b) noexcept { return compare(a, b) >= 0; }
 
 inline FixedError add(Fixed a, Fixed b, Fixed& out) noexcept {
+    Fixed left = a;
+    Fixed right = b;
+    std::int64_t units = 0;
+    if (detail::to_common_scale(left, right) && !__builtin_add_overflow(left.units, right.units, &units) &&
+        units != INT64_MIN) {
+        std::int32_t scale = left.scale;
+        for (; scale > 0 && units % 10 == 0; --scale) {
+            units /= 10;
+        }
+        out = Fixed{units, scale};
+        return FixedError::ok;
+    }
     const std::int32_t scale = a.scale > b.scale ? a.scale : b.scale;
     return detail::narrow(units_at(a, scale) + units_at(b, scale), scale, out);
 }

@@ -13,7 +13,7 @@ class FlatIndex {
 public:
     static constexpr std::uint32_t kNone = UINT32_MAX;
 
-    explicit FlatIndex(std::size_t capacity = 1024) { cells_.resize(round_up(capacity * 2)); }
+    explicit FlatIndex(std::size_t capacity = 1024) : cells_(round_up(capacity * 2)), mask_(cells_.size() - 1) {}
 
     template <typename Matches>
     std::uint32_t find(std::uint64_t hash, Matches matches) const noexcept {
@@ -46,8 +46,8 @@ public:
         std::size_t hole = i;
         for (std::size_t j = next(i); cells_[j].value != kNone; j = next(j)) {
             // A cell may move back into the hole unless that would put it before its home.
-            const std::size_t from_home = (j - home(cells_[j].hash)) & mask();
-            const std::size_t from_hole = (j - hole) & mask();
+            const std::size_t from_home = (j - home(cells_[j].hash)) & mask_;
+            const std::size_t from_hole = (j - hole) & mask_;
             if (from_home >= from_hole) {
                 cells_[hole] = cells_[j];
                 hole = j;
@@ -73,9 +73,8 @@ private:
         return size;
     }
 
-    std::size_t mask() const noexcept { return cells_.size() - 1; }
-    std::size_t home(std::uint64_t hash) const noexcept { return static_cast<std::size_t>(hash) & mask(); }
-    std::size_t next(std::size_t i) const noexcept { return (i + 1) & mask(); }
+    std::size_t home(std::uint64_t hash) const noexcept { return static_cast<std::size_t>(hash) & mask_; }
+    std::size_t next(std::size_t i) const noexcept { return (i + 1) & mask_; }
 
     void place(std::uint64_t hash, std::uint32_t value) noexcept {
         std::size_t i = home(hash);
@@ -89,6 +88,7 @@ private:
     void grow() {
         std::vector<Cell> old(cells_.size() * 2);
         old.swap(cells_);
+        mask_ = cells_.size() - 1;
         for (const Cell& cell : old) {
             if (cell.value != kNone) {
                 place(cell.hash, cell.value);
@@ -97,6 +97,7 @@ private:
     }
 
     std::vector<Cell> cells_;
+    std::size_t mask_;
     std::size_t size_ = 0;
 };
 

@@ -1,6 +1,7 @@
 // The order record and the order state machine: one table of legal moves, and the two things that move an order.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -72,22 +73,34 @@ constexpr bool is_order_state(std::uint8_t value) noexcept {
     return false;
 }
 
-constexpr bool can_move(OrderState from, OrderState to) noexcept {
+namespace detail {
+
+constexpr std::array<std::uint32_t, 32> edges_by_state() noexcept {
+    std::array<std::uint32_t, 32> table{};
     for (const StateEdges& edges : kStateEdges) {
-        if (edges.from == from) {
-            return (edges.to & state_bit(to)) != 0;
-        }
+        table[static_cast<std::size_t>(edges.from)] = edges.to;
     }
-    return false;
+    return table;
+}
+
+constexpr std::array<std::uint32_t, 32> kEdgesByState = edges_by_state();
+
+}  // namespace detail
+
+constexpr bool can_move(OrderState from, OrderState to) noexcept {
+    return (detail::kEdgesByState[static_cast<std::size_t>(from)] & state_bit(to)) != 0;
 }
 
 // -- records ---------------------------------------------------------------------------------------------------
 
-using VenueOrderId = Text<48>;  // decimal numbers, UUIDs, hashes
-using TradeId = Text<48>;
+using VenueOrderId = HashedText<48>;  // decimal numbers, UUIDs, hashes
+using TradeId = HashedText<48>;
 using AssetName = Text<16>;
 
 constexpr std::int32_t kNoFill = -1;
+constexpr std::int32_t kNoId = -1;
+constexpr std::uint32_t kNoOrder = UINT32_MAX;
+constexpr TradeType kAnySide = TradeType{};
 
 // One execution. Amounts are magnitudes; the order's side gives the direction.
 struct Fill {
@@ -101,7 +114,31 @@ struct Fill {
     std::int64_t received_ns = 0;  // ours
     std::int32_t next = kNoFill;   // next fill of the same order
     bool is_taker = true;
+    bool is_provisional = false;  // inferred from a cumulative amount; real fills replace it
+    // Set by the tracker: what the fill is keyed by, and whose it is.
+    TradeType trade_type = kAnySide;
+    std::uint32_t symbol = 0;
+    std::uint32_t order = kNoOrder;  // slot; kNoOrder once the order is forgotten
+    std::uint64_t client_id = 0;     // 0: of no order that was known
 };
+
+// Why the public state moved.
+enum class TransitionReason : std::uint8_t {
+    local = 1,    // what we do or know ourselves: submitting, cancelling, no answer, refused before sending
+    report = 2,   // the venue reported a state
+    fill = 3,     // a fill was booked
+    refusal = 4,  // the venue refused a cancel or an amend
+    absence = 5,  // the venue kept saying that there is no such order
+};
+
+struct Transition {
+    std::int64_t time_ns = 0;  // local wall time
+    OrderState from = OrderState::pending_create;
+    OrderState to = OrderState::pending_create;
+    TransitionReason reason = TransitionReason::local;
+};
+
+constexpr std::size_t kTransitionsKept = 8;
 
 struct InFlightOrder {
     std::uint64_t client_id = 0;
@@ -113,25 +150,36 @@ struct InFlightOrder {
     TradeType trade_type = TradeType::buy;
     OrderType order_type = OrderType::limit;
     PositionAction position = PositionAction::nil;
-    bool created_sent = false;   // the Created event went out
-    bool terminal_sent = false;  // the one terminal event went out
+    bool created_sent = false;      // the Created event went out
+    bool terminal_sent = false;     // the one terminal event went out
+    bool is_external = false;       // not placed here: adopted
+    bool ended_by_absence = false;  // no word of the venue ended it: it may show life yet
     std::int32_t leverage = 1;
     Fixed price;          // quote per base; 0 for a market order without a price
     Fixed amount;         // base asset, > 0
     Fixed executed_base;  // sums of the booked fills
     Fixed executed_quote;
-    Fixed reported_base;  // executed amount the venue has reported; fills up to it may still be on their way
-    VenueOrderId exchange_order_id;
-    std::int64_t created_ns = 0;    // local wall time of each step, 0 = not yet
-    std::int64_t submitted_ns = 0;  // first byte left
-    std::int64_t acked_ns = 0;      // first word of the venue
+    Fixed reported_base;             // executed amount the venue has reported; fills up to it may still be on their way
+    VenueOrderId exchange_order_id;  // the head of the chain: the newest
+    std::int64_t created_ns = 0;     // local wall time of each step, 0 = not yet
+    std::int64_t submitted_ns = 0;   // first byte left
+    std::int64_t acked_ns = 0;       // first word of the venue
     std::int64_t first_fill_ns = 0;
     std::int64_t done_ns = 0;
     std::int64_t venue_ns = 0;  // the venue's clock at the newest update applied
     std::int32_t first_fill = kNoFill;
     std::int32_t last_fill = kNoFill;
     std::uint32_t fill_count = 0;
+    std::uint32_t provisional_count = 0;  // of the fills
+    std::int32_t past_id = kNoId;         // newest of the venue ids that it had before
+    std::uint32_t transition_count = 0;   // ever; the newest kTransitionsKept are in the ring
+    Transition transitions[kTransitionsKept];
 };
+
+inline void note_transition(InFlightOrder& order, OrderState from, TransitionReason reason,
+                            std::int64_t now_ns) noexcept {
+    order.transitions[order.transition_count++ % kTransitionsKept] = Transition{now_ns, from, order.state, reason};
+}
 
 // -- moves -----------------------------------------------------------------------------------------------------
 
@@ -146,8 +194,10 @@ enum class Applied : std::uint8_t {
     overfill = 6,    // would execute more than was ordered
     bad_amount = 7,  // zero, negative, or not exact
     unknown_order = 8,
+    foreign = 9,      // its ids, or its trade id, belong to another order
+    superseded = 10,  // about a venue id that an amend or replacement has put into the past
 };
-constexpr std::size_t kAppliedCount = 9;
+constexpr std::size_t kAppliedCount = 11;
 
 inline bool is_executed(const InFlightOrder& order) noexcept {
     return order.amount.units > 0 && compare(order.executed_base, order.amount) >= 0;

@@ -3,28 +3,44 @@
 import logging
 from collections import OrderedDict
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libcpp.memory cimport make_unique
 from libcpp.string_view cimport string_view
 
 from qtxconn.core.clock cimport Clock
-from qtxconn.core.fixed cimport Fixed, fixed_from
+from qtxconn.core.fixed cimport Fixed, compare, fixed_from, fixed_to_decimal, fixed_to_text, subtract
 from qtxconn.core.in_flight_order cimport (
     InFlightOrder,
     fill_to_trade_update,
     ns_to_seconds,
+    order_type_to_python,
+    position_to_python,
     seconds_to_ns,
     state_from_python,
+    text_of,
+    trade_type_to_python,
+    view_of,
 )
 from qtxconn.core.order_store cimport (
     Applied,
     Fill,
     OrderEvent,
     OrderEventKind,
+    OrderRecord,
     OrderState,
     OrderStore,
+    TradeType,
+    TransitionReason,
+    VenueId,
+    VenueOrderId,
+    is_terminal,
+    kNoFill,
     kNoSlot,
 )
+
+from decimal import Context, Decimal
 
 from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.core.events import (
@@ -35,13 +51,30 @@ from qtxconn.core.events import (
     OrderCancelledEvent,
     OrderExpiredEvent,
     OrderFilledEvent,
+    OrphanFillEvent,
+    OrphanOrderEvent,
     SellOrderCompletedEvent,
     SellOrderCreatedEvent,
 )
-from qtxconn.core.types import TradeType as PyTradeType
+from qtxconn.core.parked_updates import ParkedUpdates
+from qtxconn.core.types import AddedToCostTradeFee, PositionAction, TradeUpdate
 from qtxconn.errors import AmountError, OrderValidationError
 
 cdef uint64_t FIRST_FOREIGN_ID = 1ULL << 63     # above every id that OrderIdSource makes
+
+
+cdef uint64_t parse_client_id(string_view digits) noexcept:
+    """The number of a client id that OrderIdSource could have made; 0 for any other text."""
+    cdef uint64_t number = 0
+    cdef size_t i
+    if not 1 <= digits.size() <= 19 or digits[0] == b"0":
+        return 0
+    for i in range(digits.size()):
+        if not b"0" <= digits[i] <= b"9":
+            return 0
+        number = number * 10 + <uint64_t>(digits[i] - 48)
+    return number if number < FIRST_FOREIGN_ID else 0
+
 
 _APPLIED_NAMES = {
     <int>Applied.changed: "changed",
@@ -53,12 +86,23 @@ _APPLIED_NAMES = {
     <int>Applied.overfill: "overfill",
     <int>Applied.bad_amount: "bad_amount",
     <int>Applied.unknown_order: "unknown_order",
+    <int>Applied.foreign: "foreign",
+    <int>Applied.superseded: "superseded",
 }
+# The trade id of a fill that was inferred from a cumulative amount: this, the order's number, the amount.
+cdef str PROVISIONAL = "cum-"
+_AVERAGE = Context(prec=15)     # a provisional fill's price is a quotient, and only an estimate
+cdef object _new_tuple = tuple.__new__
 
 
 cdef class ClientOrderTracker:
-    """Tracks orders. `pubsub` receives the events; `finished_orders_max` ended orders are remembered, so that late
-    fills and repeats still find them. Unlike Hummingbot's, `process_order_update` acts at once, not in a task.
+    """Tracks orders. `pubsub` receives the events. Unlike Hummingbot's, `process_order_update` acts at once.
+
+    `finished_orders_max` ended orders are remembered, for up to `finished_orders_ttl_s` seconds, so that late fills and
+    repeats still find them. An update of an order that is not known waits up to `parking_time_s` seconds, with
+    `parked_updates_max` others, for the order to become known; then a fill is told as OrphanFillEvent and a live order
+    as OrphanOrderEvent. Without `itemised_fills`, for a venue that reports executed amounts but no executions,
+    provisional fills are made from the amounts.
     """
 
     def __init__(
@@ -68,6 +112,10 @@ cdef class ClientOrderTracker:
         *,
         str client_order_id_prefix="",
         int finished_orders_max=10_000,
+        double finished_orders_ttl_s=86_400.0,
+        int parked_updates_max=1_000,
+        double parking_time_s=5.0,
+        bint itemised_fills=True,
     ):
         self._store = make_unique[OrderStore]()
         self._pubsub = pubsub
@@ -75,12 +123,16 @@ cdef class ClientOrderTracker:
         self.clock = clock
         self.client_order_id_prefix = client_order_id_prefix
         self.finished_orders_max = finished_orders_max
+        self.finished_orders_ttl_s = finished_orders_ttl_s
+        self.itemised_fills = itemised_fills
+        self._parked = ParkedUpdates(parked_updates_max, int(parking_time_s * 1e9))
         self._active = {}
         self._finished = OrderedDict()
-        self._by_slot = {}
+        self._by_slot = []
         self._foreign_ids = {}
         self._failures = {}
         self._next_foreign_id = FIRST_FOREIGN_ID
+        self._told_number = kNoFill
 
     cdef OrderStore* c_store(self) noexcept:
         return self._store.get()
@@ -118,9 +170,8 @@ cdef class ClientOrderTracker:
         return self._finished.get(client_order_id)
 
     def fetch_order(self, str client_order_id=None, str exchange_order_id=None):
-        """The order with this client or exchange order id, ended or not, or None."""
-        cdef uint32_t slot = self.c_find(client_order_id, exchange_order_id)
-        return None if slot == kNoSlot else self._by_slot[slot]
+        """The order with this client or exchange order id (any that it ever had), ended or not, or None."""
+        return self.c_find(client_order_id, exchange_order_id)
 
     get_fillable_order = fetch_order
 
@@ -128,33 +179,41 @@ cdef class ClientOrderTracker:
     def update_counts(self) -> dict:
         """How many updates were applied, and how many ignored, by reason."""
         cdef OrderStore* store = self.c_store()
-        return {name: store.applied_count(<Applied><unsigned char>code) for code, name in _APPLIED_NAMES.items()}
+        counts = {name: store.applied_count(<Applied><uint8_t>code) for code, name in _APPLIED_NAMES.items()}
+        return counts | {"parked": len(self._parked), "orphan": self.orphan_count, "adopted": self.adopted_count}
 
     cdef uint64_t c_client_id(self, str client_order_id) except? 0:
         """Number of a client id; 0 for a text that is neither ours nor tracked."""
-        cdef str digits = client_order_id[len(self.client_order_id_prefix):]
-        if client_order_id.startswith(self.client_order_id_prefix) and digits.isdecimal() and len(digits) <= 19:
-            number = int(digits)
-            if 0 < number < FIRST_FOREIGN_ID and str(number) == digits:
+        cdef string_view prefix = view_of(self.client_order_id_prefix)
+        cdef string_view text = view_of(client_order_id)
+        cdef uint64_t number
+        if text.substr(0, prefix.size()) == prefix:
+            number = parse_client_id(text.substr(prefix.size()))
+            if number != 0:
                 return number
         return self._foreign_ids.get(client_order_id, 0)
 
-    cdef uint32_t c_find(self, str client_order_id, str exchange_order_id, str trading_pair=None) except? 0:
-        cdef uint32_t slot = kNoSlot
-        cdef uint32_t symbol = kNoSlot
-        cdef uint64_t number
-        cdef bytes text
+    cdef uint32_t c_symbol(self, str trading_pair) except? 0:
+        return self.c_store().intern_symbol(view_of(trading_pair))
+
+    cdef InFlightOrder c_find(self, str client_order_id, str exchange_order_id, str trading_pair=None):
+        """By client id, else by venue id; `trading_pair` because some venues number the orders of each pair apart."""
+        cdef InFlightOrder order = None
+        cdef PyObject* found
+        cdef uint32_t slot
         if client_order_id:
-            number = self.c_client_id(client_order_id)
-            if number != 0:
-                slot = self.c_store().find(number)
-        if slot == kNoSlot and exchange_order_id:
-            if trading_pair is not None:
-                text = trading_pair.encode()
-                symbol = self.c_store().intern_symbol(string_view(<const char*>text, <size_t>len(text)))
-            text = exchange_order_id.encode()
-            slot = self.c_store().find_exchange_id(string_view(<const char*>text, <size_t>len(text)), symbol)
-        return slot
+            found = PyDict_GetItemWithError(self._active, client_order_id)
+            if found is NULL:
+                found = PyDict_GetItemWithError(self._finished, client_order_id)
+            if found is not NULL:
+                order = <InFlightOrder>found
+        if order is None and exchange_order_id:
+            slot = self.c_store().find_exchange_id(
+                view_of(exchange_order_id), kNoSlot if trading_pair is None else self.c_symbol(trading_pair)
+            )
+            if slot != kNoSlot:
+                order = self._by_slot[slot]
+        return order
 
     # -- tracking --------------------------------------------------------------------------------------------
 
@@ -166,10 +225,9 @@ cdef class ClientOrderTracker:
         cdef uint64_t number = self.c_client_id(order.client_order_id)
         if number == 0:
             number = self._next_foreign_id
-        cdef bytes pair = order.trading_pair.encode()
         cdef OrderStore* store = self.c_store()
         order._own.client_id = number
-        order._own.symbol = store.intern_symbol(string_view(<const char*>pair, <size_t>len(pair)))
+        order._own.symbol = self.c_symbol(order.trading_pair)
         cdef uint32_t slot = store.start_tracking(order._own)
         if slot == kNoSlot:
             raise OrderValidationError(f"client order id {order.client_order_id} is already tracked; ids are used once")
@@ -177,6 +235,8 @@ cdef class ClientOrderTracker:
             self._foreign_ids[order.client_order_id] = number
             self._next_foreign_id += 1
         order.c_attach(self, store, slot)
+        while slot >= <uint32_t>len(self._by_slot):
+            self._by_slot.append(None)
         self._by_slot[slot] = order
         self._restore_fills(order)
         if order.is_done:
@@ -184,17 +244,23 @@ cdef class ClientOrderTracker:
             self._forget_oldest()
         else:
             self._active[order.client_order_id] = order
+        self._replay_parked(order)
 
     cdef void _restore_fills(self, InFlightOrder order):
         # An order that was tracked before brings its fills along: they are neither lost nor counted twice.
-        fills, order._own_fills = order._own_fills, {}
-        for update in fills.values():
-            self._restore_fill(order, update)
+        cdef size_t i
+        for i in range(order._kept_fills.size()):
+            self.c_store().restore_fill(order._slot, order._kept_fills[i])
+        order._kept_fills.clear()
+        if order._own_fills is not None:
+            for update in order._own_fills.values():
+                self._restore_fill(order, update)
+            order._own_fills = None
 
     cdef int _restore_fill(self, InFlightOrder order, object update) except -1:
         cdef Fill fill
-        self._parse_fill(update, &fill)
-        self._parse_fee(update, &fill)
+        self._parse_fill(tuple(update), &fill)
+        self._parse_fee(update.fee, &fill)
         self.c_store().restore_fill(order._slot, fill)
         return 0
 
@@ -213,120 +279,322 @@ cdef class ClientOrderTracker:
     cdef void _release(self, InFlightOrder order):
         cdef uint32_t slot = order._slot
         order.c_detach()
-        del self._by_slot[slot]
+        self._by_slot[slot] = None
         self._foreign_ids.pop(order.client_order_id, None)
         self._failures.pop(order.client_order_id, None)
         self.c_store().release(slot)
 
+    def adopt_external_order(
+        self,
+        str trading_pair not None,
+        str exchange_order_id not None,
+        trade_type,
+        amount,
+        order_type,
+        price=None,
+        str client_order_id=None,
+        position=PositionAction.NIL,
+        int leverage=1,
+    ) -> InFlightOrder:
+        """Takes in a live order that was not placed here, so that it is listed, filled and cancelled like others.
+
+        It is tracked under the venue's client order id where it has one, else under `external-<pair>-<venue id>`, and
+        its Created event follows at once. `amount` in base asset is the whole order's; executions that the venue counts
+        already come from asking it. Raises OrderValidationError if it is tracked already.
+        """
+        if self.c_find(client_order_id, exchange_order_id, trading_pair) is not None:
+            raise OrderValidationError(f"{client_order_id or exchange_order_id} on {trading_pair} is tracked already")
+        return self._adopt(InFlightOrder(
+            client_order_id or f"external-{trading_pair}-{exchange_order_id}", trading_pair, order_type, trade_type,
+            amount, ns_to_seconds(self.clock.c_now_ns()), price, exchange_order_id, leverage=leverage,
+            position=position,
+        ))
+
+    def _adopt(self, InFlightOrder order):
+        cdef Fixed nothing
+        order._own.is_external = True
+        self.start_tracking_order(order)
+        self.adopted_count += 1
+        self.c_store().process_state(
+            order._slot, OrderState.open, 0, nothing, self.clock.c_now_ns(), TransitionReason.report
+        )
+        self.c_deliver()
+        return order
+
     # -- updates ---------------------------------------------------------------------------------------------
 
     def process_order_update(self, update) -> None:
-        """Applies an OrderUpdate and delivers the events it causes before it returns. What cannot be applied (unknown
-        order, older than what is known, after the end, no legal move) is counted in `update_counts`."""
-        cdef uint32_t slot = self._slot_of(update)
-        if slot == kNoSlot:
+        """Applies an OrderUpdate and delivers the events it causes before it returns. What cannot be applied (older
+        than what is known, after the end, no legal move, ...) is counted in `update_counts`; one of an order that is
+        not known waits for it."""
+        trading_pair, timestamp, new_state, client_order_id, exchange_order_id, misc = tuple(update)
+        cdef InFlightOrder order = self._order_of(update, client_order_id, exchange_order_id, trading_pair)
+        if order is None:
             return
-        cdef InFlightOrder order = self._by_slot[slot]
-        if update.exchange_order_id:
-            self._learn_exchange_id(order, update.exchange_order_id)
-        misc = update.misc_updates or {}
-        cdef OrderState state = state_from_python(update.new_state)
+        cdef OrderState state = state_from_python(new_state)
+        cdef int64_t venue_ns = seconds_to_ns(timestamp)
         cdef Fixed executed
-        try:
-            executed = fixed_from(misc.get("cumulative_base", 0))
-        except AmountError as error:
-            self.c_store().count(Applied.bad_amount)
-            self._alarm("bad_amount", order, f"{order.client_order_id}: executed amount ignored: {error}")
-        if state == OrderState.failed and order.is_open:
-            self._failures[order.client_order_id] = (misc.get("error_message"), misc.get("error_type"))
-        cdef int64_t venue_ns = seconds_to_ns(update.update_timestamp)
-        cdef Applied applied = self.c_store().process_state(slot, state, venue_ns, executed, self.clock.c_now_ns())
-        if applied == Applied.terminal and order.is_failure and state != OrderState.failed:
-            self._alarm("life_after_end", order, f"{order.client_order_id} has failed here, and the venue shows it as "
-                        f"{update.new_state.name} under exchange order id {order.exchange_order_id}: look after it")
+        if misc:
+            try:
+                executed = fixed_from(misc.get("cumulative_base", 0))
+            except AmountError as error:
+                self.c_store().count(Applied.bad_amount)
+                self._alarm("bad_amount", order, f"{order.client_order_id}: executed amount ignored: {error}")
+        if state != OrderState.failed and (
+            not is_terminal(state) or state == OrderState.filled
+            or compare(executed, order.c_record().executed_base) > 0
+        ):
+            order = self._survivor(order, exchange_order_id, new_state)
+        cdef VenueId venue_id = self._take_exchange_id(order, exchange_order_id)
+        if venue_id == VenueId.taken:
+            return
+        if venue_id == VenueId.past:
+            self.c_store().count(Applied.superseded)
+            return
+        if order._carried.units != 0 and compare(executed, order._carried) >= 0:
+            subtract(executed, order._carried, executed)
+        if misc:
+            order._reported_quote = misc.get("cumulative_quote", order._reported_quote)
+            if state == OrderState.failed and order.is_open:
+                self._failures[order.client_order_id] = (misc.get("error_message"), misc.get("error_type"))
+            if not self.itemised_fills:
+                self._book_provisional(order, executed, venue_ns)
+        cdef Applied applied = self.c_store().process_state(
+            order._slot, state, venue_ns, executed, self.clock.c_now_ns(), TransitionReason.report
+        )
+        if is_terminal(state) and order._end_reported_ns == 0:
+            order._end_reported_ns = self.clock.c_monotonic_ns()
         if applied == Applied.illegal:
             self._logger.warning("%s: %s cannot become %s; ignored", order.client_order_id,
-                                 order.current_state.name, update.new_state.name)
+                                 order.current_state.name, new_state.name)
         self.c_deliver()
         order.c_wake()
+        if venue_id == VenueId.learned:
+            self._replay_parked(order)
 
     def process_trade_update(self, update) -> None:
-        """Books a TradeUpdate once (by trade id) and delivers the events it causes before it returns."""
-        cdef uint32_t slot = self._slot_of(update)
-        if slot == kNoSlot:
+        """Books a TradeUpdate once (by pair and trade id) and delivers the events it causes before it returns. One of
+        an order that is not known waits for it, and is told as an orphan if none comes."""
+        cdef tuple fields = tuple(update)   # an exact tuple unpacks without an iterator
+        trade_id, client_order_id, exchange_order_id, trading_pair, _, price, amount, _, fee, _ = fields
+        cdef InFlightOrder order = self._order_of(update, client_order_id, exchange_order_id, trading_pair)
+        if order is None:
             return
-        cdef InFlightOrder order = self._by_slot[slot]
         cdef Fill fill
         try:
-            self._parse_fill(update, &fill)
+            self._parse_fill(fields, &fill)
         except AmountError as error:
             self.c_store().count(Applied.bad_amount)
-            self._alarm("bad_amount", order, f"fill {update.trade_id} of {order.client_order_id} refused: {error}")
+            self._alarm("bad_amount", order, f"fill {trade_id} of {order.client_order_id} refused: {error}")
             return
-        fee_problem = self._parse_fee(update, &fill)
-        if update.exchange_order_id:
-            self._learn_exchange_id(order, update.exchange_order_id)
-        cdef Applied applied = self.c_store().process_fill(slot, fill, self.clock.c_now_ns())
-        if applied == Applied.changed and fee_problem is not None:
-            self._alarm("fee", order, f"fill {update.trade_id} of {order.client_order_id}: {fee_problem}")
-        if applied == Applied.bad_amount:
-            self._alarm("bad_amount", order, f"fill {update.trade_id} of {order.client_order_id} refused: "
-                        f"{update.fill_base_amount} at {update.fill_price} is no possible execution")
+        cdef str fee_problem = self._parse_fee(fee, &fill)
+        order = self._survivor(order, exchange_order_id, None)
+        cdef VenueId venue_id = self._take_exchange_id(order, exchange_order_id)
+        if venue_id == VenueId.taken:
+            return
+        cdef Applied applied = self.c_store().process_fill(order._slot, fill, self.clock.c_now_ns())
+        if applied == Applied.changed:
+            if type(price) is type(amount) is Decimal and fee is not None:
+                self._told_number, self._told_fields = order.c_record().last_fill, fields
+            if fee_problem is not None:
+                self._alarm("fee", order, f"fill {trade_id} of {order.client_order_id}: {fee_problem}")
+        elif applied == Applied.bad_amount:
+            self._alarm("bad_amount", order, f"fill {trade_id} of {order.client_order_id} refused: "
+                        f"{amount} at {price} is no possible execution")
+        elif applied == Applied.foreign:
+            self._alarm("foreign", order, f"fill {trade_id} of {order.client_order_id} refused: the trade id is "
+                        f"another order's on {order.trading_pair}")
         self.c_deliver()
+        self._told_number, self._told_fields = kNoFill, None
         order.c_wake()
+        if venue_id == VenueId.learned:
+            self._replay_parked(order)
 
-    cdef uint32_t _slot_of(self, update) except? 0:
-        cdef uint32_t slot = self.c_find(update.client_order_id, update.exchange_order_id, update.trading_pair)
-        if slot != kNoSlot and update.trading_pair != self._by_slot[slot].trading_pair:
-            self._logger.warning("update for %s names %s, the order is on %s; ignored", update.client_order_id
-                                 or update.exchange_order_id, update.trading_pair, self._by_slot[slot].trading_pair)
-            slot = kNoSlot
-        if slot == kNoSlot:
-            self.c_store().count(Applied.unknown_order)
-            self._logger.debug("no order is tracked under %s / %s", update.client_order_id, update.exchange_order_id)
-        return slot
+    def settle_with_provisional_fill(self, InFlightOrder order not None, double after_s=0.0) -> None:
+        """Ends an order whose end was reported `after_s` seconds ago and whose executions cannot be had: what the venue
+        counts beyond the booked fills becomes one provisional fill. Real fills replace it whenever they come."""
+        cdef int64_t waited_ns = self.clock.c_monotonic_ns() - order._end_reported_ns
+        cdef OrderRecord* record = order.c_record()
+        if order.awaits_fills and waited_ns >= <int64_t>(after_s * 1e9):
+            self._book_provisional(
+                order, record.amount if record.reported == OrderState.filled else record.reported_base, 0
+            )
 
-    cdef void _learn_exchange_id(self, InFlightOrder order, str exchange_order_id):
-        cdef bytes text = exchange_order_id.encode()
-        if not self.c_store().set_exchange_id(order._slot, string_view(<const char*>text, <size_t>len(text))):
-            self._logger.warning("%s: exchange order id of %d bytes is too long, ignored",
-                                 order.client_order_id, len(text))
+    def expire(self) -> None:
+        """Gives up waiting for orders that did not become known, and forgets ended orders that are too old. The
+        connector calls it every second."""
+        if len(self._parked):
+            for update in self._parked.expire(self.clock.c_monotonic_ns()):
+                self._orphan(update)
+        self._forget_oldest()
+        cdef InFlightOrder oldest
+        cdef int64_t since_ns = self.clock.c_now_ns() - <int64_t>(self.finished_orders_ttl_s * 1e9)
+        while not self._delivering and self._finished:
+            oldest = next(iter(self._finished.values()))
+            if oldest.c_record().done_ns > since_ns:
+                break
+            del self._finished[oldest.client_order_id]
+            self._release(oldest)
 
-    cdef int _parse_fill(self, update, Fill* fill) except -1:
-        cdef bytes trade_id = update.trade_id.encode()
+    # -- whose update it is ------------------------------------------------------------------------------------
+
+    cdef InFlightOrder _order_of(self, object update, str client_order_id, str exchange_order_id, str trading_pair):
+        cdef InFlightOrder order = self.c_find(client_order_id, exchange_order_id, trading_pair)
+        if order is None:
+            self._unmatched(update, bool(client_order_id or exchange_order_id))
+        elif trading_pair != order.trading_pair:
+            self.c_store().count(Applied.foreign)
+            self._alarm("foreign", order, f"{order.client_order_id} is on {order.trading_pair}; an update that puts it "
+                        f"on {trading_pair} is ignored")
+            return None
+        elif order._successor is not None and order._successor._store != NULL:
+            return order._successor
+        return order
+
+    cdef object _unmatched(self, object update, bint has_id):
+        cdef VenueOrderId trade_id
+        if (
+            isinstance(update, TradeUpdate) and trade_id.assign(view_of(update.trade_id)) and not trade_id.empty()
+            and self.c_store().find_trade(self.c_symbol(update.trading_pair), trade_id) != kNoFill
+        ):
+            self.c_store().count(Applied.duplicate_fill)    # of an order that is forgotten by now
+            return
+        self.c_store().count(Applied.unknown_order)
+        if not has_id:
+            self._orphan(update)
+            return
+        cdef int64_t now_ns = self.clock.c_monotonic_ns()
+        self._parked.park(update, now_ns)
+        for expired in self._parked.expire(now_ns):
+            self._orphan(expired)
+
+    cdef object _orphan(self, object update):
+        cdef VenueOrderId trade_id
+        cdef uint32_t symbol = self.c_symbol(update.trading_pair)
+        cdef double timestamp = ns_to_seconds(self.clock.c_now_ns())
+        self.orphan_count += 1
+        if isinstance(update, TradeUpdate):
+            if trade_id.assign(view_of(update.trade_id)) and not trade_id.empty():
+                if self.c_store().find_trade(symbol, trade_id) != kNoFill:
+                    return
+                self.c_store().remember_trade(symbol, trade_id)
+            self._pubsub.publish(OrphanFillEvent(timestamp, update))
+        elif not update.new_state.is_terminal and (update.client_order_id or update.exchange_order_id):
+            self._pubsub.publish(OrphanOrderEvent(timestamp, update))
+
+    cdef object _replay_parked(self, InFlightOrder order):
+        if not len(self._parked):
+            return
+        for update in self._parked.take(order.trading_pair, order.client_order_id, order.exchange_order_id):
+            if isinstance(update, TradeUpdate):
+                self.process_trade_update(update)
+            else:
+                self.process_order_update(update)
+
+    cdef VenueId _take_exchange_id(self, InFlightOrder order, str exchange_order_id) except *:
+        cdef VenueOrderId venue_id
+        cdef VenueId outcome
+        if not exchange_order_id or exchange_order_id == order.c_exchange_order_id():
+            return VenueId.head
+        if not venue_id.assign(view_of(exchange_order_id)):
+            self._logger.warning("%s: exchange order id %r is too long, ignored", order.client_order_id,
+                                 exchange_order_id)
+            return VenueId.head
+        outcome = self.c_store().process_exchange_id(order._slot, venue_id)
+        if outcome == VenueId.learned:
+            order._exchange_order_id = exchange_order_id
+        elif outcome == VenueId.taken:
+            self.c_store().count(Applied.foreign)
+            self._alarm("foreign", order, f"an update names {order.client_order_id} and exchange order id "
+                        f"{exchange_order_id}, which is another order's; it is ignored")
+        return outcome
+
+    cdef InFlightOrder _survivor(self, InFlightOrder order, str exchange_order_id, object shown):
+        """The order itself; or, if it counts as gone and the venue shows life in it, the external order under which
+        what is left of it lives on. The end stays as it was told."""
+        cdef OrderRecord* record = order.c_record()
+        if record.state != OrderState.failed and not record.ended_by_absence:
+            return order
+        venue_id = exchange_order_id or order.exchange_order_id
+        self._alarm("life_after_end", order, f"{order.client_order_id} has ended here as {order.current_state.name}, "
+                    f"and the venue shows it as {'executed' if shown is None else shown.name} under exchange order id "
+                    f"{venue_id}: look after it")
+        cdef Fixed left
+        subtract(record.amount, record.executed_base, left)
+        if venue_id is None or left.units <= 0:
+            return order
+        cdef InFlightOrder survivor = InFlightOrder(
+            f"external-{order.trading_pair}-{venue_id}", order.trading_pair, order.order_type, order.trade_type,
+            fixed_to_decimal(left), ns_to_seconds(self.clock.c_now_ns()), order.price, venue_id,
+            leverage=order.leverage, position=order.position,
+        )
+        survivor._carried = record.executed_base
+        order._successor = survivor
+        self._adopt(survivor)
+        return survivor
+
+    # -- fills -------------------------------------------------------------------------------------------------
+
+    cdef int _parse_fill(self, tuple fields, Fill* fill) except -1:
+        cdef str trade_id
+        trade_id, _, _, _, timestamp, price, amount, quote, _, is_taker = fields
         if not trade_id:
             raise AmountError("it has no trade id, so a repeat could not be told from a new fill")
-        if not fill.trade_id.assign(string_view(<const char*>trade_id, <size_t>len(trade_id))):
-            raise AmountError(f"trade id of {len(trade_id)} bytes is too long (47 at most)")
-        fill.price = fixed_from(update.fill_price)
-        fill.amount = fixed_from(update.fill_base_amount)
-        fill.quote = fixed_from(update.fill_quote_amount)
-        fill.venue_ns = seconds_to_ns(update.fill_timestamp)
+        if not fill.trade_id.assign(view_of(trade_id)):
+            raise AmountError(f"trade id {trade_id!r} is too long (47 bytes at most)")
+        fill.price = fixed_from(price)
+        fill.amount = fixed_from(amount)
+        fill.quote = fixed_from(quote)
+        fill.venue_ns = seconds_to_ns(timestamp)
         fill.received_ns = self.clock.c_now_ns()
-        fill.is_taker = update.is_taker
+        fill.is_taker = is_taker
+        fill.is_provisional = trade_id.startswith(PROVISIONAL)
         return 0
 
-    cdef str _parse_fee(self, object update, Fill* fill):
+    cdef str _parse_fee(self, object fee, Fill* fill):
         # What cannot be kept of a fee is said, and never costs the fill itself: the position comes first.
-        cdef bytes asset
         cdef Fixed nothing
-        if update.fee is None:
+        if fee is None:
             return None
-        fees = update.fee.flat_fees
+        cdef list fees = fee.flat_fees
         if fees:
-            asset = fees[0].token.encode()
+            token, amount = fees[0]
             try:
-                fill.fee = fixed_from(fees[0].amount)
+                fill.fee = fixed_from(amount)
             except AmountError as error:
                 return f"fee not kept: {error}"
-            if not fill.fee_asset.assign(string_view(<const char*>asset, <size_t>len(asset))):
+            if not fill.fee_asset.assign(view_of(token)):
                 fill.fee = nothing
-                return f"fee not kept: asset {fees[0].token!r} is longer than 15 bytes"
-        if len(fees) > 1 or update.fee.percent:
-            return f"only the first flat fee is kept of {update.fee!r}"
+                return f"fee not kept: asset {token!r} is longer than 15 bytes"
+        if len(fees) > 1 or fee.percent:
+            return f"only the first flat fee is kept of {fee!r}"
         return None
 
-    cdef void c_mark(self, InFlightOrder order, OrderState state):
+    cdef object _book_provisional(self, InFlightOrder order, Fixed executed, int64_t venue_ns):
+        cdef OrderRecord* record = order.c_record()
+        cdef Fixed missing
+        subtract(executed, record.executed_base, missing)
+        if missing.units <= 0:
+            return
+        amount = fixed_to_decimal(missing)
+        quote = order.price * amount if order.price is not None else Decimal(0)
+        if order._reported_quote is not None and order._reported_quote > order.executed_amount_quote:
+            quote = order._reported_quote - order.executed_amount_quote
+        self.process_trade_update(TradeUpdate(
+            trade_id=f"{PROVISIONAL}{record.client_id}-{fixed_to_text(executed)}",
+            client_order_id=order.client_order_id,
+            exchange_order_id=order.exchange_order_id or "",
+            trading_pair=order.trading_pair,
+            fill_timestamp=ns_to_seconds(venue_ns),
+            fill_price=_AVERAGE.divide(quote, amount),
+            fill_base_amount=amount,
+            fill_quote_amount=quote,
+            fee=AddedToCostTradeFee(),
+        ))
+
+    # -- what we know ourselves --------------------------------------------------------------------------------
+
+    cdef void c_mark(self, InFlightOrder order, OrderState state, TransitionReason reason=TransitionReason.local):
         """A state that we know by ourselves: submitting, cancelling, no answer."""
         cdef Fixed nothing
         cdef int64_t now_ns = self.clock.c_now_ns()
@@ -335,7 +603,7 @@ cdef class ClientOrderTracker:
                 self.journal.c_submitted(order.c_record().client_id, now_ns)
             elif self.journal is not None and state == OrderState.unknown:
                 self.journal.c_unknown(order.c_record().client_id, now_ns)
-            self.c_store().process_state(order._slot, state, 0, nothing, now_ns)
+            self.c_store().process_state(order._slot, state, 0, nothing, now_ns, reason)
             self.c_deliver()
             order.c_wake()
 
@@ -354,10 +622,22 @@ cdef class ClientOrderTracker:
             self._failures[order.client_order_id] = (str(error), type(error).__name__)
             self.c_mark(order, OrderState.failed)
 
+    def mark_absent(self, InFlightOrder order not None, error):
+        """Ends an order that the venue denies and keeps denying: as FAILED if it never acknowledged it, else as
+        CANCELED. Should the venue show life in it yet, it lives on as an external order."""
+        if not (order.is_tracked and order.is_open):
+            return
+        order.c_record().ended_by_absence = True
+        if order.acked_ns == 0:
+            self._failures[order.client_order_id] = (str(error), type(error).__name__)
+            self.c_mark(order, OrderState.failed, TransitionReason.absence)
+        else:
+            self.c_mark(order, OrderState.canceled, TransitionReason.absence)
+
     def revert_pending(self, InFlightOrder order not None):
         """The venue refused a cancel or amend: the order lives on as before."""
         if order._store != NULL:
-            self.c_store().process_revert(order._slot)
+            self.c_store().process_revert(order._slot, self.clock.c_now_ns())
             order.c_wake()
 
     # -- events ----------------------------------------------------------------------------------------------
@@ -376,12 +656,18 @@ cdef class ClientOrderTracker:
         self._forget_oldest()
 
     cdef void _deliver_one(self, OrderEvent event):
-        cdef InFlightOrder order = self._by_slot.get(event.slot)
+        cdef InFlightOrder order = self._by_slot[event.slot]
         if order is None or order.c_record().generation != event.generation:
             return
         if event.kind == OrderEventKind.overfill:
             self._alarm("overfill", order, f"{order.client_order_id}: the venue reports more executed than ordered "
                         f"({order.executed_amount_base} of {order.amount} booked); the fill was refused")
+            return
+        if event.kind == OrderEventKind.replaced:
+            trade_id = text_of(self.c_store().fill(event.fill).trade_id.view())
+            self._alarm("fill_replaced", order, f"{order.client_order_id}: fill {trade_id} itemises "
+                        f"{fixed_to_text(event.amount)} that was told as executed already; executed quote is "
+                        f"{order.executed_amount_quote} now")
             return
         if self.journal is not None:
             self.journal.c_write_event(self.c_store(), event, self._failures.get(order.client_order_id))
@@ -395,24 +681,22 @@ cdef class ClientOrderTracker:
 
     cdef object _payload(self, InFlightOrder order, OrderEvent event):
         cdef double timestamp = ns_to_seconds(event.time_ns)
-        buy = order.trade_type is PyTradeType.BUY
+        cdef OrderRecord* record = order.c_record()
+        cdef bint buy = record.trade_type == TradeType.buy
+        if event.kind == OrderEventKind.filled or event.kind == OrderEventKind.late_fill:
+            return self._filled_event(order, event)
         if event.kind == OrderEventKind.created:
             return (BuyOrderCreatedEvent if buy else SellOrderCreatedEvent)(
-                timestamp, order.order_type, order.trading_pair, order.amount, order.price, order.client_order_id,
-                order.creation_timestamp, order.exchange_order_id, order.leverage, order.position.value,
-            )
-        if event.kind == OrderEventKind.filled or event.kind == OrderEventKind.late_fill:
-            fill = fill_to_trade_update(order.client_order_id, order.exchange_order_id, order.trading_pair,
-                                        self.c_store().fill(event.fill))
-            return OrderFilledEvent(
-                timestamp, order.client_order_id, order.trading_pair, order.trade_type, order.order_type,
-                fill.fill_price, fill.fill_base_amount, fill.fee, fill.trade_id, fill.exchange_order_id,
-                order.leverage, order.position.value,
+                timestamp, order_type_to_python(record.order_type), order.trading_pair, order.c_amount(),
+                order.c_price(), order.client_order_id, ns_to_seconds(record.created_ns), order.c_exchange_order_id(),
+                record.leverage, position_to_python(record.position)._value_,
             )
         if event.kind == OrderEventKind.completed:
+            base, quote = order.trading_pair.split("-")
             return (BuyOrderCompletedEvent if buy else SellOrderCompletedEvent)(
-                timestamp, order.client_order_id, order.base_asset, order.quote_asset, order.executed_amount_base,
-                order.executed_amount_quote, order.order_type, order.exchange_order_id,
+                timestamp, order.client_order_id, base, quote, order.executed_amount_base,
+                fixed_to_decimal(record.executed_quote), order_type_to_python(record.order_type),
+                order.c_exchange_order_id(),
             )
         if event.kind == OrderEventKind.cancelled:
             return OrderCancelledEvent(timestamp, order.client_order_id, order.exchange_order_id)
@@ -420,6 +704,21 @@ cdef class ClientOrderTracker:
             return OrderExpiredEvent(timestamp, order.client_order_id, order.exchange_order_id)
         message, error_type = self._failures.pop(order.client_order_id, (None, None))
         return MarketOrderFailureEvent(timestamp, order.client_order_id, order.order_type, message, error_type)
+
+    cdef object _filled_event(self, InFlightOrder order, OrderEvent event):
+        cdef OrderRecord* record = order.c_record()
+        cdef tuple fields = self._told_fields
+        if event.fill != self._told_number:     # queued by a listener, or by C++
+            fields = tuple(fill_to_trade_update(order.client_order_id, order.c_exchange_order_id(),
+                                                order.trading_pair, self.c_store().fill(event.fill)))
+        trade_id, _, _, _, _, price, amount, _, fee, _ = fields
+        if compare(event.amount, self.c_store().fill(event.fill).amount) != 0:
+            amount = fixed_to_decimal(event.amount)     # the rest was told by a provisional fill
+        return _new_tuple(OrderFilledEvent, (
+            ns_to_seconds(event.time_ns), order.client_order_id, order.trading_pair,
+            trade_type_to_python(record.trade_type), order_type_to_python(record.order_type), price, amount, fee,
+            trade_id, order.c_exchange_order_id() or "", record.leverage, position_to_python(record.position)._value_,
+        ))
 
     cdef void _finish(self, InFlightOrder order):
         if self._active.get(order.client_order_id) is order:

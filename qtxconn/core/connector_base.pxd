@@ -3,6 +3,7 @@
 from qtxconn.core.client_ids cimport ClientIds
 from qtxconn.core.client_order_tracker cimport ClientOrderTracker
 from qtxconn.core.clock cimport Clock
+from qtxconn.core.connector_hooks cimport ConnectorHooks
 from qtxconn.core.fixed cimport Fixed
 from qtxconn.core.in_flight_order cimport InFlightOrder
 from qtxconn.core.order_book cimport OrderBook
@@ -10,7 +11,7 @@ from qtxconn.core.order_journal cimport OrderJournalBase
 from qtxconn.core.trading_rule cimport TradingRule
 
 
-cdef class ConnectorBase:
+cdef class ConnectorBase(ConnectorHooks):
     cdef readonly Clock _clock
     cdef readonly ClientOrderTracker _order_tracker
     cdef readonly ClientIds _client_ids

@@ -10,29 +10,20 @@ from typing import Any, NamedTuple, Self
 from qtxconn.core.client_ids import ClientIds
 from qtxconn.core.client_order_tracker import ClientOrderTracker
 from qtxconn.core.clock import Clock
+from qtxconn.core.connector_hooks import ConnectorHooks
 from qtxconn.core.events import ErrorEventListener, OrderEventListener, TradeEventListener
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.order_book import OrderBook
 from qtxconn.core.order_journal import OrderJournalBase
 from qtxconn.core.pubsub import PubSub
 from qtxconn.core.trading_rule import TradingRule
-from qtxconn.core.types import ConnectorType, OrderType, OrderUpdate, PositionAction, TradeType, TradeUpdate
-from qtxconn.errors import VenueError
+from qtxconn.core.types import OrderType, PositionAction, TradeType
 
 class CancellationResult(NamedTuple):
     order_id: str
     success: bool
 
-class ConnectorBase:
-    name: str
-    domain: str
-    connector_type: ConnectorType | None
-    client_order_id_max_length: int
-    is_cancel_request_in_exchange_synchronous: bool
-    submit_dead_after_s: float
-    lookup_delays_s: tuple[float, ...]
-    status_poll_interval_s: float
-    market_data_timeout_s: float
+class ConnectorBase(ConnectorHooks):
     def __init__(
         self,
         trading_pairs: Sequence[str] | None = None,
@@ -122,6 +113,18 @@ class ConnectorBase:
         **options: Any,
     ) -> str: ...
     def cancel(self, trading_pair: str, client_order_id: str) -> bool: ...
+    def adopt_external_order(
+        self,
+        trading_pair: str,
+        exchange_order_id: str,
+        trade_type: TradeType,
+        amount: Decimal | int | str,
+        order_type: OrderType = ...,
+        price: Decimal | int | str | None = None,
+        *,
+        client_order_id: str | None = None,
+        position_action: PositionAction = ...,
+    ) -> str: ...
     async def cancel_all(self, timeout_seconds: float = 10.0) -> list[CancellationResult]: ...
 
     # -- what an exchange reads and calls
@@ -157,30 +160,5 @@ class ConnectorBase:
     def _cancel_failed(self, client_order_id: str, error: BaseException) -> None: ...
 
     # -- what an exchange writes
-    async def _start_network(self) -> None: ...
-    async def _stop_network(self) -> None: ...
-    async def _request_trading_rules(self) -> list[TradingRule]: ...
-    async def _start_user_stream(self) -> None: ...
-    async def _stop_user_stream(self) -> None: ...
-    async def _update_balances(self) -> None: ...
-    async def _update_account(self) -> None: ...
-    async def _start_market_data(self) -> None: ...
-    async def _stop_market_data(self) -> None: ...
     def _submit_order(self, order: InFlightOrder) -> None: ...
     def _submit_cancel(self, order: InFlightOrder) -> None: ...
-    async def _place_order(
-        self,
-        order_id: str,
-        trading_pair: str,
-        amount: Decimal,
-        trade_type: TradeType,
-        order_type: OrderType,
-        price: Decimal | None,
-        position_action: PositionAction = ...,
-        **options: Any,
-    ) -> tuple[str, float]: ...
-    async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate | bool: ...
-    async def _request_order_status(self, tracked_order: InFlightOrder) -> OrderUpdate: ...
-    async def _all_trade_updates_for_order(self, order: InFlightOrder) -> list[TradeUpdate]: ...
-    def parse_error(self, code: int | str, message: str, http_status: int | None = None) -> VenueError: ...
-    def parse_order_result(self, payload: dict[str, Any]) -> OrderUpdate: ...

@@ -1,7 +1,7 @@
 """The base of every connector: life cycle, order placing and cancelling, and what is done about missing answers.
 
-An exchange subclasses PerpetualDerivativeBase or SpotExchangeBase (qtxconn.core.connectors) and writes the hooks in
-the section "hooks" below; everything else is done here.
+An exchange subclasses PerpetualDerivativeBase or SpotExchangeBase (qtxconn.core.connectors) and writes the hooks of
+connector_hooks.pyx; everything else is done here.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from qtxconn.core.client_order_tracker cimport ClientOrderTracker
 from qtxconn.core.clock cimport Clock
+from qtxconn.core.connector_hooks cimport ConnectorHooks
 from qtxconn.core.fixed cimport Fixed, fixed_from, fixed_to_decimal
 from qtxconn.core.in_flight_order cimport InFlightOrder, ns_to_seconds
 from qtxconn.core.order_book cimport OrderBook
@@ -43,25 +44,13 @@ class CancellationResult(NamedTuple):
     success: bool
 
 
-cdef class ConnectorBase:
+cdef class ConnectorBase(ConnectorHooks):
     """Base of every connector. All methods are for the event loop's thread.
 
     `trading_pairs` are named BTC-USDT; without `trading_required` only market data is used and no key is needed.
     `client_order_id_prefix` stands before the digits of every client order id, where a venue wants a broker's mark.
     With a `journal` (qtxconn.storage.journal.OrderJournal) orders survive the end of the process, however it ends.
     """
-
-    name = "connector"
-    domain = ""
-    connector_type = None
-    client_order_id_max_length = 36
-    is_cancel_request_in_exchange_synchronous = True
-    # Seconds after sending, from which on "no such order" is final: the request can no longer be accepted.
-    submit_dead_after_s = 10.0
-    # Seconds between the queries about an order whose outcome is not known; the last one repeats.
-    lookup_delays_s = (0.0, 0.25, 1.0, 3.0, 10.0)
-    status_poll_interval_s = 30.0
-    market_data_timeout_s = 10.0
 
     def __cinit__(self, *args, **kwargs):
         self._trading_rules = {}
@@ -98,7 +87,7 @@ cdef class ConnectorBase:
         self._pubsub = PubSub(self._logger)
         self._client_ids = shared_client_ids()
         self._order_tracker = ClientOrderTracker(
-            self._pubsub, clock, client_order_id_prefix=client_order_id_prefix
+            self._pubsub, clock, client_order_id_prefix=client_order_id_prefix, itemised_fills=self.itemised_fills
         )
         self._journal = self._order_tracker.journal = journal
 
@@ -575,6 +564,19 @@ cdef class ConnectorBase:
             raise
         return True
 
+    def adopt_external_order(
+        self, str trading_pair not None, str exchange_order_id not None, trade_type, amount, order_type=OrderType.LIMIT,
+        price=None, *, str client_order_id=None, position_action=PositionAction.NIL
+    ) -> str:
+        """Takes in a live order that was not placed here, asks for its state and executions, and returns the id to
+        cancel it by; see ClientOrderTracker.adopt_external_order."""
+        self._require_pair(trading_pair)
+        order = self._order_tracker.adopt_external_order(
+            trading_pair, exchange_order_id, trade_type, amount, order_type, price, client_order_id, position_action
+        )
+        self._resolve(order)
+        return order.client_order_id
+
     async def cancel_all(self, double timeout_seconds=10.0) -> list:
         """Cancels every open order and waits until each has ended: [CancellationResult] with success False for those
         that had not ended in time."""
@@ -624,8 +626,7 @@ cdef class ConnectorBase:
             )
 
     def _cancel_failed(self, str client_order_id, error):
-        """The cancel did not go through. What became of the order is asked, never assumed: it may be filled,
-        cancelled, still open, or never have arrived."""
+        """The cancel did not go through. What became of the order is asked, never assumed."""
         order = self._order_tracker.fetch_tracked_order(client_order_id)
         if order is None:
             return
@@ -634,12 +635,10 @@ cdef class ConnectorBase:
         )
         self._order_tracker.revert_pending(order)
         if settled:
-            self._alarm("cancel_failed", f"{client_order_id}: the venue refused to cancel: {error}",
-                        client_order_id, error)
-            self._resolve(order)
+            self._alarm("cancel_failed", f"{client_order_id}: cancel refused: {error}", client_order_id, error)
         else:
             self._logger.info("%s: cancel unanswered or order not found (%s); asking the venue", client_order_id, error)
-            self._resolve(order, error)
+        self._resolve(order, None if settled else error)
 
     # -- finding out -------------------------------------------------------------------------------------------
 
@@ -690,14 +689,10 @@ cdef class ConnectorBase:
     def _order_absent(self, InFlightOrder order, error):
         """The venue says, and keeps saying, that there is no such order. One that it never acknowledged has failed;
         one that it had acknowledged has ended there in a way we did not see."""
-        if order.acked_ns == 0:
-            self._order_tracker.mark_failed(order, error)
-            return
-        self._alarm("order_vanished", f"{order.client_order_id}: the venue had accepted it and no longer knows it "
-                    f"({error}); it counts as cancelled", order.client_order_id, error)
-        self._order_tracker.process_order_update(
-            OrderUpdate(order.trading_pair, 0.0, OrderState.CANCELED, order.client_order_id)
-        )
+        if order.acked_ns != 0:
+            self._alarm("order_vanished", f"{order.client_order_id}: the venue had accepted it and no longer knows it "
+                        f"({error}); it counts as cancelled", order.client_order_id, error)
+        self._order_tracker.mark_absent(order, error)
 
     async def _refresh_order(self, InFlightOrder order):
         """Reads an order's state and fills from the venue and applies both, the fills first."""
@@ -717,6 +712,7 @@ cdef class ConnectorBase:
         elapsed = 0.0
         while True:
             await self._clock.sleep(1.0)
+            self._order_tracker.expire()
             elapsed += 1.0
             everything = self._poll_due or elapsed >= self.status_poll_interval_s
             if everything:
@@ -735,68 +731,5 @@ cdef class ConnectorBase:
                     self._logger.info("%s: status poll failed (%s); trying again", order.client_order_id, error,
                                       exc_info=None if isinstance(error, QtxconnError) else error)
                     self._resolve(order)    # what the stream missed is not left to the next poll
-
-    # -- hooks: what an exchange writes ------------------------------------------------------------------------
-
-    async def _start_network(self):
-        """Opens sessions. Called once, before anything else."""
-
-    async def _stop_network(self):
-        """Closes what _start_network opened; may be called without it, and twice."""
-
-    async def _request_trading_rules(self):
-        """-> list[TradingRule] of every pair the venue trades, with `exchange_symbol` set."""
-        raise NotImplementedError(f"{type(self).__name__} must define _request_trading_rules")
-
-    async def _start_user_stream(self):
-        """Returns once order and account events are being received; they are parsed and given to the tracker."""
-        raise NotImplementedError(f"{type(self).__name__} must define _start_user_stream")
-
-    async def _stop_user_stream(self):
-        """Ends the user stream; may be called without _start_user_stream, and twice."""
-
-    async def _update_balances(self):
-        """Reads all balances and gives them to _set_balance."""
-        raise NotImplementedError(f"{type(self).__name__} must define _update_balances")
-
-    async def _update_account(self):
-        """Reads what else the kind of connector needs before it is ready."""
-
-    async def _start_market_data(self):
-        """Returns once the order books of all trading pairs are being fed."""
-        raise NotImplementedError(f"{type(self).__name__} must define _start_market_data")
-
-    async def _stop_market_data(self):
-        """Ends market data; may be called without _start_market_data, and twice."""
-
-    async def _place_order(
-        self, str order_id, str trading_pair, amount, trade_type, order_type, price,
-        position_action=PositionAction.NIL, **options
-    ):
-        """Sends one order, once. -> (exchange order id, venue time in s).
-
-        Raises OrderRejectedError (or another venue error) only on the venue's word. Any other exception, a time-out
-        above all, means that the outcome is unknown.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must define _place_order")
-
-    async def _place_cancel(self, str order_id, InFlightOrder tracked_order):
-        """Asks for a cancel. -> the order as the answer shows it (OrderUpdate), or True where the answer only confirms.
-        Raises OrderNotFoundError on "unknown order"."""
-        raise NotImplementedError(f"{type(self).__name__} must define _place_cancel")
-
-    async def _request_order_status(self, InFlightOrder tracked_order):
-        """-> OrderUpdate as the venue has it, asked by client order id. Raises OrderNotFoundError on its word only."""
-        raise NotImplementedError(f"{type(self).__name__} must define _request_order_status")
-
-    async def _all_trade_updates_for_order(self, InFlightOrder order):
-        """-> list[TradeUpdate] of every execution of the order."""
-        raise NotImplementedError(f"{type(self).__name__} must define _all_trade_updates_for_order")
-
-    def parse_error(self, code, str message, http_status=None):
-        """-> VenueError of the class that the venue's code table gives."""
-        raise NotImplementedError(f"{type(self).__name__} must define parse_error")
-
-    def parse_order_result(self, dict payload):
-        """-> OrderUpdate from an order object as the venue's own API answers it."""
-        raise NotImplementedError(f"{type(self).__name__} must define parse_order_result")
+                else:
+                    self._order_tracker.settle_with_provisional_fill(order, self.provisional_fill_after_s)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from qtxconn.core.types import MarketEvent, OrderType, TradeFeeBase, TradeType
+from qtxconn.core.types import MarketEvent, OrderType, OrderUpdate, TradeFeeBase, TradeType, TradeUpdate
 
 # Timestamps of events are local wall time in seconds; creation_timestamp likewise.
 
@@ -104,11 +104,29 @@ class MarketOrderFailureEvent(NamedTuple):
     error_type: str | None = None
 
 
+class OrphanFillEvent(NamedTuple):
+    """An execution on the account of an order that is not tracked: placed elsewhere, or ended too long ago.
+
+    It is delivered once for each trade, after the time in which the order could have become known.
+    """
+
+    timestamp: float
+    trade_update: TradeUpdate
+
+
+class OrphanOrderEvent(NamedTuple):
+    """The venue shows a live order that is not tracked; `adopt_external_order` takes it in. May be repeated."""
+
+    timestamp: float
+    order_update: OrderUpdate
+
+
 class ErrorEvent(NamedTuple):
     """Something a strategy should know that is not an order's ordinary life.
 
-    `kind` is one of `overfill`, `late_fill`, `bad_amount`, `fee`, `life_after_end`, `order_vanished`,
-    `cancel_failed`, `outcome_unknown`, `task`, `user_stream`, `market_data`.
+    `kind` is one of `overfill`, `late_fill`, `bad_amount`, `fee`, `foreign` (an update's ids are another order's),
+    `fill_replaced`, `life_after_end`, `order_vanished`, `cancel_failed`, `outcome_unknown`, `task`, `user_stream`,
+    `market_data`.
     """
 
     timestamp: float
@@ -138,11 +156,15 @@ class OrderEventListener:
 
     def on_order_failed(self, event: MarketOrderFailureEvent) -> None: ...
 
+    def on_orphan_order(self, event: OrphanOrderEvent) -> None: ...
+
 
 class TradeEventListener:
-    """Receives every execution of own orders."""
+    """Receives every execution on the account."""
 
     def on_order_filled(self, event: OrderFilledEvent) -> None: ...
+
+    def on_orphan_fill(self, event: OrphanFillEvent) -> None: ...
 
 
 class ErrorEventListener:
@@ -161,4 +183,6 @@ EVENT_ROUTES: dict[type, tuple[MarketEvent, str]] = {
     OrderCancelledEvent: (MarketEvent.OrderCancelled, "on_order_cancelled"),
     OrderExpiredEvent: (MarketEvent.OrderExpired, "on_order_expired"),
     MarketOrderFailureEvent: (MarketEvent.OrderFailure, "on_order_failed"),
+    OrphanFillEvent: (MarketEvent.OrphanFill, "on_orphan_fill"),
+    OrphanOrderEvent: (MarketEvent.OrphanOrder, "on_orphan_order"),
 }

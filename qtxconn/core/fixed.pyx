@@ -6,8 +6,12 @@ from decimal import Decimal
 from qtxconn.errors import AmountError
 
 
+cdef object _Decimal = Decimal      # a C global: looked up without a dictionary
+
+
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+    str PyUnicode_FromStringAndSize(const char* text, Py_ssize_t size)
 
 
 cdef object _refused(object value, FixedError error):
@@ -22,7 +26,7 @@ cdef Fixed fixed_from(object value) except *:
     cdef const char* text
     cdef FixedError error
     if not isinstance(value, str):
-        if not isinstance(value, (Decimal, int)) or isinstance(value, bool):
+        if type(value) is not _Decimal and (not isinstance(value, (Decimal, int)) or isinstance(value, bool)):
             raise AmountError(f"{value!r} is a {type(value).__name__}; pass a Decimal, an int or decimal text, "
                               "which are exact")
         value = str(value)
@@ -39,11 +43,11 @@ cdef Fixed fixed_from(object value) except *:
 cdef str fixed_to_text(Fixed value):
     cdef char text[32]
     cdef size_t size = format_fixed(value, text)
-    return text[:size].decode("ascii")
+    return PyUnicode_FromStringAndSize(text, <Py_ssize_t>size)
 
 
 cdef object fixed_to_decimal(Fixed value):
-    return Decimal(fixed_to_text(value))
+    return _Decimal(fixed_to_text(value))
 
 
 cdef Fixed fixed_checked(FixedError error, Fixed value) except *:

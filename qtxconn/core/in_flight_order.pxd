@@ -1,9 +1,11 @@
 # An order as Python sees it: a view on the record in the tracker's store.
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 from libcpp.string_view cimport string_view
+from libcpp.vector cimport vector
 
-from qtxconn.core.order_store cimport Fill, OrderRecord, OrderState, OrderStore
+from qtxconn.core.fixed cimport Fixed
+from qtxconn.core.order_store cimport Fill, OrderRecord, OrderState, OrderStore, OrderType, PositionAction, TradeType
 
 
 cdef class InFlightOrder:
@@ -12,20 +14,36 @@ cdef class InFlightOrder:
     cdef OrderStore* _store               # null while the record is our own (not tracked yet, or no longer)
     cdef uint32_t _slot
     cdef OrderRecord _own
-    cdef dict _own_fills                  # trade id -> TradeUpdate, once detached
+    cdef dict _own_fills                  # trade id -> TradeUpdate, of an order that was read back
+    cdef vector[Fill] _kept_fills         # those of an order that was tracked
+    cdef list _own_past_ids               # exchange_order_ids but the last, once detached
     cdef object _owner                    # the tracker that keeps _store alive
     cdef list _waiters                    # futures woken at the next change
+    cdef object _amount                   # Decimals as they were given, so that no event converts them again
+    cdef object _price
+    cdef str _exchange_order_id           # text form of the record's, None while not made
+    cdef InFlightOrder _successor         # the external order under which this one, believed gone, lives on
+    cdef Fixed _carried                   # executed amount that a predecessor has booked of the venue's order
+    cdef int64_t _end_reported_ns         # monotonic, 0 while the venue has reported no end
+    cdef object _reported_quote           # executed amount in quote that the venue has reported, or None
     cdef object __weakref__
 
     cdef OrderRecord* c_record(self) noexcept
+    cdef str c_exchange_order_id(self)    # the values of the properties, without the cost of one
+    cdef object c_price(self)
+    cdef object c_amount(self)
     cdef void c_attach(self, object owner, OrderStore* store, uint32_t slot)
     cdef void c_detach(self)
     cdef void c_wake(self)
 
 
+cdef object order_type_to_python(OrderType order_type)
+cdef object trade_type_to_python(TradeType trade_type)
+cdef object position_to_python(PositionAction position)
 cdef object state_to_python(OrderState state)
 cdef OrderState state_from_python(object state) except *
 cdef str text_of(string_view text)
+cdef string_view view_of(str text) except *
 cdef object fill_to_trade_update(str client_order_id, str exchange_order_id, str trading_pair, const Fill& fill)
 cdef int64_t seconds_to_ns(double seconds) noexcept nogil
 cdef double ns_to_seconds(int64_t ns) noexcept nogil

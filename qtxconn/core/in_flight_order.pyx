@@ -7,7 +7,7 @@ from libc.math cimport llround
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libcpp.string_view cimport string_view
 
-from qtxconn.core.fixed cimport fixed_from, fixed_to_decimal
+from qtxconn.core.fixed cimport fixed_from, fixed_to_decimal, fixed_to_text
 from qtxconn.core.order_store cimport (
     Fill,
     OrderRecord,
@@ -16,21 +16,51 @@ from qtxconn.core.order_store cimport (
     OrderType,
     PositionAction,
     TradeType,
+    Transition,
+    TransitionReason,
     can_move,
     is_end_due,
     is_executed,
     is_order_state,
     is_terminal,
     kNoFill,
+    kNoId,
+    kTransitionsKept,
 )
 
 from qtxconn.core import types
 from qtxconn.errors import AmountError, OrderValidationError
 
+
+cdef extern from "Python.h":
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+
+
 _STATES = {state.value: state for state in types.OrderState}
-_ACCEPTED = {types.OrderState.OPEN, types.OrderState.PARTIALLY_FILLED, types.OrderState.PENDING_UPDATE}
-_POSITIONS = {0: types.PositionAction.NIL, 1: types.PositionAction.OPEN, 2: types.PositionAction.CLOSE}
-_POSITION_CODES = {action: code for code, action in _POSITIONS.items()}
+_REASONS = {
+    <int>TransitionReason.local: "local",
+    <int>TransitionReason.report: "report",
+    <int>TransitionReason.fill: "fill",
+    <int>TransitionReason.refusal: "refusal",
+    <int>TransitionReason.absence: "absence",
+}
+# By C value; 0 is no order type and no side.
+cdef tuple _ORDER_TYPES = (None, *types.OrderType)
+cdef tuple _TRADE_TYPES = (None, *types.TradeType)
+cdef tuple _POSITIONS = (types.PositionAction.NIL, types.PositionAction.OPEN, types.PositionAction.CLOSE)
+cdef dict _POSITION_CODES = {action.value: code for code, action in enumerate(_POSITIONS)}
+
+
+cdef object order_type_to_python(OrderType order_type):
+    return _ORDER_TYPES[<uint8_t>order_type]
+
+
+cdef object trade_type_to_python(TradeType trade_type):
+    return _TRADE_TYPES[<uint8_t>trade_type]
+
+
+cdef object position_to_python(PositionAction position):
+    return _POSITIONS[<uint8_t>position]
 
 
 cdef object state_to_python(OrderState state):
@@ -38,7 +68,7 @@ cdef object state_to_python(OrderState state):
 
 
 cdef OrderState state_from_python(object state) except *:
-    cdef int value = state.value
+    cdef int value = state._value_
     if not 0 <= value < 256 or not is_order_state(<uint8_t>value):
         raise ValueError(f"{state!r} is not an order state")
     return <OrderState><uint8_t>value
@@ -46,6 +76,13 @@ cdef OrderState state_from_python(object state) except *:
 
 cdef str text_of(string_view text):
     return text.data()[:text.size()].decode("utf-8", "replace")
+
+
+cdef string_view view_of(str text) except *:
+    # Valid as long as the str lives: CPython keeps the UTF-8 form with it.
+    cdef Py_ssize_t size = 0
+    cdef const char* data = PyUnicode_AsUTF8AndSize(text, &size)
+    return string_view(data, <size_t>size)
 
 
 cdef int64_t seconds_to_ns(double seconds) noexcept nogil:
@@ -112,34 +149,35 @@ cdef class InFlightOrder:
     ):
         if trading_pair.count("-") != 1:
             raise OrderValidationError(f"a trading pair looks like BTC-USDT, not {trading_pair!r}")
-        if position not in _POSITION_CODES:
+        position_code = _POSITION_CODES.get(getattr(position, "_value_", None))
+        if position_code is None:
             raise OrderValidationError(f"position_action is a PositionAction, not {position!r}")
         self.client_order_id = client_order_id
         self.trading_pair = trading_pair
-        self._own.order_type = <OrderType><uint8_t>order_type.value
-        self._own.trade_type = <TradeType><uint8_t>trade_type.value
+        self._own.order_type = <OrderType><uint8_t>order_type._value_
+        self._own.trade_type = <TradeType><uint8_t>trade_type._value_
         self._own.amount = fixed_from(amount)
         if self._own.amount.units <= 0:
             raise OrderValidationError(f"an order's amount must be positive, not {amount}")
+        self._amount = amount if type(amount) is Decimal else None
         if price is not None:
             self._own.price = fixed_from(price)
+            self._price = price if type(price) is Decimal and price else None
         self._own.created_ns = seconds_to_ns(creation_timestamp)
         self._own.state = state_from_python(initial_state)
         # Known to live, or to have ended, before it is tracked: those events are history.
-        if initial_state in _ACCEPTED or initial_state.is_terminal:
+        cdef OrderState state = self._own.state
+        if is_terminal(state):
+            self._own.created_sent = self._own.terminal_sent = True
+            self._own.reported = state
+        elif (state == OrderState.open or state == OrderState.partially_filled
+              or state == OrderState.pending_update):
             self._own.created_sent = True
             self._own.acked_ns = self._own.created_ns
-        if initial_state.is_terminal:
-            self._own.terminal_sent = True
-            self._own.reported = self._own.state
         self._own.leverage = leverage
-        self._own.position = <PositionAction><uint8_t>_POSITION_CODES[position]
-        self._own_fills = {}
-        cdef bytes id_bytes
-        if exchange_order_id is not None:
-            id_bytes = exchange_order_id.encode()
-            if not self._own.exchange_order_id.assign(string_view(<const char*>id_bytes, len(id_bytes))):
-                raise OrderValidationError(f"exchange order id of {len(id_bytes)} bytes is too long (47 at most)")
+        self._own.position = <PositionAction><uint8_t>position_code
+        if exchange_order_id is not None and not self._own.exchange_order_id.assign(view_of(exchange_order_id)):
+            raise OrderValidationError(f"exchange order id {exchange_order_id!r} is too long (47 bytes at most)")
 
     # -- the record ------------------------------------------------------------------------------------------
 
@@ -148,15 +186,40 @@ cdef class InFlightOrder:
             return &self._store.at(self._slot)
         return &self._own
 
+    cdef str c_exchange_order_id(self):
+        cdef OrderRecord* record = self.c_record()
+        if record.exchange_order_id.empty():
+            return None
+        if self._exchange_order_id is None or view_of(self._exchange_order_id) != record.exchange_order_id.view():
+            self._exchange_order_id = text_of(record.exchange_order_id.view())
+        return self._exchange_order_id
+
+    cdef object c_price(self):
+        cdef OrderRecord* record = self.c_record()
+        if self._price is None and record.price.units != 0:
+            self._price = fixed_to_decimal(record.price)
+        return self._price
+
+    cdef object c_amount(self):
+        if self._amount is None:
+            self._amount = fixed_to_decimal(self.c_record().amount)
+        return self._amount
+
     cdef void c_attach(self, object owner, OrderStore* store, uint32_t slot):
         self._owner = owner
         self._store = store
         self._slot = slot
 
     cdef void c_detach(self):
-        fills = self.order_fills
+        # The fills are copied as they are: nearly always nobody asks for them any more.
+        cdef int32_t number = self.c_record().first_fill
+        while number != kNoFill:
+            self._kept_fills.push_back(self._store.fill(number))
+            number = self._store.fill(number).next
+        if self.c_record().past_id != kNoId:
+            self._own_past_ids = self.exchange_order_ids
+            self._own_past_ids.pop()
         self._own = self.c_record()[0]
-        self._own_fills = fills
         self._store = NULL
         self._owner = None
 
@@ -177,9 +240,28 @@ cdef class InFlightOrder:
 
     @property
     def exchange_order_id(self):
-        """The venue's id, or None while it has given none."""
-        cdef OrderRecord* record = self.c_record()
-        return None if record.exchange_order_id.empty() else text_of(record.exchange_order_id.view())
+        """The venue's id, or None while it has given none; the newest where an amend or a replacement gave new ones."""
+        return self.c_exchange_order_id()
+
+    @property
+    def exchange_order_ids(self) -> list:
+        """Every id that the venue has given the order, oldest first; an update may carry any of them."""
+        if self.exchange_order_id is None:
+            return []
+        if self._store == NULL:
+            return [*(self._own_past_ids or ()), self.exchange_order_id]
+        ids = [self.exchange_order_id]
+        cdef int32_t past = self.c_record().past_id
+        while past != kNoId:
+            ids.append(text_of(self._store.past_id(past).view()))
+            past = self._store.next_past_id(past)
+        ids.reverse()
+        return ids
+
+    @property
+    def is_external(self) -> bool:
+        """Not placed here but adopted: the venue knows it by its `exchange_order_id` only, not by our client id."""
+        return self.c_record().is_external
 
     @property
     def base_asset(self) -> str:
@@ -191,15 +273,15 @@ cdef class InFlightOrder:
 
     @property
     def order_type(self):
-        return types.OrderType(<uint8_t>self.c_record().order_type)
+        return order_type_to_python(self.c_record().order_type)
 
     @property
     def trade_type(self):
-        return types.TradeType(<uint8_t>self.c_record().trade_type)
+        return trade_type_to_python(self.c_record().trade_type)
 
     @property
     def position(self):
-        return _POSITIONS[<uint8_t>self.c_record().position]
+        return position_to_python(self.c_record().position)
 
     @property
     def leverage(self) -> int:
@@ -207,12 +289,11 @@ cdef class InFlightOrder:
 
     @property
     def price(self):
-        cdef OrderRecord* record = self.c_record()
-        return fixed_to_decimal(record.price) if record.price.units != 0 else None
+        return self.c_price()
 
     @property
     def amount(self):
-        return fixed_to_decimal(self.c_record().amount)
+        return self.c_amount()
 
     # -- progress --------------------------------------------------------------------------------------------
 
@@ -233,7 +314,8 @@ cdef class InFlightOrder:
 
     @property
     def executed_amount_base(self):
-        return fixed_to_decimal(self.c_record().executed_base)
+        cdef OrderRecord* record = self.c_record()
+        return self.c_amount() if is_executed(record[0]) else fixed_to_decimal(record.executed_base)
 
     @property
     def executed_amount_quote(self):
@@ -248,18 +330,25 @@ cdef class InFlightOrder:
     @property
     def order_fills(self) -> dict:
         """{trade id: TradeUpdate} in the order they were booked."""
-        if self._store == NULL:
-            return dict(self._own_fills)
-        fills = {}
         cdef str exchange_id = self.exchange_order_id
-        cdef int32_t number = self.c_record().first_fill
-        while number != kNoFill:
-            update = fill_to_trade_update(
-                self.client_order_id, exchange_id, self.trading_pair, self._store.fill(number)
-            )
-            fills[update.trade_id] = update
-            number = self._store.fill(number).next
-        return fills
+        cdef int32_t number
+        cdef size_t i
+        updates = []
+        if self._store == NULL:
+            if self._own_fills is not None:
+                return dict(self._own_fills)
+            for i in range(self._kept_fills.size()):
+                updates.append(
+                    fill_to_trade_update(self.client_order_id, exchange_id, self.trading_pair, self._kept_fills[i])
+                )
+        else:
+            number = self.c_record().first_fill
+            while number != kNoFill:
+                updates.append(
+                    fill_to_trade_update(self.client_order_id, exchange_id, self.trading_pair, self._store.fill(number))
+                )
+                number = self._store.fill(number).next
+        return {update.trade_id: update for update in updates}
 
     def cumulative_fee_paid(self, str token not None):
         """Sum of the fees that were charged in `token`."""
@@ -302,6 +391,24 @@ cdef class InFlightOrder:
     @property
     def is_cancelled(self) -> bool:
         return self.c_record().state == OrderState.canceled
+
+    @property
+    def transitions(self) -> list:
+        """The newest moves of `current_state`, oldest first: (time in ns by the local wall clock, from, to, reason).
+
+        `reason` is `report` (the venue's word), `fill`, `local` (what we did or know ourselves), `refusal` (of a cancel
+        or an amend) or `absence` (the venue kept saying that there is no such order).
+        """
+        cdef OrderRecord* record = self.c_record()
+        cdef uint32_t number = record.transition_count
+        cdef uint32_t first = number - kTransitionsKept if number > kTransitionsKept else 0
+        cdef Transition move
+        moves = []
+        for number in range(first, record.transition_count):
+            move = record.transitions[number % kTransitionsKept]
+            moves.append(types.OrderTransition(move.time_ns, state_to_python(move.source), state_to_python(move.target),
+                                               _REASONS[<int>move.reason]))
+        return moves
 
     # -- times -----------------------------------------------------------------------------------------------
 
@@ -370,20 +477,21 @@ cdef class InFlightOrder:
 
     def to_json(self) -> dict:
         """A dict of JSON values with Hummingbot's keys; numbers are decimal text, so that nothing is rounded."""
-        price = self.price
+        cdef OrderRecord* record = self.c_record()
         return {
             "client_order_id": self.client_order_id,
             "exchange_order_id": self.exchange_order_id,
             "trading_pair": self.trading_pair,
             "order_type": self.order_type.name,
             "trade_type": self.trade_type.name,
-            "price": None if price is None else str(price),
-            "amount": str(self.amount),
+            "price": None if record.price.units == 0 else fixed_to_text(record.price),
+            "amount": fixed_to_text(record.amount),
             "executed_amount_base": str(self.executed_amount_base),
             "executed_amount_quote": str(self.executed_amount_quote),
             "last_state": str(self.current_state.value),
             "leverage": str(self.leverage),
             "position": self.position.value,
+            "is_external": self.is_external,
             "creation_timestamp": self.creation_timestamp,
             "last_update_timestamp": self.last_update_timestamp,
             "order_fills": {trade_id: fill.to_json() for trade_id, fill in self.order_fills.items()},
@@ -406,6 +514,7 @@ cdef class InFlightOrder:
             leverage=int(data["leverage"]),
             position=types.PositionAction(data["position"]),
         )
+        order._own.is_external = data.get("is_external", False)
         order._own_fills = {
             trade_id: types.TradeUpdate.from_json(fill) for trade_id, fill in data["order_fills"].items()
         }

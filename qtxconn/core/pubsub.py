@@ -11,7 +11,6 @@ from qtxconn.core.events import (
     ErrorEvent,
     ErrorEventListener,
     OrderEventListener,
-    OrderFilledEvent,
     TradeEventListener,
 )
 
@@ -27,6 +26,8 @@ class PubSub:
         self._order: OrderEventListener | None = None
         self._trade: TradeEventListener | None = None
         self._error: ErrorEventListener | None = None
+        # Event class -> whom to call. Replaced, never changed: a listener may add and remove listeners while called.
+        self._targets: dict[type, tuple[Listener, ...]] = dict.fromkeys(EVENT_ROUTES, ())
         self.listener_errors = 0
 
     def add_listener(self, event_tag: Enum, listener: Listener) -> None:
@@ -34,49 +35,52 @@ class PubSub:
         listeners = self._by_tag.setdefault(event_tag, [])
         if listener not in listeners:
             listeners.append(listener)
+            self._find_targets()
 
     def remove_listener(self, event_tag: Enum, listener: Listener) -> None:
         listeners = self._by_tag.get(event_tag, [])
         if listener in listeners:
             listeners.remove(listener)
+            self._find_targets()
 
     def get_listeners(self, event_tag: Enum) -> list[Listener]:
         return list(self._by_tag.get(event_tag, ()))
 
     def set_order_event_listener(self, listener: OrderEventListener | None) -> None:
         self._order = listener
+        self._find_targets()
 
     def set_trade_event_listener(self, listener: TradeEventListener | None) -> None:
         self._trade = listener
+        self._find_targets()
 
     def set_error_event_listener(self, listener: ErrorEventListener | None) -> None:
         self._error = listener
 
     def publish(self, event: object) -> None:
         """Delivers an order or trade event (one of EVENT_ROUTES)."""
-        tag, method = EVENT_ROUTES[type(event)]
-        for listener in tuple(self._by_tag.get(tag, ())):
-            self._call(listener, event)
-        self._call_typed(self._trade if type(event) is OrderFilledEvent else self._order, method, event)
+        self._call(self._targets[type(event)], event)
 
     def publish_to(self, event_tag: Enum, event: object) -> None:
         """Delivers an event that only has a tag (funding, position mode, ...)."""
-        for listener in tuple(self._by_tag.get(event_tag, ())):
-            self._call(listener, event)
+        self._call(tuple(self._by_tag.get(event_tag, ())), event)
 
     def publish_error(self, event: ErrorEvent) -> None:
         self._logger.warning("%s: %s", event.kind, event.message)
-        self._call_typed(self._error, "on_error", event)
+        handler = getattr(self._error, "on_error", None)
+        self._call(() if handler is None else (handler,), event)
 
-    def _call_typed(self, listener: object, method: str, event: object) -> None:
-        # A listener need not derive from our bases: what it does not define it does not want to hear.
-        handler = getattr(listener, method, None)
-        if handler is not None:
-            self._call(handler, event)
+    def _find_targets(self) -> None:
+        for kind, (tag, method) in EVENT_ROUTES.items():
+            typed = self._trade if hasattr(TradeEventListener, method) else self._order
+            # A listener need not derive from our bases: what it does not define it does not want to hear.
+            handler = getattr(typed, method, None)
+            self._targets[kind] = (*self._by_tag.get(tag, ()), *(() if handler is None else (handler,)))
 
-    def _call(self, listener: Listener, event: object) -> None:
-        try:
-            listener(event)
-        except Exception:
-            self.listener_errors += 1
-            self._logger.exception("a listener raised on %s; the others go on", type(event).__name__)
+    def _call(self, listeners: tuple[Listener, ...], event: object) -> None:
+        for listener in listeners:
+            try:
+                listener(event)
+            except Exception:
+                self.listener_errors += 1
+                self._logger.exception("a listener raised on %s; the others go on", type(event).__name__)

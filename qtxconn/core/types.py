@@ -94,6 +94,8 @@ class MarketEvent(Enum):
     SellOrderCreated = 201
     FundingPaymentCompleted = 202
     FundingInfo = 203
+    OrphanFill = 501  # ours; Hummingbot has no such events
+    OrphanOrder = 502
 
 
 class AccountEvent(Enum):
@@ -158,8 +160,9 @@ class OrderUpdate(NamedTuple):
     """What is newly known of an order's state. Either id may be missing, not both.
 
     `update_timestamp` is the venue's clock in seconds (kept to 1 us; 0 when the venue gave none). Keys of
-    `misc_updates` that are understood: `error_message`, `error_type` (on FAILED), and `cumulative_base`, the executed
-    amount in base asset that the report counts: an end takes effect once the fills up to it are booked.
+    `misc_updates` that are understood: `error_message`, `error_type` (on FAILED), `cumulative_base`, the executed
+    amount in base asset that the report counts (an end takes effect once the fills up to it are booked), and
+    `cumulative_quote`, the same in quote asset.
     """
 
     trading_pair: str
@@ -196,6 +199,15 @@ class TradeUpdate(NamedTuple):
     def from_json(cls, data: dict[str, Any]) -> TradeUpdate:
         numbers = {key: Decimal(data[key]) for key in ("fill_price", "fill_base_amount", "fill_quote_amount")}
         return cls(**(data | numbers | {"fee": TradeFeeBase.from_json(data["fee"])}))
+
+
+class OrderTransition(NamedTuple):
+    """One move of an order's state; see InFlightOrder.transitions."""
+
+    time_ns: int
+    source: OrderState
+    target: OrderState
+    reason: str
 
 
 class Position(NamedTuple):

@@ -268,7 +268,7 @@ class QtxHybridMixin:
 
     def _submit_cancel(self, order: InFlightOrder) -> None:
         queue = self._qtx_queue
-        if queue is None:
+        if queue is None or order.is_external:  # the queue names orders by the numbers that we gave them
             super()._submit_cancel(order)
             return
         try:

@@ -23,15 +23,17 @@ GENERATED = ROOT / "build" / "cython"
 # Header -> struct -> fields that consumers may touch; without fields only the size counts.
 STRUCTS: dict[str, dict[str, str]] = {
     "fixed.hpp": {"Fixed": "units scale"},
-    "text.hpp": {"Text<48>": "", "Text<16>": ""},
+    "text.hpp": {"HashedText<48>": "", "Text<16>": ""},
     "in_flight_order.hpp": {
-        "Fill": "trade_id fee_asset price amount quote fee venue_ns received_ns next is_taker",
+        "Fill": "trade_id fee_asset price amount quote fee venue_ns received_ns next is_taker is_provisional "
+        "trade_type symbol order client_id",
+        "Transition": "time_ns from to reason",
         "InFlightOrder": "client_id generation symbol state reported resume trade_type order_type position "
-        "created_sent terminal_sent leverage price amount executed_base executed_quote reported_base "
-        "exchange_order_id created_ns submitted_ns acked_ns first_fill_ns done_ns venue_ns first_fill last_fill "
-        "fill_count",
+        "created_sent terminal_sent is_external ended_by_absence leverage price amount executed_base executed_quote "
+        "reported_base exchange_order_id created_ns submitted_ns acked_ns first_fill_ns done_ns venue_ns first_fill "
+        "last_fill fill_count provisional_count past_id transition_count transitions",
     },
-    "client_order_tracker.hpp": {"OrderEvent": "kind slot generation fill time_ns", "ClientOrderTracker": ""},
+    "client_order_tracker.hpp": {"OrderEvent": "kind slot generation fill time_ns amount", "ClientOrderTracker": ""},
     "order_id.hpp": {"OrderIdSource": ""},
     "spin_lock.hpp": {"SpinLock": ""},
     "l2_book.hpp": {"BookLevel": "price size", "LastTrade": "price size time_ns taker_side", "L2Book": "lock"},

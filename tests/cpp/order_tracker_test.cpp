@@ -29,6 +29,12 @@ Fill fill_of(const std::string& trade_id, std::int64_t amount) {
     return fill;
 }
 
+VenueOrderId id_of(const std::string& text) {
+    VenueOrderId id;
+    CHECK(id.assign(text));
+    return id;
+}
+
 std::vector<K> take_events(ClientOrderTracker& tracker, std::uint32_t slot) {
     std::vector<K> kinds;
     OrderEvent event;
@@ -51,13 +57,12 @@ void an_id_is_tracked_once_and_found_by_both_ids() {
     order.client_id = 2;
     order.symbol = eth;
     const std::uint32_t b = tracker.start_tracking(order);
-    CHECK(tracker.set_exchange_id(a, "77") && tracker.set_exchange_id(b, "77"));  // numbered apart by pair
+    CHECK(tracker.process_exchange_id(a, id_of("77")) == VenueId::learned);
+    CHECK(tracker.process_exchange_id(b, id_of("77")) == VenueId::learned);  // numbered apart by pair
     CHECK(tracker.find_exchange_id("77", btc) == a && tracker.find_exchange_id("77", eth) == b);
     CHECK(tracker.find_exchange_id("77") != ClientOrderTracker::kNone);
-    CHECK(tracker.set_exchange_id(a, "78") && tracker.find_exchange_id("77", btc) == ClientOrderTracker::kNone);
-    CHECK(tracker.find_exchange_id("78") == a);
-    CHECK(!tracker.set_exchange_id(a, std::string(48, 'x')) && tracker.find_exchange_id("78") == a);
-    CHECK(tracker.set_exchange_id(a, "") && tracker.find_exchange_id("") == ClientOrderTracker::kNone);
+    CHECK(tracker.find_exchange_id("") == ClientOrderTracker::kNone);
+    CHECK(tracker.find_exchange_id(std::string(48, 'x')) == ClientOrderTracker::kNone);
     CHECK(tracker.find(1) == a && tracker.find(2) == b && tracker.find(3) == ClientOrderTracker::kNone);
     CHECK(tracker.size() == 2);
 }
@@ -97,21 +102,130 @@ void a_late_fill_of_a_failed_order_brings_no_created_after_the_end() {
     CHECK((take_events(tracker, slot) == std::vector<K>{K::failed, K::late_fill}));
 }
 
-void the_same_trade_id_on_two_orders_is_two_fills() {
+void every_id_an_order_ever_had_finds_it_and_only_it() {
     ClientOrderTracker tracker;
     const std::uint32_t a = tracker.start_tracking(order_of(1));
     const std::uint32_t b = tracker.start_tracking(order_of(2));
+    for (const char* id : {"77", "78", "79"}) {
+        CHECK(tracker.process_exchange_id(a, id_of(id)) == VenueId::learned);
+    }
+    CHECK(tracker.process_exchange_id(a, id_of("79")) == VenueId::head);
+    CHECK(tracker.process_exchange_id(a, VenueOrderId{}) == VenueId::head);
+    CHECK(tracker.process_exchange_id(a, id_of("77")) == VenueId::past);  // and does not become the head again
+    CHECK(tracker.process_exchange_id(b, id_of("78")) == VenueId::taken);
+    CHECK(tracker.at(a).exchange_order_id == id_of("79") && tracker.at(b).exchange_order_id.empty());
+    for (const char* id : {"77", "78", "79"}) {
+        CHECK(tracker.find_exchange_id(id) == a);
+    }
+    CHECK(tracker.past_id(tracker.at(a).past_id) == id_of("78"));
+    CHECK(tracker.past_id(tracker.next_past_id(tracker.at(a).past_id)) == id_of("77"));
+    tracker.release(a);
+    for (const char* id : {"77", "78", "79"}) {
+        CHECK(tracker.find_exchange_id(id) == ClientOrderTracker::kNone);
+    }
+    CHECK(tracker.process_exchange_id(b, id_of("78")) == VenueId::learned);
+}
+
+void a_trade_id_is_booked_once_in_the_account() {
+    ClientOrderTracker tracker;
+    InFlightOrder order = order_of(1);
+    const std::uint32_t a = tracker.start_tracking(order);
+    const std::uint32_t b = tracker.start_tracking(order_of(2));
+    order = order_of(3);
+    order.symbol = 7;
+    const std::uint32_t elsewhere = tracker.start_tracking(order);
+    order = order_of(4);
+    order.trade_type = TradeType::sell;
+    const std::uint32_t opposite = tracker.start_tracking(order);
     CHECK(tracker.process_fill(a, fill_of("t", 1), 1) == Applied::changed);
-    CHECK(tracker.process_fill(b, fill_of("t", 1), 1) == Applied::changed);
-    CHECK(tracker.process_fill(b, fill_of("t", 1), 1) == Applied::duplicate_fill);
-    CHECK(tracker.process_fill(b, fill_of("u", 10), 1) == Applied::overfill);
-    CHECK(tracker.at(b).fill_count == 1);
+    CHECK(tracker.process_fill(a, fill_of("t", 1), 1) == Applied::duplicate_fill);
+    CHECK(tracker.process_fill(b, fill_of("t", 1), 1) == Applied::foreign);
+    CHECK(tracker.process_fill(elsewhere, fill_of("t", 1), 1) == Applied::changed);  // trades are numbered by symbol
+    CHECK(tracker.process_fill(opposite, fill_of("t", 1), 1) == Applied::changed);   // a trade with oneself
+    CHECK(tracker.process_fill(b, fill_of("u", 11), 1) == Applied::overfill);
+    CHECK(tracker.at(b).fill_count == 0 && tracker.at(b).executed_base == Fixed{});
+    tracker.release(a);
+    CHECK(tracker.process_fill(b, fill_of("t", 1), 1) == Applied::foreign);  // also once its order is forgotten
+    tracker.remember_trade(0, id_of("w"));                                   // told as nobody's
+    CHECK(tracker.process_fill(b, fill_of("w", 1), 1) == Applied::duplicate_fill);
+    CHECK(tracker.find_trade(0, id_of("w")) != kNoFill && tracker.find_trade(1, id_of("w")) == kNoFill);
+}
+
+void forgotten_fills_are_bounded() {
+    ClientOrderTracker tracker(3);
+    for (int i = 0; i < 10; ++i) {
+        tracker.remember_trade(0, id_of(std::to_string(i)));
+    }
+    for (int i = 0; i < 10; ++i) {
+        CHECK((tracker.find_trade(0, id_of(std::to_string(i))) != kNoFill) == (i >= 7));
+    }
+    ClientOrderTracker none(0);
+    none.remember_trade(0, id_of("a"));
+    CHECK(none.find_trade(0, id_of("a")) == kNoFill);
+}
+
+Fill provisional_of(const std::string& trade_id, std::int64_t amount, std::int64_t quote) {
+    Fill fill = fill_of(trade_id, amount);
+    fill.quote = Fixed{quote, 0};
+    fill.is_provisional = true;
+    return fill;
+}
+
+void real_fills_replace_provisional_ones_and_nothing_is_told_twice() {
+    ClientOrderTracker tracker;
+    const std::uint32_t slot = tracker.start_tracking(order_of(1));
+    CHECK(tracker.process_fill(slot, provisional_of("cum-1", 4, 13), 1) == Applied::changed);
+    CHECK(tracker.process_fill(slot, provisional_of("cum-2", 2, 5), 1) == Applied::changed);
+    CHECK((take_events(tracker, slot) == std::vector<K>{K::created, K::filled, K::filled}));
+    CHECK(tracker.process_fill(slot, fill_of("a", 3), 2) == Applied::changed);  // part of the first
+    CHECK((take_events(tracker, slot) == std::vector<K>{K::replaced}));
+    CHECK(tracker.at(slot).executed_base == (Fixed{6, 0}) && tracker.at(slot).fill_count == 3);
+    CHECK(tracker.process_fill(slot, fill_of("b", 7), 3) == Applied::changed);  // the rest, and 4 that are new
+    OrderEvent event;
+    CHECK(tracker.next_event(event) && event.kind == K::replaced && event.amount == (Fixed{3, 0}));
+    CHECK(tracker.next_event(event) && event.kind == K::filled && event.amount == (Fixed{4, 0}));
+    CHECK(tracker.next_event(event) && event.kind == K::completed && !tracker.next_event(event));
+    const InFlightOrder& order = tracker.at(slot);
+    CHECK(order.executed_base == (Fixed{10, 0}) && order.executed_quote == (Fixed{30, 0}));  // the real ones' sums
+    CHECK(order.fill_count == 2 && order.provisional_count == 0);
+    CHECK(tracker.fill(order.first_fill).trade_id == id_of("a") &&
+          tracker.fill(order.last_fill).trade_id == id_of("b"));
+}
+
+void a_refused_fill_leaves_provisional_ones_as_they_were() {
+    ClientOrderTracker tracker;
+    const std::uint32_t slot = tracker.start_tracking(order_of(1));
+    tracker.process_fill(slot, provisional_of("cum-1", 4, 13), 1);
+    CHECK(tracker.process_fill(slot, fill_of("a", 11), 2) == Applied::overfill);
+    CHECK(tracker.at(slot).executed_base == (Fixed{4, 0}) && tracker.at(slot).executed_quote == (Fixed{13, 0}));
+    CHECK(tracker.at(slot).provisional_count == 1 && tracker.at(slot).fill_count == 1);
+}
+
+void the_audit_ring_says_how_the_order_moved() {
+    ClientOrderTracker tracker;
+    const std::uint32_t slot = tracker.start_tracking(order_of(1));
+    tracker.process_state(slot, S::pending_submit, 0, Fixed{}, 1, TransitionReason::local);
+    tracker.process_state(slot, S::open, 5, Fixed{}, 2);
+    tracker.process_state(slot, S::open, 6, Fixed{}, 3);  // no move
+    tracker.process_fill(slot, fill_of("a", 1), 4);
+    tracker.process_state(slot, S::pending_cancel, 0, Fixed{}, 5, TransitionReason::local);
+    tracker.process_revert(slot, 6);
+    const InFlightOrder& order = tracker.at(slot);
+    CHECK(order.transition_count == 5);
+    const Transition& fill = order.transitions[2];
+    CHECK(fill.time_ns == 4 && fill.from == S::open && fill.to == S::partially_filled);
+    CHECK(fill.reason == TransitionReason::fill && order.transitions[4].reason == TransitionReason::refusal);
+    for (int i = 0; i < 10; ++i) {
+        tracker.process_state(slot, S::pending_cancel, 0, Fixed{}, 7, TransitionReason::local);
+        tracker.process_revert(slot, 8);
+    }
+    CHECK(order.transition_count == 25 && order.transitions[24 % kTransitionsKept].time_ns == 8);
 }
 
 void a_released_slot_comes_back_clean_under_a_new_generation() {
     ClientOrderTracker tracker;
     const std::uint32_t slot = tracker.start_tracking(order_of(1));
-    CHECK(tracker.set_exchange_id(slot, "x"));
+    CHECK(tracker.process_exchange_id(slot, id_of("x")) == VenueId::learned);
     tracker.process_fill(slot, fill_of("t", 3), 1);
     const std::uint32_t generation = tracker.at(slot).generation;
     OrderEvent stale;
@@ -137,7 +251,7 @@ void random_reuse_agrees_with_a_map() {
         std::vector<std::string> trades;
     };
     std::mt19937_64 rng(3);
-    ClientOrderTracker tracker;
+    ClientOrderTracker tracker(0);
     std::map<std::uint64_t, Known> model;
     std::uint64_t next_id = 1;
     OrderEvent event;
@@ -145,7 +259,7 @@ void random_reuse_agrees_with_a_map() {
         const auto action = rng() % 10;
         if (model.size() < 50 || (action < 3 && model.size() < 1500)) {
             const std::uint32_t slot = tracker.start_tracking(order_of(next_id, 100));
-            CHECK(tracker.set_exchange_id(slot, "v" + std::to_string(next_id)));
+            CHECK(tracker.process_exchange_id(slot, id_of("v" + std::to_string(next_id))) == VenueId::learned);
             model[next_id++] = Known{slot, tracker.at(slot).generation, 0, {}};
         } else {
             auto it = model.lower_bound(rng() % next_id);
@@ -156,8 +270,8 @@ void random_reuse_agrees_with_a_map() {
             CHECK(tracker.at(known.slot).generation == known.generation);
             if (action < 8) {
                 const bool repeat = !known.trades.empty() && rng() % 3 == 0;
-                const std::string trade =
-                    repeat ? known.trades[rng() % known.trades.size()] : std::to_string(rng() % 999);
+                const std::string trade = repeat ? known.trades[rng() % known.trades.size()]
+                                                 : std::to_string(it->first) + "-" + std::to_string(rng() % 999);
                 bool seen = false;
                 for (const std::string& t : known.trades) {
                     seen = seen || t == trade;
@@ -205,7 +319,12 @@ int main() {
     created_comes_first_and_the_end_comes_once();
     a_cancel_that_counts_more_waits_and_its_event_comes_last();
     a_late_fill_of_a_failed_order_brings_no_created_after_the_end();
-    the_same_trade_id_on_two_orders_is_two_fills();
+    every_id_an_order_ever_had_finds_it_and_only_it();
+    a_trade_id_is_booked_once_in_the_account();
+    forgotten_fills_are_bounded();
+    real_fills_replace_provisional_ones_and_nothing_is_told_twice();
+    a_refused_fill_leaves_provisional_ones_as_they_were();
+    the_audit_ring_says_how_the_order_moved();
     a_released_slot_comes_back_clean_under_a_new_generation();
     random_reuse_agrees_with_a_map();
     return 0;

@@ -213,9 +213,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         return update.exchange_order_id, update.update_timestamp
 
     async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate:
-        symbol = self.exchange_symbol_associated_to_pair(tracked_order.trading_pair)
-        answer = await self._request(constants.CANCEL_ORDER, {"symbol": symbol, "origClientOrderId": order_id})
-        return self.parse_order_result(answer)
+        return self.parse_order_result(await self._request(constants.CANCEL_ORDER, self._order_params(tracked_order)))
 
     async def _place_cancel_all(self, trading_pair: str) -> None:
         """Cancels every open order of the pair at the venue, also those that are not tracked here."""
@@ -223,9 +221,14 @@ class BinancePerpetual(PerpetualDerivativeBase):
         await self._request(constants.CANCEL_ALL, {"symbol": symbol})
 
     async def _request_order_status(self, tracked_order: InFlightOrder) -> OrderUpdate:
-        symbol = self.exchange_symbol_associated_to_pair(tracked_order.trading_pair)
-        params = {"symbol": symbol, "origClientOrderId": tracked_order.client_order_id}
-        return self.parse_order_result(await self._request(constants.QUERY_ORDER, params))
+        return self.parse_order_result(await self._request(constants.QUERY_ORDER, self._order_params(tracked_order)))
+
+    def _order_params(self, order: InFlightOrder) -> dict[str, str]:
+        """How the venue is told which order is meant: by our id, or by its own for one that was not placed here."""
+        symbol = self.exchange_symbol_associated_to_pair(order.trading_pair)
+        if order.is_external and order.exchange_order_id is not None:
+            return {"symbol": symbol, "orderId": order.exchange_order_id}
+        return {"symbol": symbol, "origClientOrderId": order.client_order_id}
 
     async def _all_trade_updates_for_order(self, order: InFlightOrder) -> list[TradeUpdate]:
         if order.exchange_order_id is None:

@@ -67,7 +67,9 @@ class Session:
         )
         fee = AddedToCostTradeFee(flat_fees=[TokenAmount("USDT", Decimal("0.1"))])
         self.tracker.process_trade_update(
-            TradeUpdate(trade_id, client_order_id, "9", PAIR, 2.0, Decimal(price), amount, Decimal(price), fee)
+            TradeUpdate(
+                trade_id, client_order_id, f"9{client_order_id}", PAIR, 2.0, Decimal(price), amount, Decimal(price), fee
+            )
         )
 
     def violations(self, venue: VenueAccount | None = None) -> list[str]:

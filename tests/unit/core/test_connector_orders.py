@@ -186,9 +186,9 @@ async def test_a_late_sign_of_life_of_a_failed_order_is_an_alarm(exchange, kit) 
     exchange.stream(OrderUpdate(PAIR, 5.0, OrderState.OPEN, order_id, "77"))
     exchange.stream(kit.trade_update(order_id, "t1", "0.5"))
     assert exchange.order(order_id).is_failure
-    assert exchange.alarm_kinds() == ["life_after_end", "late_fill"]
-    assert exchange.kinds() == ["failed", "filled"]  # booked and told; no Created after the end
-    assert exchange.order(order_id).executed_amount_base == Decimal("0.5")
+    assert exchange.alarm_kinds() == ["life_after_end"]
+    assert exchange.kinds(order_id) == ["failed"]  # the end stays as it was told
+    assert exchange.kinds(f"external-{PAIR}-77") == ["created", "filled", "completed"]
 
 
 # -- refused by us, at once ----------------------------------------------------------------------------------------
@@ -494,7 +494,9 @@ async def test_updates_without_ids_or_of_other_orders_touch_nothing(exchange, ki
         kit.trade_update(order_id, "t1", "0.1")._replace(trading_pair="ETH-USDT"),
     ):
         exchange.stream(update)
-    assert tracker.update_counts["unknown_order"] == 7
+    counts = tracker.update_counts
+    assert (counts["unknown_order"], counts["duplicate_fill"], counts["foreign"]) == (4, 1, 2)
+    assert exchange.alarm_kinds() == ["foreign", "foreign"]
     assert exchange.order(order_id).is_open
     assert exchange.order(order_id).executed_amount_base == 0
     assert tracker.fetch_order() is tracker.fetch_order(None, None) is tracker.fetch_order("", "") is None
@@ -593,7 +595,8 @@ async def test_a_changed_venue_id_is_followed(exchange, kit) -> None:
     exchange.stream(OrderUpdate(PAIR, 5e9, OrderState.OPEN, order_id, "77"))  # flaw 11: frozen at the first
     assert exchange.order(order_id).exchange_order_id == "77"
     assert exchange._order_tracker.fetch_order(exchange_order_id="77") is exchange.order(order_id)
-    assert exchange._order_tracker.fetch_order(exchange_order_id="1") is None
+    assert exchange._order_tracker.fetch_order(exchange_order_id="1") is exchange.order(order_id)
+    assert exchange.order(order_id).exchange_order_ids == ["1", "77"]
 
 
 # -- cancel --------------------------------------------------------------------------------------------------------

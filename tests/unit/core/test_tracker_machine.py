@@ -105,6 +105,8 @@ class Harness:
 
     def report(self, order_id: str, state: OrderState, time: float, counted: Decimal | None, by_venue_id: bool) -> None:
         model = self.models[order_id]
+        if model.end is OrderState.FAILED and state is not OrderState.FAILED:
+            return  # life after the end makes an external order: see test_tracker_ids.py
         venue_id = f"v{order_id}"
         named = None if by_venue_id and venue_id in model.venue_ids else order_id
         misc = None if counted is None else {"cumulative_base": counted}
@@ -123,6 +125,9 @@ class Harness:
 
     def fill(self, order_id: str, trade_id: str, base: Decimal, price: Decimal, time: float, by_venue_id: bool) -> None:
         model = self.models[order_id]
+        if model.end is OrderState.FAILED:
+            return
+        trade_id = f"{order_id}-{trade_id}"  # an account has each trade once
         venue_id = f"v{order_id}"
         named = None if by_venue_id and venue_id in model.venue_ids else order_id
         if order_id not in self.forgotten:

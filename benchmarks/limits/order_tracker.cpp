@@ -1,0 +1,291 @@
+// Order transitions in plain C++: a bare hash and slab, qtxconn's tracker on the same script, and the memory it takes.
+//
+// Build: g++ -std=c++17 -O2 -march=x86-64-v2 -Iinclude benchmarks/limits/order_tracker.cpp -o order_tracker
+// Run:   order_tracker                  ns per transition of both, alternating
+//        order_tracker bare|tracker N   N orders of one kind only, for callgrind (count with N and 2N)
+//        order_tracker memory           bytes a live order; RSS growth over 1,000,000 orders
+//
+// One order is five transitions: track, acknowledge, two fills, stop. The bare program is the limit of the job: 64-bit
+// ids, integer amounts, one check that a trade id was not seen, and nothing else: no text ids, no events, no audit.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "qtxconn/client_order_tracker.hpp"
+
+namespace {
+
+constexpr std::size_t kLive = 1000;
+constexpr int kTransitions = 5;
+
+// -- the limit -------------------------------------------------------------------------------------------------
+
+struct BareOrder {
+    std::uint64_t client_id;
+    std::uint64_t venue_id;
+    std::int64_t price, amount, executed, quote;
+    std::int64_t created_ns, updated_ns;
+    std::uint64_t trades[4];
+    std::uint32_t trade_count;
+    std::uint8_t state, side, type, position;
+    std::uint64_t spare[3];
+};
+static_assert(sizeof(BareOrder) == 128);
+
+class BareTracker {
+public:
+    BareTracker() : cells_(4096), slab_(2048) {
+        for (std::uint32_t i = 2048; i > 0; --i) {
+            free_.push_back(i - 1);
+        }
+    }
+
+    void track(std::uint64_t id, std::int64_t now) {
+        const std::uint32_t slot = free_.back();
+        free_.pop_back();
+        BareOrder& order = slab_[slot];
+        std::memset(&order, 0, sizeof order);
+        order.client_id = id;
+        order.amount = 1000;
+        order.price = 600001;
+        order.created_ns = now;
+        std::size_t i = home(id);
+        while (cells_[i].id != 0) {
+            i = (i + 1) & kMask;
+        }
+        cells_[i] = Cell{id, slot};
+    }
+
+    void acknowledge(std::uint64_t id, std::uint64_t venue_id, std::int64_t now) {
+        BareOrder& order = slab_[cells_[find(id)].slot];
+        order.venue_id = venue_id;
+        order.state = 1;
+        order.updated_ns = now;
+    }
+
+    bool fill(std::uint64_t id, std::uint64_t trade, std::int64_t amount, std::int64_t price, std::int64_t now) {
+        BareOrder& order = slab_[cells_[find(id)].slot];
+        for (std::uint32_t i = 0; i < order.trade_count; ++i) {
+            if (order.trades[i] == trade) {
+                return false;
+            }
+        }
+        order.trades[order.trade_count++ & 3] = trade;
+        order.executed += amount;
+        order.quote += amount * price;
+        order.state = order.executed == order.amount ? 5 : 4;
+        order.updated_ns = now;
+        return true;
+    }
+
+    void stop(std::uint64_t id) {
+        std::size_t hole = find(id);
+        free_.push_back(cells_[hole].slot);
+        for (std::size_t i = (hole + 1) & kMask; cells_[i].id != 0; i = (i + 1) & kMask) {
+            if (((i - home(cells_[i].id)) & kMask) >= ((i - hole) & kMask)) {
+                cells_[hole] = cells_[i];
+                hole = i;
+            }
+        }
+        cells_[hole] = Cell{0, 0};
+    }
+
+private:
+    static constexpr std::size_t kMask = 4095;
+    struct Cell {
+        std::uint64_t id;
+        std::uint32_t slot;
+    };
+    static std::size_t home(std::uint64_t id) { return (id * 0x9E3779B97F4A7C15ULL) >> 52; }
+    std::size_t find(std::uint64_t id) const {
+        std::size_t i = home(id);
+        while (cells_[i].id != id) {
+            i = (i + 1) & kMask;
+        }
+        return i;
+    }
+    std::vector<Cell> cells_;
+    std::vector<BareOrder> slab_;
+    std::vector<std::uint32_t> free_;
+};
+
+std::uint64_t run_bare(std::size_t orders) {
+    static BareTracker tracker;
+    static std::uint64_t next_id = 1;
+    static std::uint64_t oldest = 1;
+    std::uint64_t booked = 0;
+    for (; next_id - oldest < kLive; ++next_id) {
+        tracker.track(next_id, 1);
+    }
+    for (std::size_t i = 0; i < orders; ++i) {
+        const std::uint64_t id = next_id++;
+        const auto now = static_cast<std::int64_t>(id);
+        tracker.track(id, now);
+        tracker.acknowledge(id, id + 7, now + 1);
+        booked += tracker.fill(id, 2 * id, 400, 600001, now + 2);
+        booked += tracker.fill(id, 2 * id + 1, 600, 600001, now + 3);
+        tracker.stop(oldest++);
+    }
+    return booked;
+}
+
+// -- qtxconn ---------------------------------------------------------------------------------------------------
+
+using qtxconn::Fixed;
+
+// What a wire parser has made of one order's messages before the tracker sees them.
+struct Message {
+    qtxconn::VenueOrderId venue_id;
+    qtxconn::Fill fills[2];
+};
+
+std::vector<Message> make_messages(std::size_t orders) {
+    std::vector<Message> messages(orders);
+    static std::uint64_t number = 8'000'000'000;
+    for (Message& message : messages) {
+        message.venue_id.assign(std::to_string(number));
+        for (int i = 0; i < 2; ++i) {
+            qtxconn::Fill& fill = message.fills[i];
+            fill.trade_id.assign(std::to_string(2 * number + static_cast<std::uint64_t>(i)));
+            fill.fee_asset.assign("USDT");
+            fill.price = Fixed{600001, 1};
+            fill.amount = Fixed{i == 0 ? 4 : 6, 3};
+            fill.quote = Fixed{i == 0 ? 2400004 : 3600006, 4};
+            fill.fee = Fixed{96, 2};
+        }
+        ++number;
+    }
+    return messages;
+}
+
+struct Session {
+    qtxconn::ClientOrderTracker tracker;
+    std::vector<std::uint32_t> live;
+    std::size_t next_live = 0;
+    std::uint64_t next_id = 1;
+    std::uint64_t events = 0;
+
+    std::uint32_t track() {
+        qtxconn::InFlightOrder order;
+        order.client_id = next_id++;
+        order.amount = Fixed{1, 2};
+        order.price = Fixed{600001, 1};
+        return tracker.start_tracking(order);
+    }
+
+    void run(const std::vector<Message>& messages) {
+        while (live.size() < kLive) {
+            live.push_back(track());
+        }
+        qtxconn::OrderEvent event;
+        for (const Message& message : messages) {
+            const auto now = static_cast<std::int64_t>(next_id);
+            const std::uint64_t id = next_id;
+            const std::uint32_t slot = track();
+            std::uint32_t found = tracker.find(id);
+            tracker.process_exchange_id(found, message.venue_id);
+            tracker.process_state(found, qtxconn::OrderState::open, now, Fixed{}, now);
+            for (const qtxconn::Fill& fill : message.fills) {
+                found = tracker.find(id);
+                tracker.process_fill(found, fill, now);
+            }
+            while (tracker.next_event(event)) {
+                ++events;
+            }
+            tracker.release(live[next_live]);
+            live[next_live] = slot;
+            next_live = (next_live + 1) % kLive;
+        }
+    }
+};
+
+// -- figures ---------------------------------------------------------------------------------------------------
+
+double now_ns() { return static_cast<double>(std::chrono::steady_clock::now().time_since_epoch().count()); }
+
+long rss_kib() {
+    std::FILE* file = std::fopen("/proc/self/status", "r");
+    char line[128];
+    long kib = 0;
+    while (std::fgets(line, sizeof line, file) != nullptr) {
+        if (std::sscanf(line, "VmRSS: %ld", &kib) == 1) {
+            break;
+        }
+    }
+    std::fclose(file);
+    return kib;
+}
+
+void compare() {
+    constexpr std::size_t orders = 20000;
+    constexpr int repetitions = 15;
+    Session session;
+    std::vector<double> bare, tracker;
+    for (int repetition = 0; repetition < repetitions; ++repetition) {
+        double begin = now_ns();
+        const std::uint64_t booked = run_bare(orders);
+        bare.push_back((now_ns() - begin) / (orders * kTransitions));
+        const std::vector<Message> messages = make_messages(orders);
+        begin = now_ns();
+        session.run(messages);
+        tracker.push_back((now_ns() - begin) / (orders * kTransitions));
+        if (booked != 2 * orders) {
+            std::abort();
+        }
+    }
+    if (session.events != 4 * orders * repetitions) {
+        std::abort();
+    }
+    std::sort(bare.begin(), bare.end());
+    std::sort(tracker.begin(), tracker.end());
+    const double limit = bare[repetitions / 2];
+    const double own = tracker[repetitions / 2];
+    std::printf("{\"bare_ns\": %.2f, \"tracker_ns\": %.2f, \"ratio\": %.2f}\n", limit, own, own / limit);
+}
+
+void memory() {
+    Session session;
+    long before = 0;
+    for (int i = 0; i < 100; ++i) {
+        const std::vector<Message> messages = make_messages(10000);
+        session.run(messages);
+        if (i == 0) {
+            before = rss_kib();
+        }
+    }
+    const long grown = rss_kib() - before;
+    std::printf(
+        "{\"order_bytes\": %zu, \"fill_bytes\": %zu, \"live_order_with_2_fills_bytes\": %zu, "
+        "\"rss_growth_kib_over_1m_orders\": %ld}\n",
+        sizeof(qtxconn::InFlightOrder), sizeof(qtxconn::Fill),
+        sizeof(qtxconn::InFlightOrder) + 2 * sizeof(qtxconn::Fill), grown);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const std::string mode = argc > 1 ? argv[1] : "compare";
+    const std::size_t orders = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 10000;
+    if (mode == "bare") {
+        std::printf("%llu\n", static_cast<unsigned long long>(run_bare(orders)));
+    } else if (mode == "tracker") {
+        // The messages are made for all orders of the largest run, so that two runs differ in the transitions only.
+        std::vector<Message> messages = make_messages(100000);
+        messages.resize(orders);
+        Session session;
+        session.run(messages);
+        std::printf("%llu\n", static_cast<unsigned long long>(session.events));
+    } else if (mode == "memory") {
+        memory();
+    } else {
+        compare();
+    }
+    return 0;
+}

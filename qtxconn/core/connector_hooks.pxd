@@ -1,0 +1,5 @@
+# What an exchange writes.
+
+
+cdef class ConnectorHooks:
+    pass

@@ -1,0 +1,96 @@
+"""What an exchange writes: the values it declares, and the hooks that ConnectorBase calls.
+
+All hooks run on the event loop. One that only has a docstring here may be left out; the others must be written by an
+exchange that trades.
+"""
+
+from qtxconn.core.in_flight_order cimport InFlightOrder
+
+from qtxconn.core.types import PositionAction
+
+
+cdef class ConnectorHooks:
+    """The contract of an exchange. Declared values first, then the hooks in the order in which connect() calls them."""
+
+    name = "connector"
+    domain = ""
+    connector_type = None
+    client_order_id_max_length = 36
+    is_cancel_request_in_exchange_synchronous = True
+    # Seconds after sending, from which on "no such order" is final: the request can no longer be accepted.
+    submit_dead_after_s = 10.0
+    # Seconds between the queries about an order whose outcome is not known; the last one repeats.
+    lookup_delays_s = (0.0, 0.25, 1.0, 3.0, 10.0)
+    status_poll_interval_s = 30.0
+    itemised_fills = True       # the venue reports executions one by one, not only executed amounts
+    provisional_fill_after_s = 30.0     # after which executions that it counts but does not give are inferred
+    market_data_timeout_s = 10.0
+
+    # -- becoming ready, and going ------------------------------------------------------------------------------
+
+    async def _start_network(self):
+        """Opens sessions. Called once, before anything else."""
+
+    async def _stop_network(self):
+        """Closes what _start_network opened; may be called without it, and twice."""
+
+    async def _request_trading_rules(self):
+        """-> list[TradingRule] of every pair the venue trades, with `exchange_symbol` set."""
+        raise NotImplementedError(f"{type(self).__name__} must define _request_trading_rules")
+
+    async def _start_user_stream(self):
+        """Returns once order and account events are being received; they are parsed and given to the tracker."""
+        raise NotImplementedError(f"{type(self).__name__} must define _start_user_stream")
+
+    async def _stop_user_stream(self):
+        """Ends the user stream; may be called without _start_user_stream, and twice."""
+
+    async def _update_balances(self):
+        """Reads all balances and gives them to _set_balance."""
+        raise NotImplementedError(f"{type(self).__name__} must define _update_balances")
+
+    async def _update_account(self):
+        """Reads what else the kind of connector needs before it is ready."""
+
+    async def _start_market_data(self):
+        """Returns once the order books of all trading pairs are being fed."""
+        raise NotImplementedError(f"{type(self).__name__} must define _start_market_data")
+
+    async def _stop_market_data(self):
+        """Ends market data; may be called without _start_market_data, and twice."""
+
+    # -- orders --------------------------------------------------------------------------------------------------
+
+    async def _place_order(
+        self, str order_id, str trading_pair, amount, trade_type, order_type, price,
+        position_action=PositionAction.NIL, **options
+    ):
+        """Sends one order, once. -> (exchange order id, venue time in s).
+
+        Raises OrderRejectedError (or another venue error) only on the venue's word. Any other exception, a time-out
+        above all, means that the outcome is unknown.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define _place_order")
+
+    async def _place_cancel(self, str order_id, InFlightOrder tracked_order):
+        """Asks for a cancel. -> the order as the answer shows it (OrderUpdate), or True where the answer only confirms.
+        Raises OrderNotFoundError on "unknown order"."""
+        raise NotImplementedError(f"{type(self).__name__} must define _place_cancel")
+
+    async def _request_order_status(self, InFlightOrder tracked_order):
+        """-> OrderUpdate as the venue has it, asked by client order id. Raises OrderNotFoundError on its word only."""
+        raise NotImplementedError(f"{type(self).__name__} must define _request_order_status")
+
+    async def _all_trade_updates_for_order(self, InFlightOrder order):
+        """-> list[TradeUpdate] of every execution of the order."""
+        raise NotImplementedError(f"{type(self).__name__} must define _all_trade_updates_for_order")
+
+    # -- the wire ------------------------------------------------------------------------------------------------
+
+    def parse_error(self, code, str message, http_status=None):
+        """-> VenueError of the class that the venue's code table gives."""
+        raise NotImplementedError(f"{type(self).__name__} must define parse_error")
+
+    def parse_order_result(self, dict payload):
+        """-> OrderUpdate from an order object as the venue's own API answers it."""
+        raise NotImplementedError(f"{type(self).__name__} must define parse_order_result")
