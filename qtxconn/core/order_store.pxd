@@ -153,6 +153,9 @@ cdef extern from "qtxconn/client_order_tracker.hpp" namespace "qtxconn" nogil:
         OrderRecord& at(uint32_t slot) noexcept
         const Fill& fill(int32_t number) noexcept
         size_t size() noexcept
+        Applied process_state(      # a venue's report
+            uint32_t slot, OrderState next, int64_t venue_ns, Fixed executed, int64_t now_ns
+        ) except +
         Applied process_state(
             uint32_t slot, OrderState next, int64_t venue_ns, Fixed executed, int64_t now_ns, TransitionReason reason
         ) except +
