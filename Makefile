@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO_ARGS ?=
 TEST_ARGS ?=
+SEEDS ?= 100000
 BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
@@ -20,8 +21,10 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
-# The latency table of a longer session, packets received by a busy-polling thread.
+# Order tracker and journal beside plain peers, then the latency table of a longer session.
 bench: $(VENV)/installed
+	$(BIN)/python benchmarks/order_tracker.py
+	$(BIN)/python benchmarks/order_journal.py
 	$(BIN)/qtxconn demo --driver thread --seconds 30 $(BENCH_ARGS)
 
 # Schedules of orders and faults against the simulated venue; a failing one prints the command that shows it again.

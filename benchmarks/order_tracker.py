@@ -1,6 +1,6 @@
 """Order tracking: C++ transitions beside a bare hash and slab, and the cycle of an order through the Python API.
 
-    python benchmarks/bench_order_tracker.py [--orders N] [--soak]
+    python benchmarks/order_tracker.py [--orders N] [--soak]
 
 One cycle is an order from being made to filled: track, acknowledge, two fills, the venue's FILLED report, with four
 events delivered to a Python listener. The peer is the least that Python code could do for the same events: one dict,

@@ -1,6 +1,6 @@
 """What a journal record costs, next to a bare copy and release store in the same run; and an order's in Python.
 
-python benchmarks/journal.py [directory of the file, default the temporary one]
+python benchmarks/order_journal.py [directory of the file, default the temporary one]
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ORDERS = {"process": 20_000, "group": 20_000, "power": 2_000}
 
 def compiled(directory: Path) -> dict[str, dict[str, float]]:
     """The C++ program's figures."""
-    compiler = shutil.which("g++") or sys.exit("benchmarks/journal.py: g++ is needed")
+    compiler = shutil.which("g++") or sys.exit("benchmarks/order_journal.py: g++ is needed")
     program = directory / "order_journal"
     source = ROOT / "benchmarks" / "order_journal.cpp"
     subprocess.run([compiler, "-O2", "-std=c++17", f"-I{ROOT / 'include'}", source, "-o", program], check=True)
