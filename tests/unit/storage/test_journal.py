@@ -336,6 +336,28 @@ def test_orders_come_back_as_they_were(
     assert after == before
 
 
+def test_a_provisional_fill_and_the_real_one_that_replaced_it_come_back_as_one_execution(path: Path) -> None:
+    real = TradeUpdate("t1", "1", "v1", PAIR, 3.0, D("99.5"), D("0.4"), D("39.8"), AddedToCostTradeFee())
+    with log(path) as writer:
+        writer.next_id = 0
+        writer.place()
+        writer.accept("1")
+        misc = {"cumulative_base": D("0.4"), "cumulative_quote": D("40")}
+        writer.tracker.process_order_update(OrderUpdate(PAIR, 2.0, OrderState.CANCELED, "1", "v1", misc))
+        order = writer.tracker.fetch_order("1")
+        assert order.awaits_fills
+        writer.tracker.settle_with_provisional_fill(order)
+        writer.tracker.process_trade_update(real)
+        assert (order.executed_amount_base, order.executed_amount_quote) == (D("0.4"), D("39.8"))
+    (restored,) = fold(read_journal(path))
+    tracker = ClientOrderTracker(PubSub(logging.getLogger("test")))
+    again = restored.build()
+    tracker.start_tracking_order(again)
+    tracker.process_trade_update(real)
+    assert (again.executed_amount_base, again.executed_amount_quote) == (D("0.4"), D("39.8"))
+    assert list(again.order_fills) == ["t1"]
+
+
 # -- room --------------------------------------------------------------------------------------------------
 
 
