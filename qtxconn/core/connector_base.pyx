@@ -21,6 +21,7 @@ from qtxconn.core.trading_rule cimport TradingRule
 
 from qtxconn.core.client_ids import shared_client_ids
 from qtxconn.core.clock import SYSTEM_CLOCK
+from qtxconn.core.connector_hooks import missing_order_hooks
 from qtxconn.core.events import ErrorEvent
 from qtxconn.core.order_restore import settle_restored_orders, track_restored_orders
 from qtxconn.core.pubsub import PubSub
@@ -240,6 +241,10 @@ cdef class ConnectorBase(ConnectorHooks):
         async with self._lifecycle:
             if self._connected:
                 return
+            missing = missing_order_hooks(type(self)) if self._trading_required else []
+            if missing:
+                raise ConfigurationError(f"{type(self).__name__} cannot trade: it must define {', '.join(missing)}; "
+                                         "or make it with trading_required=False")
             self._connecting = asyncio.current_task()
             try:
                 await self.initialize()

@@ -8,6 +8,10 @@ from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import ConnectorType, OrderType, OrderUpdate, PositionAction, TradeType, TradeUpdate
 from qtxconn.errors import VenueError
 
+ORDER_HOOKS: tuple[str, ...]
+
+def missing_order_hooks(connector_class: type) -> list[str]: ...
+
 class ConnectorHooks:
     name: str
     domain: str

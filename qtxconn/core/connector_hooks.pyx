@@ -9,6 +9,15 @@ from qtxconn.core.in_flight_order cimport InFlightOrder
 from qtxconn.core.types import PositionAction
 
 
+# Not called by connect(), so a missing one would only show when an order is already on its way.
+ORDER_HOOKS = ("_place_order", "_place_cancel", "_request_order_status", "_all_trade_updates_for_order")
+
+
+def missing_order_hooks(type connector_class):
+    """The order hooks that a connector class has not written."""
+    return [hook for hook in ORDER_HOOKS if getattr(connector_class, hook) is getattr(ConnectorHooks, hook)]
+
+
 cdef class ConnectorHooks:
     """The contract of an exchange. Declared values first, then the hooks in the order in which connect() calls them."""
 

@@ -230,13 +230,17 @@ async def test_a_missing_hook_is_named() -> None:
         name = "empty"
 
     with pytest.raises(NotImplementedError, match="Empty must define _request_trading_rules"):
-        await Empty([PAIR]).connect()
+        await Empty([PAIR], trading_required=False).connect()
 
 
 async def test_spot_orders_have_no_position_action(kit) -> None:
     class Spot(SpotExchangeBase):
         name = "spot"
         _request_trading_rules = kit.exchange_class._request_trading_rules
+        _place_order = kit.exchange_class._place_order
+        _place_cancel = kit.exchange_class._place_cancel
+        _request_order_status = kit.exchange_class._request_order_status
+        _all_trade_updates_for_order = kit.exchange_class._all_trade_updates_for_order
         _enter = kit.exchange_class._enter
         calls: list[str] = []
         hold: dict[str, Any] = {}
@@ -438,3 +442,20 @@ async def test_a_background_task_that_fails_is_an_alarm(exchange, kit, caplog) -
     assert alarm.kind == "task"
     assert alarm.message == "memory user stream ended with RuntimeError: stream parser bug"
     assert isinstance(alarm.error, RuntimeError)
+
+
+async def test_a_connector_without_its_order_hooks_is_refused_before_anything_opens(kit) -> None:
+    class Unfinished(PerpetualDerivativeBase):
+        name = "unfinished"
+        opened = False
+
+        async def _start_network(self) -> None:
+            self.opened = True
+
+        async def _place_order(self, *arguments, **options) -> tuple[str, float]:
+            raise AssertionError("never reached")
+
+    connector = Unfinished([kit.pair])
+    with pytest.raises(ConfigurationError, match="must define _place_cancel, _request_order_status, _all_trade"):
+        await connector.connect()
+    assert not connector.opened
