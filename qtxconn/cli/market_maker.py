@@ -110,14 +110,24 @@ class MarketMaker(OrderEventListener, TradeEventListener):
         """Cancels every quote, then flattens by taking liquidity until the position is zero."""
         self._quoting = False
         await self._connector.cancel_all(timeout_s)
-        async with asyncio.timeout(timeout_s):
-            while self.position:
-                try:
-                    client_order_id = self._take(self._reducing_side(), abs(self.position))
-                except OrderValidationError:
-                    # Below the venue's minimum: add a whole quote to it first, then the sum can be closed.
-                    client_order_id = self._take(self._reducing_side().opposite, self._amount)
-                await self._connector.in_flight_orders[client_order_id].wait_until_done()
+        order = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.position:
+                    order = self._connector.in_flight_orders[self._flatten()]
+                    await order.wait_until_done()
+        except TimeoutError as error:
+            raise TimeoutError(
+                f"not flat {timeout_s:g} s after the end: position {self.position}, {self.crossings} orders taken, "
+                f"the last {order!r}: {order.transitions}"
+            ) from error
+
+    def _flatten(self) -> str:
+        try:
+            return self._take(self._reducing_side(), abs(self.position))
+        except OrderValidationError:
+            # Below the venue's minimum: add a whole quote to it first, then the sum can be closed.
+            return self._take(self._reducing_side().opposite, self._amount)
 
     # -- own orders --------------------------------------------------------------------------------------------
 
