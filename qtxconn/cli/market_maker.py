@@ -114,7 +114,8 @@ class MarketMaker(OrderEventListener, TradeEventListener):
         try:
             async with asyncio.timeout(timeout_s):
                 while self.position:
-                    order = self._connector.in_flight_orders[self._flatten()]
+                    client_order_id = self._flatten()
+                    order = self._connector.in_flight_orders[client_order_id]
                     await order.wait_until_done()
         except TimeoutError as error:
             raise TimeoutError(
