@@ -1,6 +1,6 @@
 # The base of every connector.
 
-from qtxconn.core.client_ids cimport ClientIds
+from qtxconn.core.client_ids cimport ClientIdSource
 from qtxconn.core.client_order_tracker cimport ClientOrderTracker
 from qtxconn.core.clock cimport Clock
 from qtxconn.core.connector_hooks cimport ConnectorHooks
@@ -14,7 +14,7 @@ from qtxconn.core.trading_rule cimport TradingRule
 cdef class ConnectorBase(ConnectorHooks):
     cdef readonly Clock _clock
     cdef readonly ClientOrderTracker _order_tracker
-    cdef readonly ClientIds _client_ids
+    cdef readonly ClientIdSource _client_ids
     cdef readonly OrderJournalBase _journal       # None: orders are not kept
     cdef readonly object _pubsub                  # PubSub
     cdef readonly list _trading_pairs             # list[str]

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, NamedTuple, Self
 
-from qtxconn.core.client_ids import ClientIds
+from qtxconn.core.client_ids import ClientIdSource
 from qtxconn.core.client_order_tracker import ClientOrderTracker
 from qtxconn.core.clock import Clock
 from qtxconn.core.connector_hooks import ConnectorHooks
@@ -133,7 +133,7 @@ class ConnectorBase(ConnectorHooks):
     @property
     def _order_tracker(self) -> ClientOrderTracker: ...
     @property
-    def _client_ids(self) -> ClientIds: ...
+    def _client_ids(self) -> ClientIdSource: ...
     @property
     def _pubsub(self) -> PubSub: ...
     @property

@@ -76,17 +76,18 @@ cdef class ConnectorBase(ConnectorHooks):
     ):
         if isinstance(trading_pairs, str):
             raise ConfigurationError(f"trading_pairs is a list such as [{trading_pairs!r}], not one text")
-        if len(client_order_id_prefix) + 19 > self.client_order_id_max_length:
+        digits = len(str((1 << self.client_order_id_bits) - 1))
+        if len(client_order_id_prefix) + digits > self.client_order_id_max_length:
             raise ConfigurationError(
                 f"client_order_id_prefix {client_order_id_prefix!r} is too long: {self.name} takes "
-                f"{self.client_order_id_max_length} characters and 19 are needed for the number"
+                f"{self.client_order_id_max_length} characters and {digits} are needed for the number"
             )
         self._trading_pairs = list(trading_pairs or ())
         self._trading_required = trading_required
         self._clock = clock
         self._logger = logging.getLogger(f"qtxconn.{self.name}")
         self._pubsub = PubSub(self._logger)
-        self._client_ids = shared_client_ids()
+        self._client_ids = shared_client_ids(self.name, self.client_order_id_bits)
         self._order_tracker = ClientOrderTracker(
             self._pubsub, clock, client_order_id_prefix=client_order_id_prefix, itemised_fills=self.itemised_fills
         )
@@ -390,8 +391,12 @@ cdef class ConnectorBase(ConnectorHooks):
         return fixed_to_decimal(rule.c_quantize_amount(fixed_from(amount)))
 
     def generate_client_order_id(self) -> str:
-        """A client order id that was never used and never will be again."""
-        return f"{self._order_tracker.client_order_id_prefix}{self._client_ids.c_next()}"
+        """A client order id that was never used and never will be again; where the venue's ids are small numbers that
+        run out, that no order known here has."""
+        while True:
+            client_order_id = f"{self._order_tracker.client_order_id_prefix}{self._client_ids.c_next()}"
+            if self.client_order_id_bits == 63 or self._order_tracker.fetch_order(client_order_id) is None:
+                return client_order_id
 
     def _require_pair(self, str trading_pair):
         rule = self._trading_rules.get(trading_pair)
