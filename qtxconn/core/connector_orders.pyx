@@ -6,7 +6,6 @@ The way of an order reads from buy() down; that of an outcome nobody told from _
 import asyncio
 from typing import NamedTuple
 
-from qtxconn.core.client_order_tracker cimport ClientOrderTracker
 from qtxconn.core.connector_hooks cimport ConnectorHooks
 from qtxconn.core.fixed cimport Fixed, fixed_from, fixed_to_decimal
 from qtxconn.core.in_flight_order cimport InFlightOrder
