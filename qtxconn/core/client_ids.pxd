@@ -31,4 +31,5 @@ cdef class ClientIds:
 
     cdef uint64_t c_next(self) except 0
     cdef int _acquire(self) except -1
+    cdef void _let_go(self) noexcept
     cdef int _reserve(self, uint64_t above_s) except -1

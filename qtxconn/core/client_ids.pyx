@@ -66,8 +66,17 @@ cdef class ClientIds:
         self._acquire()
 
     def __dealloc__(self):
+        self._let_go()
+
+    cdef void _let_go(self) noexcept:
         if self._lease >= 0 and self._owner_pid == getpid():
             close(self._lease)
+        self._lease = -1
+
+    def close(self) -> None:
+        """Gives the instance back; no id is drawn any more. May be called twice."""
+        self._source.reset()
+        self._let_go()
 
     cdef int _acquire(self) except -1:
         try:
@@ -128,6 +137,8 @@ cdef class ClientIds:
         return 0
 
     cdef uint64_t c_next(self) except 0:
+        if self._source.get() == NULL:
+            raise ConfigurationError("these client order ids are closed; draw from a new ClientIds")
         if self._owner_pid != os.getpid():
             self._acquire()
         cdef uint64_t number = self._source.get().next(<uint64_t>self._now_s())
@@ -141,6 +152,8 @@ cdef class ClientIds:
 
     def raise_above(self, uint64_t number) -> None:
         """Every id from here on is above `number`, an id used earlier (as a journal knows it)."""
+        if self._source.get() == NULL:
+            raise ConfigurationError("these client order ids are closed; make a new ClientIds")
         cdef uint64_t second = number >> (kOrderIdCounterBits + kOrderIdInstanceBits)
         if second > <uint64_t>max(_SECONDS_MAX, self._now_s()):
             raise ConfigurationError(f"client order id {number} leaves no room for ids above it")
