@@ -384,7 +384,8 @@ cdef class ConnectorOrders(ConnectorHooks):
                 "executed): cancel the order instead"
             )
         self._order_tracker.mark_pending_update(order)
-        task = self._spawn(self._place_amend_and_process_update(order, new_price, new_amount), f"amend {client_order_id}")
+        amending = self._place_amend_and_process_update(order, new_price, new_amount)
+        task = self._spawn(amending, f"amend {client_order_id}")
         task.add_done_callback(lambda task: self._on_change_done(task, order))
         return True
 
@@ -416,11 +417,12 @@ cdef class ConnectorOrders(ConnectorHooks):
     def _amend_failed(self, InFlightOrder order, error):
         """The amend did not go through, or nobody said so. What the order is now is asked, never assumed."""
         self._order_tracker.revert_pending(order)
+        order_id = order.client_order_id
         if _is_refusal(error):
-            self._alarm("amend_failed", f"{order.client_order_id}: amend refused: {error}", order.client_order_id, error)
+            self._alarm("amend_failed", f"{order_id}: amend refused: {error}", order_id, error)
         else:
-            self._alarm("amend_unanswered", f"{order.client_order_id}: no word on the amend ({type(error).__name__}: "
-                        f"{error}); asking the venue", order.client_order_id, error)
+            self._alarm("amend_unanswered", f"{order_id}: no word on the amend ({type(error).__name__}: {error}); "
+                        "asking the venue", order_id, error)
         self._resolve(order)
 
     # -- finding out -------------------------------------------------------------------------------------------
