@@ -212,17 +212,17 @@ private:
     }
 
     void judge(std::int64_t now_ns) noexcept {
-        BookInvalid reason = broken_;
-        if (reason == BookInvalid::none) {
-            const BookLevel& bid = side_[0].best();
-            const BookLevel& ask = side_[1].best();
-            if (bid.size == 0 || ask.size == 0) {
-                reason = BookInvalid::empty;
-            } else if (bid.price >= ask.price) {
-                reason = BookInvalid::crossed;
-            }
+        const BookLevel& bid = side_[0].best();
+        const BookLevel& ask = side_[1].best();
+        const bool whole = (bid.size != 0) & (ask.size != 0);
+        const BookInvalid reason = broken_ != BookInvalid::none                  ? broken_
+                                   : !whole                                      ? BookInvalid::empty
+                                   : __builtin_expect(bid.price >= ask.price, 0) ? BookInvalid::crossed
+                                                                                 : BookInvalid::none;
+        if (reason == invalid_) {
+            return;
         }
-        if (reason == BookInvalid::none && invalid_ != BookInvalid::none) {
+        if (reason == BookInvalid::none) {
             valid_since_ns_ = now_ns;
         }
         invalid_ = reason;

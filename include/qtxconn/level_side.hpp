@@ -43,10 +43,10 @@ public:
     // Sets the size at a price; a size of 0 or less removes the level, if there is one.
     void set(std::int64_t price, std::int64_t size) {
         const std::uint64_t key = key_of(price);
-        if (key - base_ < window_) {
+        if (key - base_ < window_ && count_ < reserved_) {
             set_in_ring(key, size);
         } else {
-            set_outside(key, size);
+            set_elsewhere(key, size);
         }
     }
 
@@ -89,7 +89,7 @@ public:
     std::int64_t size_at(std::int64_t price) const noexcept {
         const std::uint64_t key = key_of(price);
         if (key - base_ < window_) {
-            return (ring_[word_of(key)] >> (key % 64) & 1) != 0 ? sizes()[key % kRing] : 0;
+            return (ring_[word_of(key)] >> (key % 64) & 1) != 0 ? ring_size_at(key) : 0;
         }
         const auto at = std::lower_bound(
             array_.begin(), array_.end(), key,
@@ -104,7 +104,7 @@ public:
             for (std::uint64_t at = best_key_ / 64 * 64;; at -= 64) {
                 for (std::uint64_t bits = ring_[word_of(at)]; bits != 0;) {
                     const std::uint64_t key = at + highest_bit(bits);
-                    if (!visit(BookLevel{price_of(key), sizes()[key % kRing]})) {
+                    if (!visit(BookLevel{price_of(key), ring_size_at(key)})) {
                         return;
                     }
                     bits ^= std::uint64_t{1} << (key % 64);
@@ -141,19 +141,19 @@ private:
 
     // The ring is one block: kWords words of occupancy, then a size for every tick, which is only read where the bit
     // of its tick is set.
-    std::int64_t* sizes() const noexcept { return reinterpret_cast<std::int64_t*>(ring_.get()) + kWords; }
+    std::int64_t ring_size_at(std::uint64_t key) const noexcept {
+        return static_cast<std::int64_t>(ring_[kWords + key % kRing]);
+    }
 
-    void set_in_ring(std::uint64_t key, std::int64_t size) {
-        std::uint64_t& word = ring_[word_of(key)];
-        const std::uint64_t bit = key % 64;
+    // Without a branch on what there is at the key, since neither is likely. The array has room for one more level.
+    void set_in_ring(std::uint64_t key, std::int64_t size) noexcept {
+        std::uint64_t* const ring = ring_.get();
         const std::uint64_t has = size > 0 ? 1 : 0;
-        const std::uint64_t had = word >> bit & 1;
-        if (__builtin_expect(count_ >= array_.capacity(), false) && has > had) {
-            make_room();
-        }
-        word = (word & ~(std::uint64_t{1} << bit)) | has << bit;
-        sizes()[key % kRing] = size;
-        count_ = static_cast<std::uint32_t>(count_ + has - had);
+        const std::uint64_t old = ring[word_of(key)];
+        const std::uint64_t now = (old & ~(std::uint64_t{1} << key % 64)) | has << key % 64;
+        ring[word_of(key)] = now;
+        ring[kWords + key % kRing] = static_cast<std::uint64_t>(size);
+        count_ += static_cast<std::uint32_t>(has) - static_cast<std::uint32_t>(old >> key % 64 & 1);
         if (key >= best_key_) {
             find_best(key);
         }
@@ -172,14 +172,14 @@ private:
             bits = ring_[word_of(at)];
         }
         best_key_ = at + highest_bit(bits);
-        best_ = BookLevel{price_of(best_key_), sizes()[best_key_ % kRing]};
+        best_ = BookLevel{price_of(best_key_), ring_size_at(best_key_)};
         if (best_key_ - base_ < kLow && !array_.empty()) {
             recentre(best_key_);
         }
     }
 
     // The ring ran empty.
-    void take_best_into_ring() noexcept {
+    [[gnu::noinline]] void take_best_into_ring() noexcept {
         if (array_.empty()) {
             set_best_empty();
             return;
@@ -203,19 +203,31 @@ private:
         }
     }
 
-    void set_outside(std::uint64_t key, std::int64_t size) {
+    [[gnu::noinline]] void set_elsewhere(std::uint64_t key, std::int64_t size) {
         if (window_ == 0) {
             set_in_array(key, size);
             take_best_of_array();
             if (count_ >= ring_retry_) {
                 make_ring();
             }
-        } else if (best_.size > 0 && key < best_key_) {
-            set_in_array(key, size);
-        } else if (size > 0) {
-            recentre(key);
-            set_in_ring(key, size);
+            return;
         }
+        if (key < base_ && best_.size > 0) {
+            set_in_array(key, size);
+            return;
+        }
+        if (size_at(price_of(key)) == 0) {
+            if (size <= 0) {
+                return;
+            }
+            if (count_ >= reserved_) {
+                make_room();
+            }
+            if (key - base_ >= window_) {
+                recentre(key);
+            }
+        }
+        set_in_ring(key, size);
     }
 
     // Searched from the back, because most changes are near the touch, then by bisection.
@@ -246,7 +258,7 @@ private:
     }
 
     void insert_into_array(std::vector<BookLevel>::iterator at, const BookLevel& level) {
-        if (count_ >= array_.capacity()) {
+        if (count_ >= reserved_) {
             const auto index = at - array_.begin();
             if (count_ >= kLevelsMax && index == 0) {
                 ++dropped_;  // deeper than all the others
@@ -261,11 +273,12 @@ private:
     }
 
     // Room for one more level. Growth is by a quarter: many books hold about as many levels as they ever will.
-    void make_room() {
+    [[gnu::noinline]] void make_room() {
         if (count_ < kLevelsMax) {
             constexpr std::size_t kStep = 4;
             const std::size_t grown = array_.capacity() + std::max(array_.capacity() / 4, kStep);
             array_.reserve(std::min((grown + kStep - 1) / kStep * kStep, kLevelsMax));
+            reserved_ = static_cast<std::uint32_t>(array_.capacity());
         } else {
             array_.erase(array_.begin());  // never empty: a ring has fewer slots than kLevelsMax
             --count_;
@@ -298,7 +311,7 @@ private:
     }
 
     // Moves the ring to where `best_key`, which no level surpasses, has its place.
-    void recentre(std::uint64_t best_key) noexcept {
+    [[gnu::noinline]] void recentre(std::uint64_t best_key) noexcept {
         const std::uint64_t base = base_for(best_key);
         if (base > base_) {
             spill(std::min<std::uint64_t>(base - base_, kRing));
@@ -309,7 +322,7 @@ private:
         while (!array_.empty() && key_of(array_.back().price) >= base) {
             const std::uint64_t key = key_of(array_.back().price);
             ring_[word_of(key)] |= std::uint64_t{1} << (key % 64);
-            sizes()[key % kRing] = array_.back().size;
+            ring_[kWords + key % kRing] = static_cast<std::uint64_t>(array_.back().size);
             array_.pop_back();
         }
     }
@@ -319,7 +332,7 @@ private:
         for (std::uint64_t at = base_; at != base_ + ticks; at += 64) {
             for (std::uint64_t& bits = ring_[word_of(at)]; bits != 0; bits &= bits - 1) {
                 const std::uint64_t key = at + static_cast<std::uint64_t>(__builtin_ctzll(bits));
-                array_.push_back(BookLevel{price_of(key), sizes()[key % kRing]});
+                array_.push_back(BookLevel{price_of(key), ring_size_at(key)});
             }
         }
     }
@@ -332,6 +345,7 @@ private:
     std::unique_ptr<std::uint64_t[]> ring_;
     std::vector<BookLevel> array_;  // worst first; capacity for all levels of the side
     std::uint32_t count_ = 0;
+    std::uint32_t reserved_ = 0;  // capacity of the array
     std::uint32_t ring_retry_ = kRingLevels;
     std::uint64_t dropped_ = 0;
 };
