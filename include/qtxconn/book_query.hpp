@@ -18,10 +18,12 @@ struct BookQuery {
     std::int64_t price = 0;  // ticks, 0 if no level was seen
     std::int64_t size = 0;   // lots
     bool complete = false;
-    bool overflow = false;  // the sums do not fit and mean nothing
+    bool overflow = false;  // `tick_lots` does not fit and means nothing
 };
 
 namespace detail {
+
+constexpr int128 kInt128Max = ((static_cast<int128>(1) << 126) - 1) * 2 + 1;
 
 // Takes levels whole while `is_enough(lots, tick_lots, level)` says that one more is not too much.
 template <typename IsEnough>
@@ -29,16 +31,17 @@ BookQuery take_levels(const L2Book& book, Side side, IsEnough is_enough) noexcep
     BookQuery query;
     book.for_each(side, [&](const BookLevel& level) {
         const int128 quote = static_cast<int128>(level.price) * level.size;
-        int128 tick_lots = 0;
-        query.overflow = __builtin_add_overflow(query.tick_lots, quote, &tick_lots);
-        if (query.overflow) {
-            return false;
-        }
         const int128 lots = query.lots + level.size;
+        int128 tick_lots = 0;
+        const bool overflow = __builtin_add_overflow(query.tick_lots, quote, &tick_lots);
+        if (overflow) {
+            tick_lots = kInt128Max;  // at least
+        }
         query.complete = is_enough(lots, tick_lots, level);
         if (!query.complete) {
             query.lots = lots;
             query.tick_lots = tick_lots;
+            query.overflow |= overflow;
         }
         query.price = level.price;
         query.size = level.size;

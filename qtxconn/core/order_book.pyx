@@ -234,8 +234,9 @@ cdef class OrderBook:
                 or to_increments(exact[i].size, lot[0], Rounding.down, counts[i].size) != FixedError.ok
             ):
                 raise MessageError(
-                    f"{self.trading_pair}: {fixed_to_decimal(exact[i].size)} at {fixed_to_decimal(exact[i].price)} "
-                    f"is too much to be counted in steps of {fixed_to_decimal(lot[0])} and {fixed_to_decimal(tick[0])}"
+                    f"{self.trading_pair}: amount {fixed_to_decimal(exact[i].size)} at price "
+                    f"{fixed_to_decimal(exact[i].price)} is too much to be counted in steps of "
+                    f"{fixed_to_decimal(lot[0])} and {fixed_to_decimal(tick[0])}"
                 )
         return refined
 
