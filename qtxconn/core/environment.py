@@ -24,7 +24,8 @@ class Environment:
     client_ids: Callable[[], ClientIds] = shared_client_ids
 
 
-_current: ContextVar[Environment] = ContextVar("environment", default=Environment())
+_SYSTEM = Environment()
+_current: ContextVar[Environment] = ContextVar("environment", default=_SYSTEM)
 
 
 def environment() -> Environment:

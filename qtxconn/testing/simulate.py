@@ -98,7 +98,7 @@ class Schedule:
         self.world: World = MODES[mode](
             self.loop, self.plan, random.Random(f"market {seed}"), self.trace.record, mutate
         )
-        self.checker = InvariantChecker(self.world.market, self.trace.record)
+        self.checker = InvariantChecker(self.world.market, self.trace.record, live_books=self.world.live_books)
         self._connector: ConnectorBase | None = None
         self._connectors: list[ConnectorBase] = []  # also those whose process has died
         self._context = contextvars.copy_context()
@@ -242,6 +242,7 @@ class Schedule:
     # -- judging -----------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
+        self.checker.check_book()
         self.checker.raise_if_violated()
         failures = self.loop.failures + self.world.failures()
         if failures:
@@ -281,6 +282,7 @@ class Schedule:
         """Nothing fails any more, so cancel_all() must end everything."""
         connector = self._connector
         assert connector is not None
+        await self.world.sleep(self.world.silence_left_s())
         task = self.loop.create_task(connector.cancel_all(10.0), name="cancel_all", context=self._context)
         results = await task
         self._check()

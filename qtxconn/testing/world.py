@@ -20,10 +20,10 @@ from qtxconn.storage.journal import OrderJournal
 from qtxconn.testing.faults import RETRY_AFTER_S, FaultPlan, RequestFault
 from qtxconn.testing.loop import SimClock, SimLoop
 from qtxconn.testing.market import SimMarket
-from qtxconn.testing.memory import MemoryLink, MemoryPerpetual, parse_execution, parse_order
+from qtxconn.testing.memory import AccountState, MemoryLink, MemoryPerpetual, parse_execution, parse_order
 
 if TYPE_CHECKING:
-    from qtxconn.core.connectors import ConnectorBase
+    from qtxconn.core.connectors import PerpetualDerivativeBase
     from qtxconn.sim.account import Account
     from qtxconn.sim.model import Execution, ExecutionType, SimOrder
 
@@ -69,7 +69,8 @@ class ClientProcess:
 class World(ABC):
     """Everything but the user. `mutate` may replace the connector class by a subclass."""
 
-    connector_class: ClassVar[type[ConnectorBase]]
+    connector_class: ClassVar[type[PerpetualDerivativeBase]]
+    live_books: ClassVar[bool]  # whether market data is simulated
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class World(ABC):
         plan: FaultPlan,
         rng: random.Random,
         record: Callable[..., None],
-        mutate: Callable[[type[ConnectorBase]], type[ConnectorBase]] | None,
+        mutate: Callable[[type[PerpetualDerivativeBase]], type[PerpetualDerivativeBase]] | None,
     ) -> None:
         self.loop = loop
         self.plan = plan
@@ -87,6 +88,7 @@ class World(ABC):
         # Half of the seeds never poll: the stream, its recovery and the look-ups must be enough.
         self.poll_interval_s = rng.choice((30.0, 100_000.0))
         self.client: ClientProcess | None = None
+        self._failures: list[str] = []
         self._client_rng = random.Random(rng.random())
         self._folder = Path(tempfile.mkdtemp(prefix="qtxconn-simulation-", dir=MEMORY_FOLDER))
         base = self.connector_class
@@ -115,7 +117,7 @@ class World(ABC):
         """Whatever libraries must not reach for is replaced meanwhile."""
         yield
 
-    def start_client(self) -> ConnectorBase:
+    def start_client(self) -> PerpetualDerivativeBase:
         """A fresh connector, not connected; called in the context of the process it belongs to."""
         self.client = ClientProcess(self._folder, self.client_clock, self.plan, self._client_rng)
         connector = self._make_connector(self.client.journal)
@@ -123,7 +125,7 @@ class World(ABC):
         return connector
 
     @abstractmethod
-    def _make_connector(self, journal: OrderJournal | None) -> ConnectorBase:
+    def _make_connector(self, journal: OrderJournal | None) -> PerpetualDerivativeBase:
         """The connector at this venue."""
 
     def kill(self, process: int) -> None:
@@ -135,28 +137,41 @@ class World(ABC):
         """Killed processes run again, to be disposed of."""
 
     def failures(self) -> list[str]:
-        """What went wrong in the world itself."""
-        return []
+        """What went wrong beside the orders."""
+        return self._failures
+
+    @abstractmethod
+    def silence_left_s(self) -> float:
+        """How long the client may not send anything yet."""
+
+    def too_early(self, seconds: float) -> None:
+        """A request was sent before a Retry-After had ended."""
+        self._failures.append(f"R1: a request was sent {seconds:.6f} s before the venue's Retry-After had ended")
 
 
 class MemoryWorld(World):
     """Transport level: the connector's hooks call the venue through a MemoryLink."""
 
     connector_class = MemoryPerpetual
+    live_books = False
 
     async def start(self) -> None:
         self._link: MemoryLink | None = None
         self.market.venue.add_account_listener(self)
 
-    def _make_connector(self, journal: OrderJournal | None) -> ConnectorBase:
+    def _make_connector(self, journal: OrderJournal | None) -> PerpetualDerivativeBase:
         self._link = contextvars.Context().run(MemoryLink, self.loop, self.plan, self.market)
         self._link.on_fault = lambda text: self.record("fault", text)
+        self._link.on_too_early = self.too_early
         return self._class(self.market, self._link, journal)
 
     def kill(self, process: int) -> None:
         super().kill(process)
         if self._link is not None:
             self._link.close_stream()
+
+    def silence_left_s(self) -> float:
+        return self._link.silence_left_s() if self._link is not None else 0.0
 
     # -- the venue's account listener: what its user stream carries ----------------------------------------------
 
@@ -165,7 +180,7 @@ class MemoryWorld(World):
     ) -> None:
         if account is self.market.account and self._link is not None:
             fill = parse_execution(execution, self.market) if execution is not None else None
-            self._link.push((fill, parse_order(order, self.market)))
+            self._link.push(((fill, parse_order(order, self.market)), AccountState.of(self.market)))
 
     def on_account(self, account: Account, reason: str, assets: Any, positions: Any) -> None:
-        """Balances and positions are not simulated at this level."""
+        """Goes with the order that is the cause."""
