@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from qtxconn.storage.journal import OrderJournal
 
 GIVEN_UP_S = 15.0  # longer than any client waits
-STREAM_EVENTS_FAULTY = ("ORDER_TRADE_UPDATE",)
+STREAM_EVENTS_FAULTY = ("ORDER_TRADE_UPDATE", "depthUpdate")
 
 
 class HttpWorld(World):
@@ -144,6 +144,8 @@ class HttpWorld(World):
             self._push(name, event)
             return
         fault = self.plan.stream_fault(self.loop.time())
+        if event["e"] == "depthUpdate" and fault is not StreamFault.BREAK:
+            fault = StreamFault.NONE  # what a TCP connection does to market data: it breaks
         if fault is not StreamFault.NONE:
             self.record("fault", fault.value)
         if fault is StreamFault.REORDER and self._held is None:

@@ -29,12 +29,13 @@ import click
 from qtxconn.core.connectors import ConnectorBase
 from qtxconn.core.types import OrderType
 from qtxconn.errors import NotReadyError, OrderValidationError, QtxconnError
+from qtxconn.storage.journal import OrderJournal
 from qtxconn.testing.faults import FaultPlan
 from qtxconn.testing.http_world import HttpWorld
 from qtxconn.testing.invariants import InvariantChecker, InvariantViolation
 from qtxconn.testing.loop import SimLoop, SimulationError, run
 from qtxconn.testing.market import PAIR
-from qtxconn.testing.world import MemoryWorld, World
+from qtxconn.testing.world import MemoryWorld, Mutate, World
 
 MODES: dict[str, type[World]] = {"transport": MemoryWorld, "http": HttpWorld}
 DURATIONS_S = (5.0, 15.0, 40.0)
@@ -44,8 +45,6 @@ STEPS_MAX = 300_000  # a schedule takes some thousand
 PART = 50  # schedules that one process runs in a row
 SETTLE_LOOK_S = 0.5
 QUIET_S = 1.0  # nothing may change any more for so long
-
-Mutate = Callable[[type[ConnectorBase]], type[ConnectorBase]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,14 @@ class Trace:
 class Schedule:
     """One seed's run."""
 
-    def __init__(self, seed: int, mode: str, mutate: Mutate | None, show: Callable[[str], None] | None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        mode: str,
+        mutate: Mutate | None,
+        journal_class: type[OrderJournal],
+        show: Callable[[str], None] | None,
+    ) -> None:
         self.seed = seed
         self.mode = mode
         self._rng = random.Random(f"workload {seed}")
@@ -96,7 +102,7 @@ class Schedule:
         self.loop = SimLoop(seed, shuffled=self._rng.random() < 0.75, steps_max=STEPS_MAX)
         self.trace = Trace(self.loop, show)
         self.world: World = MODES[mode](
-            self.loop, self.plan, random.Random(f"market {seed}"), self.trace.record, mutate
+            self.loop, self.plan, random.Random(f"market {seed}"), self.trace.record, mutate, journal_class
         )
         self.checker = InvariantChecker(self.world.market, self.trace.record, live_books=self.world.live_books)
         self._connector: ConnectorBase | None = None
@@ -317,12 +323,17 @@ def _quiet() -> Iterator[None]:
 
 
 def run_schedule(
-    seed: int, mode: str = "transport", *, mutate: Mutate | None = None, show: Callable[[str], None] | None = None
+    seed: int,
+    mode: str = "transport",
+    *,
+    mutate: Mutate | None = None,
+    journal_class: type[OrderJournal] = OrderJournal,
+    show: Callable[[str], None] | None = None,
 ) -> Result:
-    """Runs one schedule. `mutate` replaces the connector class by a subclass (with a planted bug); `show` is given
-    every line of the trace. Nothing is raised for a violation: it is in the result."""
+    """Runs one schedule. `mutate` and `journal_class` replace the connector class and the journal by subclasses (with a
+    planted bug); `show` is given every line of the trace. Nothing is raised for a violation: it is in the result."""
     with _quiet():
-        schedule = Schedule(seed, mode, mutate, show)
+        schedule = Schedule(seed, mode, mutate, journal_class, show)
         violation = None
         digest, steps, virtual_s = "", 0, 0.0
 

@@ -33,18 +33,23 @@ MEMORY_FOLDER = "/dev/shm" if os.path.isdir("/dev/shm") else None
 SIM_INSTANCE = 7  # of the client order ids: every process of the client takes it over from the one before
 
 
+Mutate = Callable[[type["PerpetualDerivativeBase"]], type["PerpetualDerivativeBase"]]
+
+
 class ClientProcess:
     """What one process of the client holds beside its memory: the leased ids and the journal, both files in `folder`.
 
     Made in the context of the process: what is made there afterwards uses this environment.
     """
 
-    def __init__(self, folder: Path, clock: SimClock, plan: FaultPlan, rng: random.Random) -> None:
+    def __init__(
+        self, folder: Path, clock: SimClock, plan: FaultPlan, rng: random.Random, journal_class: type[OrderJournal]
+    ) -> None:
         self._rng = rng
         self._ids = ids = ClientIds(instance=SIM_INSTANCE, clock=clock, directory=folder)
         self.journal: OrderJournal | None = None
         if plan.journal_records is not None:
-            self.journal = OrderJournal(folder / "orders.journal", capacity=plan.journal_records, clock=clock)
+            self.journal = journal_class(folder / "orders.journal", capacity=plan.journal_records, clock=clock)
         use_environment(Environment(clock, rng.uniform, lambda: ids))
 
     def kill(self) -> None:
@@ -67,7 +72,8 @@ class ClientProcess:
 
 
 class World(ABC):
-    """Everything but the user. `mutate` may replace the connector class by a subclass."""
+    """Everything but the user. `mutate` may replace the connector class by a subclass; so may `journal_class` the
+    journal's."""
 
     connector_class: ClassVar[type[PerpetualDerivativeBase]]
     live_books: ClassVar[bool]  # whether market data is simulated
@@ -78,7 +84,8 @@ class World(ABC):
         plan: FaultPlan,
         rng: random.Random,
         record: Callable[..., None],
-        mutate: Callable[[type[PerpetualDerivativeBase]], type[PerpetualDerivativeBase]] | None,
+        mutate: Mutate | None,
+        journal_class: type[OrderJournal],
     ) -> None:
         self.loop = loop
         self.plan = plan
@@ -93,6 +100,7 @@ class World(ABC):
         self._folder = Path(tempfile.mkdtemp(prefix="qtxconn-simulation-", dir=MEMORY_FOLDER))
         base = self.connector_class
         self._class = mutate(base) if mutate is not None else base
+        self._journal_class = journal_class
 
     @property
     def settle_limit_s(self) -> float:
@@ -119,7 +127,7 @@ class World(ABC):
 
     def start_client(self) -> PerpetualDerivativeBase:
         """A fresh connector, not connected; called in the context of the process it belongs to."""
-        self.client = ClientProcess(self._folder, self.client_clock, self.plan, self._client_rng)
+        self.client = ClientProcess(self._folder, self.client_clock, self.plan, self._client_rng, self._journal_class)
         connector = self._make_connector(self.client.journal)
         connector.status_poll_interval_s = self.poll_interval_s
         return connector
