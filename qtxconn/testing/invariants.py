@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -283,24 +283,23 @@ class InvariantChecker:
 
     # -- when things are quiet ---------------------------------------------------------------------------------
 
-    def _account_differences(self) -> list[str]:
-        connector, account, found = self._connector, self._market.account, []
+    def _account_differences(self) -> Iterator[str]:
+        connector, account = self._connector, self._market.account
         assert connector is not None
         position, balance = connector.get_position_amount(PAIR), connector.get_balance(account.quote)
         there = account.position(self._market.instrument).quantity
         if position != there:
-            found.append(f"A1: the position is {position} here and {there} at the venue")
+            yield f"A1: the position is {position} here and {there} at the venue"
         if balance != account.wallet_balance:
-            found.append(f"A1: the balance is {balance} here and {account.wallet_balance} at the venue")
+            yield f"A1: the balance is {balance} here and {account.wallet_balance} at the venue"
         book = connector.order_books[PAIR]
         if self._live_books and (not book.valid or book.last_update_id < self._book.last_id):
-            found.append(f"B1: the book is at update {book.last_update_id} ({book.invalid_reason}), the venue's at "
-                         f"{self._book.last_id}")  # fmt: skip
-        return found
+            yield (f"B1: the book is at update {book.last_update_id} ({book.invalid_reason}), the venue's at "
+                   f"{self._book.last_id}")  # fmt: skip
 
-    def differences(self) -> list[str]:
-        """What the living connector lacks to be as the venue is; empty when nothing."""
-        found = self._account_differences()
+    def differences(self) -> Iterator[str]:
+        """What the living connector lacks to be as the venue is, found as it is asked for."""
+        yield from self._account_differences()
         for order_id, life in self._intents.items():
             if not self._is_own(life):
                 continue
@@ -308,31 +307,30 @@ class InvariantChecker:
             if order is None:
                 # A process need not remember what had ended before it was started: the journal has been rolled.
                 if life == self._life or self._orders[order_id].end is None:
-                    found.append(f"L1: {order_id} is not tracked any more")
+                    yield f"L1: {order_id} is not tracked any more"
                 continue
             state = order.current_state
             if there is None:
                 if state is not OrderState.FAILED:
-                    found.append(f"L6: {order_id} never came to the venue and is {state.name}")
+                    yield f"L6: {order_id} never came to the venue and is {state.name}"
                 continue
             wanted = STATES[there.status]
             history = self._orders[order_id]
             if state is not wanted:
-                found.append(f"L1: {order_id} is {state.name} here and {there.status} at the venue")
+                yield f"L1: {order_id} is {state.name} here and {there.status} at the venue"
             executed = self._market.instrument.lots_to_quantity(there.filled)
             if order.executed_amount_base != executed:
-                found.append(f"L1: {order_id} has {order.executed_amount_base} executed here, {executed} at the venue")
+                yield f"L1: {order_id} has {order.executed_amount_base} executed here, {executed} at the venue"
             executions = self._executions(order_id)
-            if sorted(order.order_fills) != sorted(executions) or sorted(history.fills) != sorted(executions):
-                found.append(f"L2: {order_id} has other fills than the venue: {sorted(order.order_fills)}, "
-                             f"told {sorted(history.fills)}, venue {sorted(executions)}")  # fmt: skip
+            if not order.order_fills.keys() == history.fills.keys() == executions.keys():
+                yield (f"L2: {order_id} has other fills than the venue: {sorted(order.order_fills)}, "
+                       f"told {sorted(history.fills)}, venue {sorted(executions)}")  # fmt: skip
             if order.exchange_order_id != str(there.order_id):
-                found.append(f"L1: {order_id} has exchange id {order.exchange_order_id}, not {there.order_id}")
+                yield f"L1: {order_id} has exchange id {order.exchange_order_id}, not {there.order_id}"
             if not history.created:
-                found.append(f"L9: {order_id} was accepted and never reported as created")
+                yield f"L9: {order_id} was accepted and never reported as created"
             if wanted.is_terminal and history.end is not wanted:
-                found.append(f"L9: {order_id} ended as {wanted.name} and the user was told {history.end}")
-        return found
+                yield f"L9: {order_id} ended as {wanted.name} and the user was told {history.end}"
 
 
 class _Alarms:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import os
 import random
@@ -107,9 +106,6 @@ class World(ABC):
         """How long after the last fault both sides may still differ: a request on its way may be accepted, then be
         looked up, and "no such order" is believed only after the dead time of a submit. A ban may be under way."""
         return 2 * self.connector_class.submit_dead_after_s + 40.0 + RETRY_AFTER_S[RequestFault.BANNED]
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
     async def start(self) -> None:  # noqa: B027 - a world in memory has nothing to open
         """Opens the venue."""
