@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from qtxconn.core.client_ids import ClientIds, shared_client_ids
+from qtxconn.core.client_ids import ClientIdSource, shared_client_ids
 from qtxconn.core.clock import SYSTEM_CLOCK, Clock
 
 
@@ -21,11 +21,11 @@ class Environment:
 
     clock: Clock = SYSTEM_CLOCK
     uniform: Callable[[float, float], float] = random.uniform  # a random number between two
-    client_ids: Callable[[], ClientIds] = shared_client_ids
+    client_ids: Callable[[str, int], ClientIdSource] = shared_client_ids  # of a venue's name and its ids' bits
 
 
-_SYSTEM = Environment()
-_current: ContextVar[Environment] = ContextVar("environment", default=_SYSTEM)
+SYSTEM_ENVIRONMENT = Environment()
+_current: ContextVar[Environment] = ContextVar("environment", default=SYSTEM_ENVIRONMENT)
 
 
 def environment() -> Environment:

@@ -49,7 +49,7 @@ class ClientProcess:
         self.journal: OrderJournal | None = None
         if plan.journal_records is not None:
             self.journal = journal_class(folder / "orders.journal", capacity=plan.journal_records, clock=clock)
-        use_environment(Environment(clock, rng.uniform, lambda: ids))
+        use_environment(Environment(clock, rng.uniform, lambda name, bits: ids))
 
     def kill(self) -> None:
         """The system takes back what it held. Perhaps it was about to write another record, and part of it is there."""
