@@ -64,6 +64,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
     qtx_venue = "binance-futures"
     client_order_id_max_length = constants.CLIENT_ORDER_ID_LENGTH_MAX
     is_cancel_request_in_exchange_synchronous = True
+    supports_amend = True
     submit_dead_after_s = constants.RECV_WINDOW_MS / 1e3 + 5.0  # the venue refuses a request older than its window
 
     def __init__(
@@ -215,6 +216,14 @@ class BinancePerpetual(PerpetualDerivativeBase):
     async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate:
         return self.parse_order_result(await self._request(constants.CANCEL_ORDER, self._order_params(tracked_order)))
 
+    async def _place_amend(
+        self, order_id: str, tracked_order: InFlightOrder, price: Decimal, amount: Decimal
+    ) -> OrderUpdate:
+        params = self._order_params(tracked_order) | messages.build_amend_params(
+            tracked_order.trade_type, price, amount
+        )
+        return self.parse_order_result(await self._request(constants.AMEND_ORDER, params))
+
     async def _place_cancel_all(self, trading_pair: str) -> None:
         """Cancels every open order of the pair at the venue, also those that are not tracked here."""
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
@@ -360,6 +369,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             elif isinstance(answer, BaseException):
                 raise answer  # the connection counts as broken and all of this is done again
             else:
+                self._process_amend(order, answer)
                 updates.append(answer)
         client_ids = {update.exchange_order_id: update.client_order_id for update in updates}
         since_ms = self._user_stream_broke_ms - RECOVERY_OVERLAP_MS
