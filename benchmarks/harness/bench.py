@@ -145,10 +145,17 @@ class Bench:
         command = [str(program), *map(str, arguments)]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL
+                command,
+                capture_output=True,
+                text=True,
+                timeout=PROGRAM_TIMEOUT_S,
+                check=False,
+                stdin=subprocess.DEVNULL,
             )
         except subprocess.TimeoutExpired:
-            raise BenchError(f"{program.name} {' '.join(command[1:])}: not done after {PROGRAM_TIMEOUT_S:g} s") from None
+            raise BenchError(
+                f"{program.name} {' '.join(command[1:])}: not done after {PROGRAM_TIMEOUT_S:g} s"
+            ) from None
         if done.returncode != 0:
             words = (done.stderr or done.stdout).strip()[-500:]
             raise BenchError(f"{program.name} {' '.join(command[1:])}: status {done.returncode}: {words}")

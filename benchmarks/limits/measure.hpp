@@ -63,8 +63,8 @@ private:
     std::uint64_t value_ = 14695981039346656037ULL;
 };
 
-// Open loop: the k-th event is due at start + k / rate, whatever happened to the ones before. Measure from the time that
-// due() gives, so that a stall is charged to every event it delayed.
+// Open loop: the k-th event is due at start + k / rate, whatever happened to the ones before. Measure from the time
+// that due() gives, so that a stall is charged to every event it delayed.
 class Pacer {
 public:
     explicit Pacer(double rate_per_s, std::int64_t start_ns = now_ns())

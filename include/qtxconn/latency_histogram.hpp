@@ -64,8 +64,8 @@ public:
         return max_ns();
     }
 
-    // Bucket i < kBucketCount, in ascending order: how many values, and its upper edge, which is never above the maximum.
-    // record_many() of the pairs makes a histogram with the same percentiles.
+    // Bucket i < kBucketCount, in ascending order: how many values, and its upper edge, which is never above the
+    // maximum. record_many() of the pairs makes a histogram with the same percentiles.
     std::uint64_t bucket_values(std::size_t i) const noexcept { return buckets_[i]; }
     std::int64_t bucket_edge_ns(std::size_t i) const noexcept {
         const std::uint64_t edge = upper_edge(i);
