@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,6 +20,7 @@ from qtxconn.perf.latency import LatencyRecorder
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = ROOT / "benchmarks" / "limits"
+STRATEGIES = ROOT / "benchmarks" / "strategies"
 COMPILE_FLAGS = ("-std=c++17", "-O2", "-DNDEBUG", "-pthread")
 PROGRAM_TIMEOUT_S = 120.0
 REAL_TIME_PRIORITY = 10
@@ -127,40 +129,53 @@ class Bench:
         Raises BenchError with the compiler's words.
         """
         path = LIMITS / source
-        version = subprocess.run([self.compiler, "--version"], capture_output=True, text=True, check=True).stdout
-        command = [self.compiler, *compile_flags(), f"-I{ROOT / 'include'}", f"-I{LIMITS}"]
-        key = digest(version, *command[1:4], "".join(compile_flags()), self._headers, path.read_bytes())
+        options = [*compile_flags(), f"-I{ROOT / 'include'}", f"-I{LIMITS}"]
+        key = digest(self._compiler_version, *options, self._headers, path.read_bytes())
         program = cache_directory() / f"{path.stem}-{key}"
         if not program.exists():
-            program.parent.mkdir(parents=True, exist_ok=True)
-            made = program.with_suffix(f".{os.getpid()}")
-            done = subprocess.run([*command, str(path), "-o", str(made)], capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                raise BenchError(f"{path.relative_to(ROOT)} does not compile: {done.stderr.strip()[:2000]}")
-            made.rename(program)
+            self._make(program, [self.compiler, *options, str(path)])
         return program
+
+    def compile_cython(self, source: str) -> Path:
+        """Compiles benchmarks/strategies/SOURCE against this checkout. -> the directory to import it from.
+
+        Raises BenchError with the compiler's words.
+        """
+        path = STRATEGIES / source
+        include = sysconfig.get_paths()["include"]
+        options = [*compile_flags(), "-fPIC", "-shared", f"-I{ROOT / 'include'}", f"-I{include}"]
+        declarations = b"".join(pxd.read_bytes() for pxd in sorted((ROOT / "qtxconn").rglob("*.pxd")))
+        key = digest(self._compiler_version, sys.version, *options, self._headers, declarations, path.read_bytes())
+        module = cache_directory() / key / f"{path.stem}{sysconfig.get_config_var('EXT_SUFFIX')}"
+        if not module.exists():
+            translated = self.directory / f"{path.stem}.cpp"
+            cython = [sys.executable, "-m", "cython", "-3", "--cplus", "-I", str(ROOT), str(path)]
+            self._make(translated, cython)
+            self._make(module, [self.compiler, *options, str(translated)])
+        return module.parent
+
+    @cached_property
+    def _compiler_version(self) -> str:
+        return subprocess.run([self.compiler, "--version"], capture_output=True, text=True, check=True).stdout
+
+    def _make(self, target: Path, command: list[str]) -> None:
+        """Runs a compiler that takes -o; the target appears only when it is whole."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made = target.with_name(f"{os.getpid()}-{target.name}")
+        done = subprocess.run([*command, "-o", str(made)], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise BenchError(f"{Path(command[-1]).name} does not compile: {done.stderr.strip()[-2000:]}")
+        made.rename(target)
 
     def run(self, program: Path, *arguments: object) -> Sample:
         """Runs a program that prints one JSON object. Raises BenchError when it fails."""
         command = [str(program), *map(str, arguments)]
+        what = f"{program.stem.rpartition('-')[0]} {' '.join(command[1:])}"
         try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                timeout=PROGRAM_TIMEOUT_S,
-                check=False,
-                stdin=subprocess.DEVNULL,
-            )
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired:
-            raise BenchError(
-                f"{program.name} {' '.join(command[1:])}: not done after {PROGRAM_TIMEOUT_S:g} s"
-            ) from None
+            raise BenchError(f"{what}: not done after {PROGRAM_TIMEOUT_S:g} s") from None
         if done.returncode != 0:
             words = (done.stderr or done.stdout).strip()[-500:]
-            raise BenchError(f"{program.name} {' '.join(command[1:])}: status {done.returncode}: {words}")
+            raise BenchError(f"{what}: status {done.returncode}: {words}")
         return sample_from_json(done.stdout)
-
-    def python(self) -> str:
-        """This interpreter, for rows that need a process of their own."""
-        return sys.executable

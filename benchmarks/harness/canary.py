@@ -8,7 +8,7 @@ from benchmarks.harness.bench import Bench
 from qtxconn.perf.latency import LatencyRecorder
 
 TAKEN_MAX = 0.02  # share of a core's time
-SLOWER_MAX = 1.30  # round trip beside the quietest of this run
+APART_MAX = 1.30  # slower of the two round trips about a job, beside the faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,6 @@ class Canary:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._program = bench.compile("canary.cpp")
-        self.readings: list[Reading] = []
 
     def read(self) -> Reading:
         sample = self._bench.run(
@@ -40,19 +39,20 @@ class Canary:
         )
         facts = sample.facts
         assert sample.histogram is not None, "the canary prints one"
-        self.readings.append(
-            Reading(sample.figure, facts["taken"], facts["taken_max_us"], facts["clock_ns"], sample.histogram)
-        )
-        return self.readings[-1]
+        return Reading(sample.figure, facts["taken"], facts["taken_max_us"], facts["clock_ns"], sample.histogram)
 
-    def noise(self, *around: Reading) -> str | None:
-        """Why the figures between these readings do not count, or None. Compares with the whole run so far."""
-        quietest = min(reading.round_trip_ns for reading in self.readings)
-        for reading in around:
+    def noise(self, before: Reading, after: Reading) -> str | None:
+        """Why the figures between two readings do not count, or None.
+
+        The readings are compared with each other only: a virtual machine that was moved between two jobs is slower or
+        faster from then on, and each job's ratios are as good as before.
+        """
+        for reading in (before, after):
             if reading.taken > TAKEN_MAX:
-                return (
-                    f"{reading.taken:.1%} of the core's time was taken by others, up to {reading.taken_max_us:.0f} us"
-                )
-            if reading.round_trip_ns > SLOWER_MAX * quietest > 0:
-                return f"a spinning round trip took {reading.round_trip_ns:.0f} ns, {quietest:.0f} ns at the quietest"
+                share = f"{reading.taken:.1%} of the core's time was taken by others"
+                return f"{share}, up to {reading.taken_max_us:.0f} us at once"
+        slow, fast = sorted((before.round_trip_ns, after.round_trip_ns), reverse=True)
+        if slow > APART_MAX * fast:
+            told = f"{before.round_trip_ns:.0f} ns before and {after.round_trip_ns:.0f} ns after"
+            return f"a spinning round trip took {told}"
         return None

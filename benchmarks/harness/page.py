@@ -19,9 +19,12 @@ MARKED = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #212529; max-width: 1100px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.7rem; } h2 { font-size: 1.3rem; margin-top: 3rem; border-top: 1px solid #dee2e6; padding-top: 1.2rem; }
-table { border-collapse: collapse; font-size: .9rem; margin: .8rem 0; } td, th { padding: .25rem .7rem; text-align: right; }
-th { border-bottom: 2px solid #adb5bd; } td:first-child, th:first-child, td:last-child, th:last-child { text-align: left; }
+h1 { font-size: 1.7rem; }
+h2 { font-size: 1.3rem; margin-top: 3rem; border-top: 1px solid #dee2e6; padding-top: 1.2rem; }
+table { border-collapse: collapse; font-size: .9rem; margin: .8rem 0; }
+td, th { padding: .25rem .7rem; text-align: right; }
+th { border-bottom: 2px solid #adb5bd; }
+td:first-child, th:first-child, td:last-child, th:last-child { text-align: left; }
 tr.ours td { font-weight: 600; } tr.limit td { color: #0b7285; } tr.peer td { color: #495057; }
 .sentence { font-size: 1.05rem; } .reached { color: #2b8a3e; } .missed, .failed { color: #c92a2a; }
 .unknown, .noise { color: #b8650a; } .small { color: #495057; font-size: .85rem; } dt { font-weight: 600; }
@@ -29,14 +32,17 @@ tr.ours td { font-weight: 600; } tr.limit td { color: #0b7285; } tr.peer td { co
 
 GLOSSARY = """
 <dl class="small">
-<dt>limit</dt><dd>A plain C or C++ program that does exactly this job and nothing else, on the same bytes, in the same run.
+<dt>limit</dt>
+<dd>A plain C or C++ program that does exactly this job and nothing else, on the same bytes, in the same run.
 Nothing written in another way is expected to beat it; the ratio to it is what the convenience costs.</dd>
 <dt>p50, p99, p99.9</dt><dd>Of 100 (1,000) messages the slowest one (one in 1,000) took at least this long. p50 is the
-usual case. Every message counts, and its time starts when it was <em>due</em>, so a stall is charged to all it delayed.</dd>
+usual case. Every message counts, and its time starts when it was <em>due</em>: a stall is charged to all it
+delayed.</dd>
 <dt>range</dt><dd>Lowest and highest of the rounds. With seven rounds the true median lies between them with 98 %.</dd>
 <dt>interruptions</dt><dd>The grey line: what an empty loop on the same core saw at the same time. Where a row's line
 follows it, the machine is to blame and not the row.</dd>
-<dt>noisy</dt><dd>The canary, a spinning round trip before and after the job, was not steady: only ratios far apart count.</dd>
+<dt>noisy</dt>
+<dd>The canary, a spinning round trip before and after the job, was not steady: only ratios far apart count.</dd>
 </dl>
 """
 

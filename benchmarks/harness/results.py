@@ -23,7 +23,7 @@ def merged(recorders: Iterable[LatencyRecorder]) -> LatencyRecorder:
 
 
 def metric(sample: Sample, of: str) -> float | None:
-    """`of`: "value", a column of LatencyRecorder.summary(), or the name of a fact. None: the sample has no such thing."""
+    """`of`: "value", a column of LatencyRecorder.summary(), or the name of a fact. None: the sample has none."""
     if of == "value":
         return sample.figure
     if of in sample.facts:

@@ -16,7 +16,7 @@ from benchmarks.harness.jobs import BenchError, Job, Row, Sample
 from benchmarks.harness.results import job_result
 
 FORMAT = 1
-QUICK_REPETITIONS = 3
+QUICK_REPETITIONS = 2
 
 Say = Callable[[str], None]
 
@@ -56,8 +56,7 @@ def run_jobs(
         block = environment(bench)
         say("compiling the canary")
         canary = Canary(bench)
-        canary.read()  # cold
-        canary.readings.clear()
+        canary.read()  # the first is cold
         results = []
         for job in jobs:
             bench.directory = Path(name) / job.name
@@ -85,17 +84,17 @@ def _run_job(job: Job, bench: Bench, canary: Canary, say: Say) -> dict[str, Any]
             readings.append(canary.read())
             _run_rounds(job, rows, bench, samples, say)
         readings.append(canary.read())
-        _check_checksums(job, samples)
+        _check_checksums(job, rows, samples)
     except BenchError as failure:
         error = str(failure)
-    return job_result(job, rows, samples, readings, canary.noise(*readings) if readings else None, error)
+    return job_result(job, rows, samples, readings, canary.noise(*readings) if len(readings) == 2 else None, error)
 
 
 def _run_rounds(job: Job, rows: list[Row], bench: Bench, samples: dict[str, list[Sample]], say: Say) -> None:
     runnable = [row for row in rows if row.missing() is None]
     samples.update({row.label: [] for row in runnable})
     rounds = min(job.repetitions, QUICK_REPETITIONS) if bench.quick else job.repetitions
-    for number in range(rounds + 1):
+    for number in range(1 if bench.quick else 0, rounds + 1):
         for row in runnable:
             if row.once and number != 1:
                 continue
@@ -123,13 +122,13 @@ def _check_labels(job: Job, rows: list[Row]) -> None:
         raise BenchError(f"{job.name}: {what}")
 
 
-def _check_checksums(job: Job, samples: dict[str, list[Sample]]) -> None:
-    """A figure counts only if everybody computed the same."""
-    sums: dict[str, set[str]] = {}
-    for label, taken in samples.items():
-        for sample in taken:
+def _check_checksums(job: Job, rows: list[Row], samples: dict[str, list[Sample]]) -> None:
+    """A figure counts only if everybody computed the same; rows of different loads have different work."""
+    sums: dict[tuple[float | None, str], set[str]] = {}
+    for row in rows:
+        for sample in samples.get(row.label, ()):
             if sample.checksum is not None:
-                sums.setdefault(str(sample.checksum), set()).add(label)
-    if len(sums) > 1:
-        told = "; ".join(f"{value} by {', '.join(sorted(labels))}" for value, labels in sorted(sums.items()))
+                sums.setdefault((row.load, str(sample.checksum)), set()).add(row.label)
+    if len({load for load, _ in sums}) != len(sums):
+        told = "; ".join(f"{value} by {', '.join(sorted(labels))}" for (_, value), labels in sums.items())
         raise BenchError(f"{job.name}: the rows do not compute the same: checksum {told}")

@@ -1,4 +1,4 @@
-"""`qtxconn bench`: runs the checkout's benchmarks, prints tables with ratios, writes JSON, HTML and HdrHistogram files."""
+"""`qtxconn bench`: runs the checkout's benchmarks, prints tables with ratios, writes JSON, HTML and histograms."""
 
 from __future__ import annotations
 
@@ -84,9 +84,7 @@ def bench(
     if only_list:
         for module, jobs in runner.find_jobs().items():
             for job in jobs:
-                console.print(
-                    f"{module:16} {job.name:24} {job.question}", highlight=False, markup=False, soft_wrap=True
-                )
+                click.echo(f"{module:16} {job.name:24} {job.question}")
         return 0
     jobs = runner.choose_jobs(names)
     page = importlib.import_module("benchmarks.harness.page") if html_path is not None else None

@@ -53,8 +53,8 @@ def percentile_distribution(buckets: Sequence[tuple[int, int]]) -> Iterator[tupl
 def hdr_text(buckets: Sequence[tuple[int, int]], unit_ns: float = 1000.0) -> str:
     """The percentile distribution in HdrHistogram's text format (".hgrm"), values in units of `unit_ns`.
 
-    Format: HdrHistogram's outputPercentileDistribution, read by its plotter and by most latency tools. Mean and standard
-    deviation are those of the buckets' upper edges.
+    Format: HdrHistogram's outputPercentileDistribution, which its plotter and most latency tools read. Mean and
+    standard deviation are those of the buckets' upper edges.
     """
     lines = [f"{'Value':>12} {'Percentile':>14} {'TotalCount':>10} {'1/(1-Percentile)':>14}", ""]
     for duration_ns, fraction, count in percentile_distribution(buckets):
