@@ -502,9 +502,12 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._spawn(stream.run(), name)
         await stream.wait_live(STREAM_TIMEOUT_S)
 
+    async def request_raw_depth(self, symbol: str) -> dict[str, Any]:
+        """The venue's own answer to a depth request, its deepest."""
+        return await self._request(constants.DEPTH, {"symbol": symbol, "limit": str(constants.DEPTH_LIMIT)})
+
     async def _request_depth(self, symbol: str) -> messages.DepthSnapshot:
-        params = {"symbol": symbol, "limit": str(constants.DEPTH_LIMIT)}
-        return messages.parse_depth_snapshot(await self._request(constants.DEPTH, params), self._clock.now_ns())
+        return messages.parse_depth_snapshot(await self.request_raw_depth(symbol), self._clock.now_ns())
 
     def _on_market_event(self, event: dict[str, Any], received_ns: int) -> None:
         symbol = event["s"]
