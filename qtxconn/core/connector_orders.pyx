@@ -443,6 +443,7 @@ cdef class ConnectorOrders(ConnectorHooks):
     async def _resolve_order(self, InFlightOrder order):
         attempt = 0
         since_ns = self._clock.monotonic_ns()
+        life = (order.acked_ns, order.last_update_timestamp)
         while order.is_open:
             delay = self.lookup_delays_s[min(attempt, len(self.lookup_delays_s) - 1)]
             attempt += 1
@@ -452,12 +453,14 @@ cdef class ConnectorOrders(ConnectorHooks):
                 await self._refresh_order(order)
             except OrderNotFoundError as error:
                 # Evidence only once the request can no longer be accepted; before that it may still be on its way.
-                # Counted from the first question, by a clock that no step moves: a single miss ends no order.
+                # Counted from the first question, by a clock that no step moves: a single miss ends no order. And from
+                # the last word of the order: what the venue's stream shows, its queries may not see yet.
                 now_ns = self._clock.monotonic_ns()
                 if order.is_done:
                     break       # it was refused while we asked
-                if order.client_order_id in self._placing:
-                    since_ns = now_ns
+                seen = (order.acked_ns, order.last_update_timestamp)
+                if order.client_order_id in self._placing or seen != life:
+                    since_ns, life = now_ns, seen
                 elif now_ns - since_ns >= self.submit_dead_after_s * 1e9:
                     self._order_absent(order, error)
             except Exception as error:
