@@ -639,6 +639,8 @@ cdef class ConnectorBase(ConnectorHooks):
             error, (OrderNotFoundError, OutcomeUnknownError, RateLimitedError)
         )
         self._order_tracker.revert_pending(order)
+        if isinstance(error, OrderNotFoundError):
+            self._order_tracker.note_not_found(order)
         if settled:
             self._alarm("cancel_failed", f"{client_order_id}: cancel refused: {error}", client_order_id, error)
         else:
@@ -673,6 +675,7 @@ cdef class ConnectorBase(ConnectorHooks):
             except OrderNotFoundError as error:
                 # Evidence only once the request can no longer be accepted; before that it may still be on its way.
                 # Counted from the first question, by a clock that no step moves: a single miss ends no order.
+                self._order_tracker.note_not_found(order)
                 now_ns = self._clock.monotonic_ns()
                 if order.is_done:
                     break       # it was refused while we asked
@@ -731,6 +734,7 @@ cdef class ConnectorBase(ConnectorHooks):
                 try:
                     await self._refresh_order(order)
                 except OrderNotFoundError:
+                    self._order_tracker.note_not_found(order)
                     self._resolve(order)
                 except Exception as error:
                     self._logger.info("%s: status poll failed (%s); trying again", order.client_order_id, error,
