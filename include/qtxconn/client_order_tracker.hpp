@@ -4,49 +4,18 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "qtxconn/fill_store.hpp"
 #include "qtxconn/hash_chains.hpp"
 #include "qtxconn/in_flight_order.hpp"
+#include "qtxconn/order_events.hpp"
+#include "qtxconn/slab.hpp"
 #include "qtxconn/venue_ids.hpp"
 
 namespace qtxconn {
-
-enum class OrderEventKind : std::uint8_t {
-    created = 1,    // the venue has the order (also inferred from a first fill): once, before all others
-    filled = 2,     // one execution
-    completed = 3,  // terminal: fully executed
-    cancelled = 4,  // terminal
-    failed = 5,     // terminal
-    expired = 6,    // terminal
-    overfill = 7,   // alarm: a fill that exceeds the order was refused
-    late_fill = 8,  // a fill of an order that had already ended, booked all the same
-    replaced = 9,   // a real fill took the place of provisional ones that were told before
-    amended = 10,   // the venue has changed the order's price or amount
-};
-
-// Queued while an update is applied and told afterwards, so that a listener may call back into the tracker.
-struct OrderEvent {
-    OrderEventKind kind = OrderEventKind::created;
-    std::uint32_t slot = 0;
-    std::uint32_t generation = 0;
-    std::int32_t fill = kNoFill;
-    std::int64_t time_ns = 0;
-    Fixed amount;  // of a fill: what it adds to the executed amount; of an amend: the amount before
-    Fixed price;   // of an amend: the price before
-};
-
-class ClientOrderTracker;
-
-// Called for each event, in their order, before the update that made it returns; also from threads without the GIL. It
-// may call the tracker: what that makes is told after what is being told.
-struct OrderListener {
-    void* context = nullptr;
-    void (*on_event)(void* context, ClientOrderTracker& tracker, const OrderEvent& event) noexcept = nullptr;
-};
 
 // What became of a venue id that an update carries.
 enum class VenueIdOutcome : std::uint8_t {
@@ -56,16 +25,18 @@ enum class VenueIdOutcome : std::uint8_t {
     taken = 3,    // another order's
 };
 
-// Records live in blocks that never move; a slot is reused under a new generation after release(). Fills are keyed by
-// (symbol, trade id, side) across the account: a trade with oneself has both sides under one id. The newest
-// `forgotten_fills_max` fills of released orders stay known, so that a repeat of them is still told from a new fill.
-// One thread at a time: Python callers are serialised by the GIL, a nogil strategy owns a tracker of its own.
+// Records never move; a slot is used again under a new generation after release(). One thread at a time: Python callers
+// are serialised by the GIL, a nogil strategy owns a tracker of its own.
 class ClientOrderTracker {
 public:
     static constexpr std::uint32_t kNone = UINT32_MAX;
     static constexpr std::size_t kForgottenFills = 4096;
 
-    explicit ClientOrderTracker(std::size_t forgotten_fills_max = kForgottenFills) : forgotten_(forgotten_fills_max) {}
+    // The newest `forgotten_fills_max` fills of released orders stay known; see FillStore.
+    explicit ClientOrderTracker(std::size_t forgotten_fills_max = kForgottenFills)
+        : fills_(orders_, ids_, forgotten_fills_max) {}
+    ClientOrderTracker(const ClientOrderTracker&) = delete;
+    ClientOrderTracker& operator=(const ClientOrderTracker&) = delete;
 
     // -- names -------------------------------------------------------------------------------------------------
 
@@ -83,21 +54,8 @@ public:
     std::string_view symbol(std::uint32_t number) const noexcept { return symbols_[number].name; }
 
     // Number of an asset in which fees are paid; kNoAsset for a new one when kAssetsMax are known.
-    std::uint32_t intern_asset(std::string_view asset) {
-        const auto known = std::find(assets_.begin(), assets_.end(), asset);
-        if (known == assets_.end()) {
-            if (assets_.size() == kAssetsMax) {
-                return kNoAsset;
-            }
-            assets_.emplace_back(asset);
-            return static_cast<std::uint32_t>(assets_.size());
-        }
-        return static_cast<std::uint32_t>(known - assets_.begin()) + 1;
-    }
-
-    std::string_view asset(std::uint32_t number) const noexcept {
-        return number == kNoAsset || number > assets_.size() ? std::string_view{} : assets_[number - 1];
-    }
+    std::uint32_t intern_asset(std::string_view asset) { return fills_.intern_asset(asset); }
+    std::string_view asset(std::uint32_t number) const noexcept { return fills_.asset(number); }
 
     // Ids of venue's orders and trades, from their text and back; see VenueIdTable.
     VenueIdTable& ids() noexcept { return ids_; }
@@ -110,8 +68,8 @@ public:
         if (find(order.client_id) != kNone) {
             return kNone;
         }
-        const std::uint32_t slot = take_slot();
-        InFlightOrder& record = at(slot);
+        const std::uint32_t slot = orders_.take();
+        InFlightOrder& record = orders_.at(slot);
         const std::uint32_t generation = record.generation + 1;
         record = order;
         record.generation = generation;
@@ -123,7 +81,7 @@ public:
         }
         start_at_scales_of_symbol(record);
         by_client_id_.insert(record.client_id, slot, ClientLink{this},
-                             [this](std::uint32_t other) { return at(other).client_id; });
+                             [this](std::uint32_t other) { return orders_.at(other).client_id; });
         if (record.exchange_id != kNoVenueId) {
             ids_.keep(record.exchange_id);
             index_exchange_id(record, slot);
@@ -131,9 +89,9 @@ public:
         return slot;
     }
 
-    // Forgets an order. Events about it that are still queued are not told.
+    // Forgets an order. What is still queued about it is void.
     void release(std::uint32_t slot) {
-        InFlightOrder& record = at(slot);
+        InFlightOrder& record = orders_.at(slot);
         by_client_id_.erase(record.client_id, slot, ClientLink{this});
         if (record.exchange_id != kNoVenueId) {
             by_exchange_id_.erase(record.exchange_id, slot, ExchangeLink{this});
@@ -142,26 +100,18 @@ public:
         if (record.past_id != kNoId) {
             drop_past_ids(record);
         }
-        for (std::int32_t number = record.first_fill; number != kNoFill;) {
-            const std::int32_t following = fills_[index(number)].next;
-            if (fills_[index(number)].is_provisional) {
-                free_fill(number);
-            } else {
-                forget_fill(number, record.symbol, record.trade_type, record.client_id);
-            }
-            number = following;
-        }
+        fills_.forget_all(record);
         keep_scales_of_symbol(record);
         record.client_id = 0;
         record.first_fill = record.last_fill = kNoFill;
         ++record.generation;
-        free_slots_.push_back(slot);
+        orders_.put_back(slot);
     }
 
     std::uint32_t find(std::uint64_t client_id) const noexcept {
         return by_client_id_.find(
-            client_id, [this](std::uint32_t slot) { return at(slot).next_by_client_id; },
-            [&](std::uint32_t slot) { return at(slot).client_id == client_id; });
+            client_id, [this](std::uint32_t slot) { return orders_.at(slot).next_by_client_id; },
+            [&](std::uint32_t slot) { return orders_.at(slot).client_id == client_id; });
     }
 
     // The order that has this venue id, or had it before. `symbol` is the number of the trading pair, or kNone for any:
@@ -171,8 +121,8 @@ public:
             return kNone;
         }
         const std::uint32_t head = by_exchange_id_.find(
-            id, [this](std::uint32_t slot) { return at(slot).next_by_exchange_id; },
-            [&](std::uint32_t slot) { return at(slot).exchange_id == id && is_on(slot, symbol); });
+            id, [this](std::uint32_t slot) { return orders_.at(slot).next_by_exchange_id; },
+            [&](std::uint32_t slot) { return orders_.at(slot).exchange_id == id && is_on(slot, symbol); });
         return head != kNone || by_past_id_.size() == 0 ? head : find_past_id(id, symbol);
     }
 
@@ -182,48 +132,21 @@ public:
 
     // A fill with this trade id that was booked, or told as nobody's; kNoFill if it is new.
     std::int32_t find_trade(std::uint32_t symbol, VenueId trade_id, TradeType side = kAnySide) const noexcept {
-        const std::uint32_t found = by_trade_id_.find(
-            trade_key(symbol, trade_id), [this](std::uint32_t number) { return fills_[number].next_by_trade_id; },
-            [&](std::uint32_t number) {
-                return fills_[number].trade_id == trade_id && is_trade_of(number, symbol, side);
-            });
-        return found == kNone ? kNoFill : static_cast<std::int32_t>(found);
+        return fills_.find(symbol, trade_id, side);
     }
 
-    InFlightOrder& at(std::uint32_t slot) noexcept { return blocks_[slot / kBlock][slot % kBlock]; }
-    const InFlightOrder& at(std::uint32_t slot) const noexcept { return blocks_[slot / kBlock][slot % kBlock]; }
-    const Fill& fill(std::int32_t number) const noexcept { return fills_[index(number)]; }
+    InFlightOrder& at(std::uint32_t slot) noexcept { return orders_.at(slot); }
+    const InFlightOrder& at(std::uint32_t slot) const noexcept { return orders_.at(slot); }
+    const Fill& fill(std::int32_t number) const noexcept { return fills_.at(number); }
+    // Fee `number` of a fill, from 0; its asset is kNoAsset if there are fewer.
+    Fee fee(const Fill& fill, std::size_t number) const noexcept { return fills_.fee(fill, number); }
     std::size_t size() const noexcept { return by_client_id_.size(); }
     // Of all orders that are remembered, and those of forgotten ones that still are.
-    std::size_t fill_count() const noexcept { return by_trade_id_.size(); }
-
-    // Calls `take(const Fee&)` for what was charged for a fill.
-    template <typename Take>
-    void for_each_fee(const Fill& fill, Take take) const {
-        if (fill.fee_asset == kSeveralFees) {
-            for (auto at_fee = static_cast<std::uint32_t>(fill.fee_units); at_fee != kNone;
-                 at_fee = fees_[at_fee].next) {
-                take(fees_[at_fee].fee);
-            }
-        } else if (fill.fee_asset != kNoAsset) {
-            take(fill.fee());
-        }
-    }
-
-    // The same one by one, for callers without closures; an asset of kNoAsset when there is no fee of this number.
-    Fee fee(const Fill& fill, std::size_t number) const {
-        Fee wanted;
-        for_each_fee(fill, [&](const Fee& fee) {
-            if (number-- == 0) {
-                wanted = fee;
-            }
-        });
-        return wanted;
-    }
+    std::size_t fill_count() const noexcept { return fills_.size(); }
 
     // The id that the order had before `past` (a result of this, or the order's past_id).
-    VenueId past_id(std::int32_t past) const noexcept { return past_ids_[index(past)].id; }
-    std::int32_t next_past_id(std::int32_t past) const noexcept { return past_ids_[index(past)].next; }
+    VenueId past_id(std::int32_t past) const noexcept { return past_ids_.at(number(past)).id; }
+    std::int32_t next_past_id(std::int32_t past) const noexcept { return past_ids_.at(number(past)).next; }
 
     // -- updates -----------------------------------------------------------------------------------------------
 
@@ -231,15 +154,19 @@ public:
     // executed (0: it does not say); `now_ns` is local wall time.
     Applied process_state(std::uint32_t slot, OrderState next, std::int64_t venue_ns, Fixed executed,
                           std::int64_t now_ns, TransitionReason reason = TransitionReason::report) {
-        InFlightOrder& order = at(slot);
+        InFlightOrder& order = orders_.at(slot);
         const Applied applied = count(apply_state(order, next, venue_ns, executed));
         if (applied == Applied::changed) {
             note_transition(order, reason, now_ns);
         }
         if (applied == Applied::changed || applied == Applied::unchanged) {
-            stamp(order, next, now_ns);
-            queue_lifecycle(order, slot, next, now_ns);
-            tell();
+            if (next == OrderState::pending_submit && order.submitted_ns == 0) {
+                order.submitted_ns = now_ns;
+            }
+            if (is_in(next, kWordsOfLife | kTerminalStates)) {
+                note_word(order, slot, next != OrderState::failed, now_ns);
+            }
+            note_end(order, slot, now_ns);
         }
         return applied;
     }
@@ -248,11 +175,11 @@ public:
     // `more_fees` are those beyond the one in the fill.
     Applied process_fill(std::uint32_t slot, const Fill& fill, std::int64_t now_ns, const Fee* more_fees = nullptr,
                          std::size_t more_fees_count = 0) {
-        InFlightOrder& order = at(slot);
+        InFlightOrder& order = orders_.at(slot);
         if (!fill.is_provisional) {
-            const std::int32_t known = find_trade(order.symbol, fill.trade_id, order.trade_type);
+            const std::int32_t known = fills_.find(order.symbol, fill.trade_id, order.trade_type);
             if (known != kNoFill) {
-                const Applied repeat = repeated(order, slot, known);
+                const Applied repeat = fills_.repeated(order, slot, known);
                 if (repeat != Applied::changed) {
                     return count(repeat);
                 }
@@ -264,46 +191,32 @@ public:
         const OrderState from = order.state;
         const Applied applied = count(apply_fill(order, fill));
         if (applied == Applied::changed) {
-            const std::int32_t stored = note_fill(order, slot, fill, from, now_ns);
-            if (more_fees_count != 0) {
-                store_fees(fills_[index(stored)], more_fees, more_fees_count);
-            }
-            queue(is_terminal(from) ? OrderEventKind::late_fill : OrderEventKind::filled, order, slot, stored, now_ns)
-                .amount = fill.amount();
-            queue_lifecycle(order, slot, order.state, now_ns);
+            const std::int32_t stored = note_fill(order, slot, fill, from, now_ns, more_fees, more_fees_count);
+            queue_fill(order, slot, stored, from, now_ns).amount = fill.amount();
+            note_end(order, slot, now_ns);
         } else if (applied == Applied::overfill) {
             queue(OrderEventKind::overfill, order, slot, kNoFill, now_ns);
+            tell();
         }
-        tell();
         return applied;
     }
 
     // Puts back a fill that the order's sums already count (an order that is tracked again): no event, no move.
     void restore_fill(std::uint32_t slot, const Fill& fill, const Fee* more_fees = nullptr,
                       std::size_t more_fees_count = 0) {
-        InFlightOrder& order = at(slot);
-        const std::int32_t known = find_trade(order.symbol, fill.trade_id, order.trade_type);
-        if (known != kNoFill && is_forgotten(fills_[index(known)])) {
-            unindex_fill(known, order.symbol);
-        }
-        const std::int32_t stored = store_fill(order, slot, fill);
+        InFlightOrder& order = orders_.at(slot);
+        fills_.unforget(order, fill.trade_id);
+        const std::int32_t stored = fills_.append(order, slot, fill);
         if (more_fees_count != 0) {
-            store_fees(fills_[index(stored)], more_fees, more_fees_count);
+            fills_.add_fees(fills_.at(stored), more_fees, more_fees_count);
         }
     }
 
     // Remembers a trade of no known order: it was told, and a repeat of it is none.
-    void remember_trade(std::uint32_t symbol, VenueId trade_id) {
-        Fill fill;
-        fill.trade_id = trade_id;
-        const std::int32_t stored = take_fill(fill);
-        ids_.keep(trade_id);
-        index_trade(trade_key(symbol, trade_id), stored);
-        forget_fill(stored, symbol, kAnySide, 0);
-    }
+    void remember_trade(std::uint32_t symbol, VenueId trade_id) { fills_.remember(symbol, trade_id); }
 
     Applied process_revert(std::uint32_t slot, std::int64_t now_ns) noexcept {
-        InFlightOrder& order = at(slot);
+        InFlightOrder& order = orders_.at(slot);
         const Applied applied = count(revert_pending(order));
         if (applied == Applied::changed) {
             note_transition(order, TransitionReason::refusal, now_ns);
@@ -314,7 +227,7 @@ public:
     // Applies the venue's word that the order has this price and this amount now (0: as before). A new venue id comes
     // first, by process_exchange_id(). See apply_amend() for what is refused.
     Applied process_amend(std::uint32_t slot, Fixed price, Fixed amount, std::int64_t venue_ns, std::int64_t now_ns) {
-        InFlightOrder& order = at(slot);
+        InFlightOrder& order = orders_.at(slot);
         const OrderState from = order.state;
         const Fixed price_before = order.price();
         const Fixed amount_before = order.amount();
@@ -325,22 +238,20 @@ public:
         if (order.state != from) {
             note_transition(order, TransitionReason::report, now_ns);
         }
-        stamp(order, OrderState::open, now_ns);
-        queue_created(order, slot, now_ns);
+        note_word(order, slot, true, now_ns);
         if (applied == Applied::changed) {
             OrderEvent& event = queue(OrderEventKind::amended, order, slot, kNoFill, now_ns);
             event.price = price_before;
             event.amount = amount_before;
         }
-        queue_lifecycle(order, slot, order.state, now_ns);
-        tell();
+        note_end(order, slot, now_ns);
         return applied;
     }
 
     // Takes the venue's id in. A new one becomes the head of the order's chain (amend, cancel-replace); by the ids that
     // it had before the order is still found.
     VenueIdOutcome process_exchange_id(std::uint32_t slot, VenueId id) {
-        InFlightOrder& order = at(slot);
+        InFlightOrder& order = orders_.at(slot);
         if (id == kNoVenueId || order.exchange_id == id) {
             return VenueIdOutcome::head;
         }
@@ -367,46 +278,24 @@ public:
 
     // -- events ------------------------------------------------------------------------------------------------
 
-    // Events wait for next_event() also where listeners have heard them. Without `keep` they do not: for users who
-    // only listen.
-    void keep_events(bool keep) noexcept { keep_events_ = keep; }
+    // Listeners hear of events as they are made; see OrderListener.
+    void add_listener(OrderListener listener) { events_.add_listener(listener); }
+    void remove_listener(void* context) { events_.remove_listener(context); }
 
-    // Listeners hear of an event in the order in which they were added.
-    void add_listener(OrderListener listener) {
-        if (listeners_.empty()) {
-            told_ = events_end_;  // it hears of what comes
-        }
-        listeners_.push_back(listener);
-    }
+    // Events wait for next_event() until it takes them. With false they do not: for users who only listen.
+    void keep_events(bool keep) noexcept { events_.keep(keep); }
 
-    void remove_listener(void* context) {
-        const auto is_his = [context](const OrderListener& listener) { return listener.context == context; };
-        listeners_.erase(std::remove_if(listeners_.begin(), listeners_.end(), is_his), listeners_.end());
-    }
-
-    // The next event about an order that is still tracked; false when there is none.
     bool next_event(OrderEvent& out) noexcept {
-        while (next_event_ != events_end_) {
-            out = events_[next_event_++];
-            if (at(out.slot).generation == out.generation) {
-                return true;
-            }
+        const OrderEvent* event = events_.next();
+        if (event == nullptr) {
+            return false;
         }
-        if (!telling_) {
-            drop_events();
-        }
-        return false;
+        out = *event;
+        return true;
     }
 
 private:
-    static constexpr std::size_t kBlock = 1024;
-    static constexpr std::uint32_t kForgotten = 1U << 31;  // in Fill::order: with the place in the ring of these
-
-    static std::size_t index(std::int32_t number) noexcept { return static_cast<std::size_t>(number); }
-
-    static std::uint64_t trade_key(std::uint32_t symbol, VenueId trade_id) noexcept {
-        return trade_id + (static_cast<std::uint64_t>(symbol) << 40);
-    }
+    static std::uint32_t number(std::int32_t past) noexcept { return static_cast<std::uint32_t>(past); }
 
     struct Symbol {
         std::string name;
@@ -416,22 +305,10 @@ private:
 
     struct PastId {
         VenueId id = kNoVenueId;
-        std::uint32_t order = kNoOrder;
+        std::uint32_t order = kNone;
         std::int32_t next = kNoId;  // the one before it
         std::uint32_t next_by_id = kNone;
-    };
-
-    // Whose a fill was that is kept only to know a repeat of it.
-    struct ForgottenTrade {
-        std::uint64_t client_id = 0;  // 0: of no order that was known
-        std::int32_t fill = kNoFill;
-        std::uint32_t symbol = 0;
-        TradeType trade_type = kAnySide;
-    };
-
-    struct StoredFee {
-        Fee fee;
-        std::uint32_t next = kNone;
+        std::uint32_t& link() noexcept { return next_by_id; }
     };
 
     struct Replacement {
@@ -441,40 +318,18 @@ private:
 
     struct ClientLink {
         ClientOrderTracker* tracker;
-        std::uint32_t& operator()(std::uint32_t slot) const { return tracker->at(slot).next_by_client_id; }
+        std::uint32_t& operator()(std::uint32_t slot) const { return tracker->orders_.at(slot).next_by_client_id; }
     };
     struct ExchangeLink {
         ClientOrderTracker* tracker;
-        std::uint32_t& operator()(std::uint32_t slot) const { return tracker->at(slot).next_by_exchange_id; }
-    };
-    struct TradeLink {
-        ClientOrderTracker* tracker;
-        std::uint32_t& operator()(std::uint32_t number) const { return tracker->fills_[number].next_by_trade_id; }
+        std::uint32_t& operator()(std::uint32_t slot) const { return tracker->orders_.at(slot).next_by_exchange_id; }
     };
     struct PastIdLink {
         ClientOrderTracker* tracker;
-        std::uint32_t& operator()(std::uint32_t number) const { return tracker->past_ids_[number].next_by_id; }
+        std::uint32_t& operator()(std::uint32_t past) const { return tracker->past_ids_.at(past).next_by_id; }
     };
 
     // -- slots and ids -----------------------------------------------------------------------------------------
-
-    std::uint32_t take_slot() {
-        if (free_slots_.empty()) {
-            add_block();
-        }
-        const std::uint32_t slot = free_slots_.back();
-        free_slots_.pop_back();
-        return slot;
-    }
-
-    [[gnu::noinline, gnu::cold]] void add_block() {
-        const auto first = static_cast<std::uint32_t>(blocks_.size() * kBlock);
-        blocks_.push_back(std::make_unique<InFlightOrder[]>(kBlock));
-        free_slots_.reserve(blocks_.size() * kBlock);
-        for (std::uint32_t i = kBlock; i > 0; --i) {
-            free_slots_.push_back(first + i - 1);
-        }
-    }
 
     // An order begins at the scales that orders of its symbol have needed, so that they seldom change under way.
     void start_at_scales_of_symbol(InFlightOrder& order) noexcept {
@@ -482,8 +337,12 @@ private:
             return;
         }
         const Symbol& symbol = symbols_[order.symbol];
-        if (order.base_scale < symbol.base_scale) {
-            refine_base(order, symbol.base_scale);  // or stays as it is, if that does not fit
+        std::int64_t amount = 0;
+        if (order.base_scale < symbol.base_scale && order.executed_units == 0 && order.reported_units == 0 &&
+            !__builtin_mul_overflow(order.amount_units, detail::kPow10[symbol.base_scale - order.base_scale],
+                                    &amount)) {
+            order.amount_units = amount;
+            order.base_scale = symbol.base_scale;
         }
         if (order.quote_units == 0) {
             order.quote_scale = symbol.quote_scale;
@@ -499,180 +358,101 @@ private:
     }
 
     bool is_on(std::uint32_t slot, std::uint32_t symbol) const noexcept {
-        return symbol == kNone || at(slot).symbol == symbol;
+        return symbol == kNone || orders_.at(slot).symbol == symbol;
     }
 
     void index_exchange_id(const InFlightOrder& order, std::uint32_t slot) {
         by_exchange_id_.insert(order.exchange_id, slot, ExchangeLink{this},
-                               [this](std::uint32_t other) { return at(other).exchange_id; });
+                               [this](std::uint32_t other) { return orders_.at(other).exchange_id; });
     }
 
     [[gnu::noinline]] std::uint32_t find_past_id(VenueId id, std::uint32_t symbol) const noexcept {
         const std::uint32_t past = by_past_id_.find(
-            id, [this](std::uint32_t number) { return past_ids_[number].next_by_id; },
-            [&](std::uint32_t number) { return past_ids_[number].id == id && is_on(past_ids_[number].order, symbol); });
-        return past == kNone ? kNone : past_ids_[past].order;
+            id, [this](std::uint32_t other) { return past_ids_.at(other).next_by_id; },
+            [&](std::uint32_t other) {
+                return past_ids_.at(other).id == id && is_on(past_ids_.at(other).order, symbol);
+            });
+        return past == kNone ? kNone : past_ids_.at(past).order;
     }
 
     [[gnu::noinline]] void keep_past_id(InFlightOrder& order, std::uint32_t slot) {
-        std::int32_t stored = 0;
-        if (free_past_ids_.empty()) {
-            stored = static_cast<std::int32_t>(past_ids_.size());
-            past_ids_.emplace_back();
-        } else {
-            stored = free_past_ids_.back();
-            free_past_ids_.pop_back();
-        }
-        past_ids_[index(stored)] = PastId{order.exchange_id, slot, order.past_id};
-        by_past_id_.insert(order.exchange_id, static_cast<std::uint32_t>(stored), PastIdLink{this},
-                           [this](std::uint32_t number) { return past_ids_[number].id; });
-        order.past_id = stored;
+        const std::uint32_t past = past_ids_.take();
+        past_ids_.at(past) = PastId{order.exchange_id, slot, order.past_id};
+        by_past_id_.insert(order.exchange_id, past, PastIdLink{this},
+                           [this](std::uint32_t other) { return past_ids_.at(other).id; });
+        order.past_id = static_cast<std::int32_t>(past);
     }
 
     [[gnu::noinline]] void drop_past_ids(InFlightOrder& order) {
         while (order.past_id != kNoId) {
-            const std::int32_t past = order.past_id;
-            const VenueId id = past_ids_[index(past)].id;
-            by_past_id_.erase(id, static_cast<std::uint32_t>(past), PastIdLink{this});
-            ids_.let_go(id);
-            order.past_id = past_ids_[index(past)].next;
-            free_past_ids_.push_back(past);
+            const std::uint32_t past = number(order.past_id);
+            by_past_id_.erase(past_ids_.at(past).id, past, PastIdLink{this});
+            ids_.let_go(past_ids_.at(past).id);
+            order.past_id = past_ids_.at(past).next;
+            past_ids_.put_back(past);
         }
     }
 
-    // -- fills -------------------------------------------------------------------------------------------------
+    // -- what follows from an update ---------------------------------------------------------------------------
 
-    static bool is_forgotten(const Fill& fill) noexcept { return fill.order >= kForgotten; }
-    const ForgottenTrade& forgotten(const Fill& fill) const noexcept { return forgotten_[fill.order & ~kForgotten]; }
-
-    bool is_trade_of(std::uint32_t number, std::uint32_t symbol, TradeType side) const noexcept {
-        const Fill& fill = fills_[number];
-        const bool past = is_forgotten(fill);
-        const TradeType traded = past ? forgotten(fill).trade_type : at(fill.order).trade_type;
-        return (past ? forgotten(fill).symbol : at(fill.order).symbol) == symbol &&
-               (traded == side || traded == kAnySide || side == kAnySide);
+    OrderEvent& queue(OrderEventKind kind, const InFlightOrder& order, std::uint32_t slot, std::int32_t fill,
+                      std::int64_t now_ns) {
+        return events_.push(kind, slot, order.generation, fill, now_ns);
     }
 
-    // What a fill is whose trade id is known; `changed` if it may be booked: its order is tracked anew.
-    [[gnu::noinline]] Applied repeated(const InFlightOrder& order, std::uint32_t slot, std::int32_t known) {
-        const Fill& other = fills_[index(known)];
-        if (!is_forgotten(other)) {
-            return other.order == slot ? Applied::duplicate_fill : Applied::foreign;
-        }
-        if (forgotten(other).client_id == order.client_id) {
-            unindex_fill(known, order.symbol);
-            return Applied::changed;
-        }
-        return forgotten(other).client_id == 0 ? Applied::duplicate_fill : Applied::foreign;
-    }
-
-    void index_trade(std::uint64_t key, std::int32_t number) {
-        by_trade_id_.insert(key, static_cast<std::uint32_t>(number), TradeLink{this}, [this](std::uint32_t other) {
-            const Fill& fill = fills_[other];
-            return trade_key(is_forgotten(fill) ? forgotten(fill).symbol : at(fill.order).symbol, fill.trade_id);
-        });
-    }
-
-    void unindex_fill(std::int32_t number, std::uint32_t symbol) {
-        by_trade_id_.erase(trade_key(symbol, fills_[index(number)].trade_id), static_cast<std::uint32_t>(number),
-                           TradeLink{this});
-    }
-
-    std::int32_t take_fill(const Fill& fill) {
-        if (free_fills_.empty()) {
-            add_fill();
-        }
-        const std::int32_t stored = free_fills_.back();
-        free_fills_.pop_back();
-        fills_[index(stored)] = fill;
-        return stored;
-    }
-
-    [[gnu::noinline, gnu::cold]] void add_fill() {
-        free_fills_.push_back(static_cast<std::int32_t>(fills_.size()));
-        fills_.emplace_back();
-    }
-
-    std::int32_t store_fill(InFlightOrder& order, std::uint32_t slot, const Fill& fill) {
-        const std::int32_t stored = take_fill(fill);
-        Fill& mine = fills_[index(stored)];
-        mine.next = kNoFill;
-        mine.order = slot;
-        (order.last_fill == kNoFill ? order.first_fill : fills_[index(order.last_fill)].next) = stored;
-        order.last_fill = stored;
-        ids_.keep(mine.trade_id);
-        if (mine.is_provisional) {
-            order.has_provisional = true;
-        } else {
-            index_trade(trade_key(order.symbol, mine.trade_id), stored);
-        }
-        return stored;
-    }
-
-    [[gnu::noinline]] void store_fees(Fill& fill, const Fee* more, std::size_t count_of_more) {
-        std::uint32_t following = kNone;
-        for (std::size_t i = count_of_more + 1; i > 0; --i) {
-            std::uint32_t stored = 0;
-            if (free_fees_.empty()) {
-                stored = static_cast<std::uint32_t>(fees_.size());
-                fees_.emplace_back();
-            } else {
-                stored = free_fees_.back();
-                free_fees_.pop_back();
-            }
-            fees_[stored] = StoredFee{i == 1 ? fill.fee() : more[i - 2], following};
-            following = stored;
-        }
-        fill.fee_asset = kSeveralFees;
-        fill.fee_units = following;
-    }
-
-    // Frees the record of a fill that is in no index.
-    void free_fill(std::int32_t number) {
-        Fill& fill = fills_[index(number)];
-        ids_.let_go(fill.trade_id);
-        if (fill.fee_asset == kSeveralFees) {
-            free_fees(fill);
-        }
-        free_fills_.push_back(number);
-    }
-
-    [[gnu::noinline]] void free_fees(Fill& fill) {
-        for (auto fee = static_cast<std::uint32_t>(fill.fee_units); fee != kNone; fee = fees_[fee].next) {
-            free_fees_.push_back(fee);
-        }
-        fill.fee_asset = kNoAsset;
-    }
-
-    // The fill stays findable as one of no order, until newer ones push it out.
-    void forget_fill(std::int32_t number, std::uint32_t symbol, TradeType side, std::uint64_t client_id) {
-        if (forgotten_.empty()) {
-            unindex_fill(number, symbol);
-            free_fill(number);
-            return;
-        }
-        ForgottenTrade& place = forgotten_[next_forgotten_];
-        if (place.fill != kNoFill) {
-            unindex_fill(place.fill, place.symbol);
-            free_fill(place.fill);
-        }
-        place = ForgottenTrade{client_id, number, symbol, side};
-        fills_[index(number)].order = kForgotten | static_cast<std::uint32_t>(next_forgotten_);
-        next_forgotten_ = next_forgotten_ + 1 == forgotten_.size() ? 0 : next_forgotten_ + 1;
-    }
-
-    // What is done with a fill that apply_fill() has added; -> its number.
-    std::int32_t note_fill(InFlightOrder& order, std::uint32_t slot, const Fill& fill, OrderState from,
+    OrderEvent& queue_fill(const InFlightOrder& order, std::uint32_t slot, std::int32_t fill, OrderState from,
                            std::int64_t now_ns) {
-        const std::int32_t stored = store_fill(order, slot, fill);
+        const bool late = is_terminal(from);
+        return queue(late ? OrderEventKind::late_fill : OrderEventKind::filled, order, slot, fill, now_ns);
+    }
+
+    void tell() {
+        events_.tell(*this,
+                     [this](const OrderEvent& event) { return orders_.at(event.slot).generation != event.generation; });
+    }
+
+    // The venue has spoken of the order: Created on the first sign of life, and not after the terminal event (a late
+    // fill of an order that was believed never to have lived), so that Created is first.
+    void note_word(InFlightOrder& order, std::uint32_t slot, bool lives, std::int64_t now_ns) {
+        if (order.acked_ns == 0) {
+            order.acked_ns = now_ns;
+        }
+        if (lives && !order.created_sent && !order.terminal_sent) {
+            order.created_sent = true;
+            queue(OrderEventKind::created, order, slot, kNoFill, now_ns);
+        }
+    }
+
+    // The one terminal event, if it is due; then all that was queued is told.
+    void note_end(InFlightOrder& order, std::uint32_t slot, std::int64_t now_ns) {
+        if (is_terminal(order.state) && !order.terminal_sent) {
+            order.terminal_sent = true;
+            OrderEventKind kind = OrderEventKind::failed;
+            switch (order.state) {
+                case OrderState::filled: kind = OrderEventKind::completed; break;
+                case OrderState::canceled: kind = OrderEventKind::cancelled; break;
+                case OrderState::expired: kind = OrderEventKind::expired; break;
+                default: break;
+            }
+            queue(kind, order, slot, kNoFill, now_ns);
+        }
+        tell();
+    }
+
+    // Stores a fill that apply_fill() has added; -> its number.
+    std::int32_t note_fill(InFlightOrder& order, std::uint32_t slot, const Fill& fill, OrderState from,
+                           std::int64_t now_ns, const Fee* more_fees, std::size_t more_fees_count) {
+        const std::int32_t stored = fills_.append(order, slot, fill);
+        if (more_fees_count != 0) {
+            fills_.add_fees(fills_.at(stored), more_fees, more_fees_count);
+        }
         if (order.first_fill_ns == 0) {
             order.first_fill_ns = now_ns;
         }
         if (order.state != from) {
             note_transition(order, TransitionReason::fill, now_ns);
         }
-        stamp(order, order.state, now_ns);
-        queue_created(order, slot, now_ns);
+        note_word(order, slot, true, now_ns);
         return stored;
     }
 
@@ -693,7 +473,7 @@ private:
         Fixed rest = real.amount();
         Fixed rest_quote = real.quote();
         for (std::int32_t number = order.first_fill; number != kNoFill && rest.units > 0;) {
-            const Fill& fill = fills_[index(number)];
+            const Fill& fill = fills_.at(number);
             const std::int32_t following = fill.next;
             if (fill.is_provisional) {
                 const Replacement taken = share(fill, rest, rest_quote);
@@ -734,27 +514,20 @@ private:
         Fixed added;
         subtract(order.executed_base(), before.executed_base(), added);
         drop_replaced(order, fill);
-        const std::int32_t stored = note_fill(order, slot, fill, before.state, now_ns);
-        if (more_fees_count != 0) {
-            store_fees(fills_[index(stored)], more_fees, more_fees_count);
-        }
+        const std::int32_t stored = note_fill(order, slot, fill, before.state, now_ns, more_fees, more_fees_count);
         queue(OrderEventKind::replaced, order, slot, stored, now_ns).amount = replaced.base;
         if (added.units > 0) {
-            const bool late = is_terminal(before.state);
-            queue(late ? OrderEventKind::late_fill : OrderEventKind::filled, order, slot, stored, now_ns).amount =
-                added;
+            queue_fill(order, slot, stored, before.state, now_ns).amount = added;
         }
-        queue_lifecycle(order, slot, order.state, now_ns);
-        tell();
+        note_end(order, slot, now_ns);
         return applied;
     }
 
     void drop_replaced(InFlightOrder& order, const Fill& real) {
         for_each_replaced(order, real, [&](std::int32_t number, const Replacement& taken) {
-            Fill& fill = fills_[index(number)];
+            Fill& fill = fills_.at(number);
             if (fill.amount() == taken.base) {
-                unlink_fill(order, number);
-                free_fill(number);
+                fills_.remove_provisional(order, number);
                 return;
             }
             Fixed rest;
@@ -764,130 +537,20 @@ private:
             fill.set_quote(rest);
         });
         order.has_provisional = false;
-        for (std::int32_t number = order.first_fill; number != kNoFill; number = fills_[index(number)].next) {
-            order.has_provisional = order.has_provisional || fills_[index(number)].is_provisional;
+        for (std::int32_t number = order.first_fill; number != kNoFill; number = fills_.at(number).next) {
+            order.has_provisional = order.has_provisional || fills_.at(number).is_provisional;
         }
     }
-
-    void unlink_fill(InFlightOrder& order, std::int32_t number) noexcept {
-        std::int32_t before = kNoFill;
-        for (std::int32_t at_fill = order.first_fill; at_fill != number; at_fill = fills_[index(at_fill)].next) {
-            before = at_fill;
-        }
-        const std::int32_t after = fills_[index(number)].next;
-        (before == kNoFill ? order.first_fill : fills_[index(before)].next) = after;
-        if (order.last_fill == number) {
-            order.last_fill = before;
-        }
-    }
-
-    // -- events ------------------------------------------------------------------------------------------------
-
-    static void stamp(InFlightOrder& order, OrderState reported, std::int64_t now_ns) noexcept {
-        if (reported == OrderState::pending_submit && order.submitted_ns == 0) {
-            order.submitted_ns = now_ns;
-        }
-        if (order.acked_ns == 0 && is_in(reported, kWordsOfLife | kTerminalStates)) {
-            order.acked_ns = now_ns;
-        }
-    }
-
-    OrderEvent& queue(OrderEventKind kind, const InFlightOrder& order, std::uint32_t slot, std::int32_t fill,
-                      std::int64_t now_ns) {
-        if (events_end_ == events_.size()) {
-            add_event();
-        }
-        OrderEvent& event = events_[events_end_++];
-        event.kind = kind;
-        event.slot = slot;
-        event.generation = order.generation;
-        event.fill = fill;
-        event.time_ns = now_ns;
-        return event;
-    }
-
-    [[gnu::noinline, gnu::cold]] void add_event() { events_.resize(std::max<std::size_t>(64, 2 * events_.size())); }
-
-    // Not after the terminal event (a late fill of an order that was believed never to have lived): Created is first.
-    void queue_created(InFlightOrder& order, std::uint32_t slot, std::int64_t now_ns) {
-        if (!order.created_sent && !order.terminal_sent) {
-            order.created_sent = true;
-            queue(OrderEventKind::created, order, slot, kNoFill, now_ns);
-        }
-    }
-
-    // Created on the first sign of life at the venue, then the one terminal event.
-    void queue_lifecycle(InFlightOrder& order, std::uint32_t slot, OrderState reported, std::int64_t now_ns) {
-        constexpr std::uint32_t kLives =
-            kWordsOfLife | state_set(OrderState::filled, OrderState::canceled, OrderState::expired);
-        if (is_in(reported, kLives)) {
-            queue_created(order, slot, now_ns);
-        }
-        if (!is_terminal(order.state) || order.terminal_sent) {
-            return;
-        }
-        order.terminal_sent = true;
-        OrderEventKind kind = OrderEventKind::failed;
-        switch (order.state) {
-            case OrderState::filled: kind = OrderEventKind::completed; break;
-            case OrderState::canceled: kind = OrderEventKind::cancelled; break;
-            case OrderState::expired: kind = OrderEventKind::expired; break;
-            default: break;
-        }
-        queue(kind, order, slot, kNoFill, now_ns);
-    }
-
-    void tell() {
-        if (!listeners_.empty()) {
-            tell_listeners();
-        } else if (!keep_events_) {
-            drop_events();
-        }
-    }
-
-    [[gnu::noinline]] void tell_listeners() {
-        if (telling_) {
-            return;  // from a listener: the loop below goes on with what it has made
-        }
-        telling_ = true;
-        for (; told_ != events_end_; ++told_) {
-            const OrderEvent event = events_[told_];  // a listener may make more, and the queue grow
-            for (std::size_t i = 0; i < listeners_.size() && at(event.slot).generation == event.generation; ++i) {
-                listeners_[i].on_event(listeners_[i].context, *this, event);
-            }
-        }
-        telling_ = false;
-        if (!keep_events_ || next_event_ == events_end_) {
-            drop_events();
-        }
-    }
-
-    void drop_events() noexcept { next_event_ = told_ = events_end_ = 0; }
 
     std::vector<Symbol> symbols_;
-    std::vector<std::string> assets_;
     VenueIdTable ids_;
-    std::vector<std::unique_ptr<InFlightOrder[]>> blocks_;
-    std::vector<std::uint32_t> free_slots_;
-    std::vector<Fill> fills_;
-    std::vector<std::int32_t> free_fills_;
-    std::vector<StoredFee> fees_;  // of fills with several
-    std::vector<std::uint32_t> free_fees_;
-    std::vector<PastId> past_ids_;
-    std::vector<std::int32_t> free_past_ids_;
-    std::vector<ForgottenTrade> forgotten_;  // a ring: fills of released orders, the oldest at next_forgotten_
-    std::size_t next_forgotten_ = 0;
+    Slab<InFlightOrder> orders_;
+    Slab<PastId> past_ids_;
     HashChains by_client_id_;
     HashChains by_exchange_id_;
     HashChains by_past_id_{16};
-    HashChains by_trade_id_;
-    std::vector<OrderEvent> events_;  // those from next_event_ to events_end_ wait
-    std::size_t next_event_ = 0;
-    std::size_t told_ = 0;  // to listeners
-    std::size_t events_end_ = 0;
-    std::vector<OrderListener> listeners_;
-    bool telling_ = false;
-    bool keep_events_ = true;
+    FillStore fills_;
+    OrderEventQueue events_;
     std::uint64_t applied_[kAppliedCount] = {};
 };
 

@@ -16,10 +16,10 @@ public:
 
     explicit HashChains(std::size_t capacity = 1024) {
         std::size_t buckets = 16;
-        for (; buckets < capacity; buckets *= 2) {
-            --shift_;
+        while (buckets < capacity) {
+            buckets *= 2;
         }
-        heads_.assign(buckets, kNone);
+        set_buckets(buckets);
     }
 
     template <typename Link, typename Matches>
@@ -33,7 +33,7 @@ public:
 
     template <typename Link, typename KeyOf>
     void insert(std::uint64_t key, std::uint32_t record, Link link, KeyOf key_of) {
-        if (size_ == heads_.size()) {
+        if (size_ == buckets_) {
             grow(link, key_of);
         }
         push(key, record, link);
@@ -53,12 +53,19 @@ public:
     }
 
     std::size_t size() const noexcept { return size_; }
-    std::size_t bytes() const noexcept { return heads_.capacity() * sizeof(std::uint32_t); }
 
 private:
     // Fibonacci hashing: numbers that follow each other, as ids do, spread evenly.
     std::size_t home(std::uint64_t key) const noexcept {
         return static_cast<std::size_t>((key * 0x9E3779B97F4A7C15ULL) >> shift_);
+    }
+
+    void set_buckets(std::size_t buckets) {
+        heads_.assign(buckets, kNone);
+        buckets_ = buckets;
+        for (shift_ = 64; buckets > 1; buckets /= 2) {
+            --shift_;
+        }
     }
 
     template <typename Link>
@@ -70,9 +77,9 @@ private:
 
     template <typename Link, typename KeyOf>
     [[gnu::noinline, gnu::cold]] void grow(Link link, KeyOf key_of) {
-        std::vector<std::uint32_t> old(heads_.size() * 2, kNone);
+        std::vector<std::uint32_t> old;
         old.swap(heads_);
-        --shift_;
+        set_buckets(2 * old.size());
         for (const std::uint32_t head : old) {
             for (std::uint32_t record = head; record != kNone;) {
                 const std::uint32_t following = link(record);
@@ -83,8 +90,9 @@ private:
     }
 
     std::vector<std::uint32_t> heads_;
+    std::size_t buckets_ = 0;
     std::size_t size_ = 0;
-    unsigned shift_ = 60;  // 64 - log2 of the number of buckets
+    unsigned shift_ = 64;  // less log2 of the number of buckets, of which there are two or more
 };
 
 }  // namespace qtxconn

@@ -150,6 +150,7 @@ struct Fill {
         quote_scale = static_cast<unsigned>(value.scale) & 31U;
     }
     Fee fee() const noexcept { return {fee_asset, scaled(fee_units, fee_scale)}; }  // unless kSeveralFees
+    std::uint32_t& link() noexcept { return next_by_trade_id; }                     // of a record that is free
     // The first fee; the tracker takes any others together with the fill.
     void set_fee(Fee fee) noexcept {
         fee_units = fee.amount.units;
@@ -225,6 +226,8 @@ struct InFlightOrder {
     bool has_provisional = false;               // among its fills
     std::uint8_t moves[kTransitionsKept] = {};  // a ring; see note_transition()
     std::int64_t move_times_ns[kTransitionsKept] = {};
+
+    std::uint32_t& link() noexcept { return next_by_client_id; }  // of a record that is free
 
     Fixed price() const noexcept { return trimmed(price_units, price_scale); }
     Fixed amount() const noexcept { return trimmed(amount_units, base_scale); }
@@ -328,6 +331,16 @@ inline Applied to_base_units(InFlightOrder& order, Fixed value, std::int64_t& un
     return overflows ? Applied::overfill : Applied::changed;
 }
 
+// The sum at another scale: a finer one if `value` needs it, a coarser one if only that fits.
+[[gnu::noinline, gnu::cold]] inline bool add_quote_rescaled(InFlightOrder& order, Fixed value) noexcept {
+    Fixed sum;
+    if (add(Fixed{order.quote_units, order.quote_scale}, value, sum) != FixedError::ok) {
+        return false;
+    }
+    order.set_executed_quote(sum);
+    return true;
+}
+
 // Adds `value` to the executed quote amount; false, with nothing changed, if the sum cannot be held exactly.
 inline bool add_quote(InFlightOrder& order, Fixed value) noexcept {
     std::int64_t units = 0;
@@ -337,12 +350,7 @@ inline bool add_quote(InFlightOrder& order, Fixed value) noexcept {
         order.quote_units = units;
         return true;
     }
-    Fixed sum;
-    if (add(Fixed{order.quote_units, order.quote_scale}, value, sum) != FixedError::ok) {
-        return false;
-    }
-    order.set_executed_quote(sum);
-    return true;
+    return add_quote_rescaled(order, value);
 }
 
 // -- moves -----------------------------------------------------------------------------------------------------

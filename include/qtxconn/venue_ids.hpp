@@ -90,14 +90,14 @@ public:
 
     // Whoever stores an id keeps it, and lets go of it once.
     void keep(VenueId id) noexcept {
-        if (is_text_id(id) && is_current(id)) {
-            ++entries_[place_of(id)].keepers;
+        if (is_text_id(id)) {
+            keep_text(id);
         }
     }
 
     void let_go(VenueId id) noexcept {
-        if (is_text_id(id) && is_current(id) && --entries_[place_of(id)].keepers == 0) {
-            rest(id);
+        if (is_text_id(id)) {
+            let_text_go(id);
         }
     }
 
@@ -132,6 +132,18 @@ private:
         return by_text_.find(
             hash_text(text), [&](std::uint32_t place) { return entries_[place].next; },
             [&](std::uint32_t place) { return entries_[place].text.view() == text; });
+    }
+
+    [[gnu::noinline]] void keep_text(VenueId id) noexcept {
+        if (is_current(id)) {
+            ++entries_[place_of(id)].keepers;
+        }
+    }
+
+    [[gnu::noinline]] void let_text_go(VenueId id) noexcept {
+        if (is_current(id) && --entries_[place_of(id)].keepers == 0) {
+            rest(id);
+        }
     }
 
     // Nobody keeps this text now; the one that has waited longest goes.
