@@ -17,6 +17,7 @@ class ConnectorHooks:
     domain: str
     connector_type: ConnectorType | None
     client_order_id_max_length: int
+    client_order_id_bits: int
     is_cancel_request_in_exchange_synchronous: bool
     submit_dead_after_s: float
     lookup_delays_s: tuple[float, ...]

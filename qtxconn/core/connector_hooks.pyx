@@ -25,6 +25,7 @@ cdef class ConnectorHooks:
     domain = ""
     connector_type = None
     client_order_id_max_length = 36
+    client_order_id_bits = 63   # of the number in it; fewer where the venue takes only small numbers
     is_cancel_request_in_exchange_synchronous = True
     # Seconds after sending, from which on "no such order" is final: the request can no longer be accepted.
     submit_dead_after_s = 10.0

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from qtxconn.core.book_sync import BookSync
-from qtxconn.core.clock import SYSTEM_CLOCK, Clock
+from qtxconn.core.clock import Clock
 from qtxconn.core.connectors import PerpetualDerivativeBase
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.order_journal import OrderJournalBase
@@ -77,7 +77,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ws_public_url: str = constants.WS_PUBLIC_URL,
         ws_market_url: str = constants.WS_MARKET_URL,
         ws_private_url: str = constants.WS_PRIVATE_URL,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: Clock | None = None,
         client_order_id_prefix: str = "",
         journal: OrderJournalBase | None = None,
     ) -> None:
@@ -94,17 +94,17 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ):
             if trading_required and not value:
                 raise ConfigurationError(f"{key} is missing; trading needs it (or set trading_required=False)")
-        self._time = TimeSync(clock)
+        self._time = TimeSync(self._clock)
         self._auth = BinanceAuth(
             binance_perpetual_api_key,
             binance_perpetual_api_secret,
             lambda: self._time.now_ns() // messages.MS_NS,
             constants.RECV_WINDOW_MS,
         )
-        self._throttler = Throttler(constants.RATE_LIMITS, clock)
+        self._throttler = Throttler(constants.RATE_LIMITS, self._clock)
         self._rest = RestClient(
             rest_url,
-            clock=clock,
+            clock=self._clock,
             parse_error=messages.parse_error_body,
             throttler=self._throttler,
             on_headers=self._observe_used_weights,
