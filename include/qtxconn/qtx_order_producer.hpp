@@ -72,15 +72,21 @@ public:
     // an earlier client's order may stay without an answer before its slot is retired.
     explicit QueueProducer(Segment& segment, std::int64_t stall_limit_ns, bool wipe_secrets = true) noexcept
         : segment_(segment), stall_limit_ns_(stall_limit_ns), wipe_secrets_(wipe_secrets) {
-        to_idx_ = detail::load_acquire(segment_.to_idx);
-        unread_ = detail::distance(detail::load_acquire(segment_.from_idx), to_idx_);
+        const std::int64_t from_idx = detail::load_acquire(segment_.from_idx);
+        const std::int64_t to_idx = detail::load_acquire(segment_.to_idx);
+        if (!detail::in_ring(from_idx) || !detail::in_ring(to_idx)) {
+            close(QueueStatus::corrupt);
+            return;
+        }
+        to_idx_ = to_idx;
+        unread_ = detail::distance(from_idx, to_idx);
         for (int slot = 0; slot < kSlotCount; ++slot) {
             const OrderSlot& order = segment_.slots[slot];
-            Record& record = records_[slot];
-            // Left by an earlier client and still without an answer: not ours to use.
+            // Left by an earlier client and still without an answer: not ours to use. In the slot that comes next it
+            // may also have been stopped while it wrote; nothing is waited for there.
             const bool unanswered = order.place_ts_ns != 0 && detail::load_acquire(order.res_ts_ns) == 0;
-            record.place_ts_ns = order.place_ts_ns;
-            record.state.store(unanswered ? State::foreign : State::fresh, std::memory_order_relaxed);
+            records_[slot].place_ts_ns = slot == to_idx ? kLongAgo : order.place_ts_ns;
+            records_[slot].state.store(unanswered ? State::foreign : State::fresh, std::memory_order_relaxed);
         }
     }
 
@@ -198,21 +204,6 @@ public:
         return taken_back;
     }
 
-    // Takes back an order by its id, whoever published it: for what an earlier run left in the queue.
-    bool withdraw(std::uint64_t client_order_id) noexcept {
-        const std::int64_t to_idx = detail::load_acquire(segment_.to_idx);
-        std::int64_t idx = detail::load_acquire(segment_.from_idx);
-        if (!detail::in_ring(idx) || !detail::in_ring(to_idx)) {
-            return false;
-        }
-        for (; idx != to_idx; idx = detail::next_idx(idx)) {
-            if (segment_.slots[idx].client_order_id == client_order_id && take_back(static_cast<int>(idx))) {
-                return true;
-            }
-        }
-        return false;
-    }
-
     // Waits in this thread for the answer of one slot.
     QueueStatus wait(int slot, const WaitPolicy& policy, std::int64_t timeout_ns, AnswerView& answer) noexcept {
         Backoff backoff(policy);
@@ -277,6 +268,7 @@ public:
 
 private:
     static constexpr int kWords = 2;
+    static constexpr std::uint64_t kLongAgo = 0;
 
     enum class State : std::uint8_t {
         fresh,     // not used by us yet: may hold an earlier client's text
@@ -449,7 +441,8 @@ private:
     }
 
     bool is_overdue(const Record& record, std::uint64_t now_ns) const noexcept {
-        return static_cast<std::int64_t>(now_ns - record.place_ts_ns) > stall_limit_ns_;
+        return record.place_ts_ns == kLongAgo ||
+               static_cast<std::int64_t>(now_ns - record.place_ts_ns) > stall_limit_ns_;
     }
 
     // One store, so that the order manager reads either the order or the cancel, never a mixture.

@@ -76,8 +76,7 @@ public:
     // Whether the name still leads to the memory we hold, in full. A system call; for heartbeats and time-outs.
     bool intact() const noexcept {
         struct stat info{};
-        return fd_ >= 0 && !lost() && fstat(fd_, &info) == 0 && info.st_nlink > 0 &&
-               info.st_size == static_cast<off_t>(kSegmentSize);
+        return !lost() && linked(info) && info.st_size == static_cast<off_t>(kSegmentSize);
     }
 
     // It was touched after being truncated: what is mapped now is private memory that nobody else sees. One load.
@@ -86,7 +85,8 @@ public:
     void close() noexcept {
         // Only while it is still ours: someone may have unlinked it and made a new one of the same name, and a forked
         // child owns nothing.
-        if (owner_ == getpid() && intact()) {
+        struct stat info{};
+        if (owner_ == getpid() && linked(info)) {
             shm_unlink(name_);
         }
         owner_ = 0;
@@ -107,6 +107,8 @@ public:
 
 private:
     static constexpr std::size_t kNameMax = 255;
+
+    bool linked(struct stat& info) const noexcept { return fd_ >= 0 && fstat(fd_, &info) == 0 && info.st_nlink > 0; }
 
     MapStatus open_name(const char* name, int flags, mode_t mode) noexcept {
         close();

@@ -55,13 +55,17 @@ private:
     std::atomic<bool> signalled_{false};
 };
 
-// Starts `body` in a thread that takes no signals: they belong to the interpreter's main thread.
+// Starts `body` in a thread that takes no signals but those of its own faults: they belong to the interpreter's main
+// thread.
 template <class Body>
 bool start_thread(std::thread& thread, Body body) noexcept {
-    sigset_t all;
+    sigset_t blocked;
     sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    sigfillset(&blocked);
+    for (const int fault : {SIGBUS, SIGSEGV, SIGFPE, SIGILL}) {
+        sigdelset(&blocked, fault);
+    }
+    pthread_sigmask(SIG_BLOCK, &blocked, &before);
     bool started = true;
     try {
         thread = std::thread(body);

@@ -122,7 +122,6 @@ cdef extern from "qtxconn/qtx_order_producer.hpp" namespace "qtxconn::qtx" nogil
         QueueStatus take_any(AnswerView& answer) noexcept
         void release(const AnswerView& answer) noexcept
         cbool expire(int slot) noexcept
-        cbool withdraw(uint64_t client_order_id) noexcept
         QueueStatus wait(int slot, const WaitPolicy& policy, int64_t timeout_ns, AnswerView& answer) noexcept
         int outstanding() noexcept
         void inspect() noexcept

@@ -11,6 +11,8 @@ TYPE_IOC: int
 TYPE_POST_ONLY: int
 TYPE_GTC: int
 TYPE_FOK: int
+QUEUE_CLOSED: str
+QUEUE_REPLACED: str
 SLOT_COUNT: int
 SEGMENT_SIZE: int
 
@@ -78,7 +80,6 @@ class OrderQueue:
     def poll_answers(self, max_n: int = 100) -> list[QueueAnswer]: ...
     def wait_answer(self, slot: int, timeout_ns: int) -> QueueAnswer | None: ...
     def expire(self, slot: int) -> bool: ...
-    def withdraw(self, client_order_id: int) -> bool: ...
     @property
     def outstanding(self) -> int: ...
     @property

@@ -30,6 +30,10 @@ TYPE_POST_ONLY = 1
 TYPE_GTC = 2
 TYPE_FOK = 3
 
+# Of `OrderQueue.closed_reason`.
+QUEUE_CLOSED = describe(QueueStatus.closed).decode()
+QUEUE_REPLACED = describe(QueueStatus.replaced).decode()
+
 SLOT_COUNT = kSlotCount
 SEGMENT_SIZE = kSegmentSize
 
@@ -147,8 +151,8 @@ cdef class OrderQueue:
 
     Any number of orders may be outstanding (99 fit the ring), answers come in any order. With `start()` a thread
     without the GIL watches for them and makes `fileno()` readable; without it, call `poll_answers` or `wait_answer`.
-    An order that was given up on keeps its slot until the answer comes, which is delivered, marked `late`; when the ring
-    has come round to it without one, the slot is passed over from then on.
+    An order that was given up on keeps its slot until the answer comes, which is delivered, marked `late`; when the
+    ring has come round to it without one, the slot is passed over from then on.
     """
 
     @classmethod
@@ -361,16 +365,12 @@ cdef class OrderQueue:
     def expire(self, int slot) -> bool:
         """Gives up on an answer. Should it come, it is marked `late`; the slot carries no other order until then.
 
-        An order that the manager has not picked up is taken back: it cannot be placed any more, unless the manager was
-        reading this very slot. True if that was so. The outcome is unknown either way: ask the venue.
+        An order that the manager has not picked up is taken back: it cannot be placed any more, unless the manager
+        was reading this very slot. True if that was so. The outcome is unknown either way: ask the venue.
         """
         if slot < 0 or slot >= kSlotCount:
             raise ConfigurationError(f"slot is {slot}; it must be 0..{kSlotCount - 1}")
         return self._open_client().producer.expire(slot)
-
-    def withdraw(self, uint64_t client_order_id) -> bool:
-        """Takes back an order that waits in the queue, also one that an earlier process left there; see `expire`."""
-        return self._open_client().producer.withdraw(client_order_id)
 
     # -- state -------------------------------------------------------------------------------------------------
 
@@ -386,9 +386,10 @@ cdef class OrderQueue:
 
     @property
     def closed_reason(self) -> str | None:
-        """Why the queue takes no orders, None while it does."""
+        """Why the queue takes no orders, None while it does: QUEUE_CLOSED (by close()), QUEUE_REPLACED (attach again), or
+        what is wrong."""
         if self._client.get() == NULL:
-            return "the queue is closed"
+            return QUEUE_CLOSED
         cdef QueueStatus status = deref(self._client).producer.closed()
         return None if status == QueueStatus.ok else describe(status).decode()
 
