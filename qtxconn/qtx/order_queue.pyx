@@ -386,8 +386,8 @@ cdef class OrderQueue:
 
     @property
     def closed_reason(self) -> str | None:
-        """Why the queue takes no orders, None while it does: QUEUE_CLOSED (by close()), QUEUE_REPLACED (attach again), or
-        what is wrong."""
+        """Why the queue takes no orders, None while it does: QUEUE_CLOSED (by close()), QUEUE_REPLACED (attach again),
+        or what is wrong."""
         if self._client.get() == NULL:
             return QUEUE_CLOSED
         cdef QueueStatus status = deref(self._client).producer.closed()
