@@ -25,7 +25,17 @@ from qtxconn.core.fixed cimport (
     to_increments,
 )
 from qtxconn.core.in_flight_order cimport InFlightOrder
-from qtxconn.core.l2_book cimport BookInvalid, BookLevel, L2Book, LastTrade, Side
+from qtxconn.core.l2_book cimport (
+    BookInvalid,
+    BookLevel,
+    BookQuery,
+    L2Book,
+    LastTrade,
+    Side,
+    take_lots,
+    take_quote,
+    take_to_price,
+)
 from qtxconn.core.order_book cimport OrderBook
 from qtxconn.core.order_store cimport (
     Applied,

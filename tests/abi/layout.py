@@ -36,7 +36,10 @@ STRUCTS: dict[str, dict[str, str]] = {
     "client_order_tracker.hpp": {"OrderEvent": "kind slot generation fill time_ns amount", "ClientOrderTracker": ""},
     "order_id.hpp": {"OrderIdSource": ""},
     "spin_lock.hpp": {"SpinLock": ""},
+    "sequence_lock.hpp": {"SequenceLock": ""},
+    "level_side.hpp": {"LevelSide": ""},
     "l2_book.hpp": {"BookLevel": "price size", "LastTrade": "price size time_ns taker_side", "L2Book": "lock"},
+    "book_query.hpp": {"BookQuery": "lots tick_lots price size complete overflow"},
     "latency_histogram.hpp": {"LatencyHistogram": ""},
     "qtx_packet.hpp": {
         "qtx::Level": "price size",
