@@ -17,18 +17,41 @@ enum class SymbolState : std::uint8_t {
     dead = 3,   // its socket brings nothing that is understood, or the symbol has been stale for too long
 };
 
+// Why a subscription has to be made anew.
+enum class Trouble : std::uint8_t {
+    silence = 0,        // dead: its socket brings nothing
+    noise = 1,          // dead: its socket brings nothing that is understood
+    quiet = 2,          // dead: stale for too long
+    no_full_depth = 3,  // the first depth message does not come
+    loss = 4,           // messages were lost, and no full depth message will come by itself
+};
+
+struct SymbolTrouble {
+    int symbol;
+    Trouble trouble;
+};
+
+struct LivenessLimits {
+    std::int64_t stale_ns;
+    std::int64_t dead_ns;
+    std::int64_t full_depth_ns;  // after a subscription
+    bool heals_itself;           // DepthSemantics::replace: the next depth message makes the book right again
+};
+
 // For one thread, the event loop's. Nothing is measured on the way of a packet: look() compares what was counted with
 // what it saw the last time. Times are monotonic.
 class Liveness {
 public:
-    Liveness(std::int64_t stale_ns, std::int64_t dead_ns) noexcept : stale_ns_(stale_ns), dead_ns_(dead_ns) {}
+    explicit Liveness(const LivenessLimits& limits) noexcept : limits_(limits) {}
 
     // The symbol is subscribed; its data comes on `socket`.
     void subscribed(const Feed& feed, int symbol, int socket, std::int64_t now_ns) {
         const auto at = static_cast<std::size_t>(symbol);
         symbols_.resize(std::max(symbols_.size(), at + 1));
-        const std::int64_t received_ns = feed.symbol(symbol).received_ns.get();
-        symbols_[at] = {static_cast<std::uint64_t>(received_ns), now_ns, socket, SymbolState::live};
+        symbols_[at].updates = {feed.symbol(symbol).received_ns.get(), now_ns};
+        symbols_[at].subscribed_ns = now_ns;
+        symbols_[at].socket = socket;
+        symbols_[at].state = SymbolState::live;
     }
 
     void unsubscribed(int symbol) {
@@ -37,26 +60,39 @@ public:
         }
     }
 
-    // Judges all symbols; those whose state has changed go to the end of `out`.
-    void look(Feed& feed, std::int64_t now_ns, std::vector<int>& out) {
+    // Judges all symbols; those in trouble go to the end of `out`.
+    void look(Feed& feed, std::int64_t now_ns, std::vector<SymbolTrouble>& out) {
         feed.read_activity(activity_);
         sockets_.resize(activity_.size());
         for (std::size_t i = 0; i < sockets_.size(); ++i) {
-            sockets_[i].bytes.look(activity_[i].bytes, now_ns);
-            sockets_[i].messages.look(activity_[i].messages, now_ns);
+            sockets_[i].bytes.look(static_cast<std::int64_t>(activity_[i].bytes), now_ns);
+            sockets_[i].messages.look(static_cast<std::int64_t>(activity_[i].messages), now_ns);
         }
         for (std::size_t i = 0; i < symbols_.size(); ++i) {
             Symbol& symbol = symbols_[i];
             if (symbol.state == SymbolState::unsubscribed) {
                 continue;
             }
-            const std::int64_t received_ns = feed.symbol(static_cast<int>(i)).received_ns.get();
-            symbol.updates.look(static_cast<std::uint64_t>(received_ns), now_ns);
-            const SymbolState state = judge(symbol, now_ns);
-            if (state != symbol.state) {
-                symbol.state = state;
-                out.push_back(static_cast<int>(i));
+            const FeedSymbol& fed = feed.symbol(static_cast<int>(i));
+            symbol.updates.look(fed.received_ns.get(), now_ns);
+            symbol.state = judge(symbol, now_ns);
+            const Socket& socket = sockets_[static_cast<std::size_t>(symbol.socket)];
+            Trouble trouble;
+            if (symbol.state == SymbolState::dead) {
+                trouble = is_fresh(socket.messages, now_ns) ? Trouble::quiet
+                          : is_fresh(socket.bytes, now_ns)  ? Trouble::noise
+                                                            : Trouble::silence;
+            } else if (!fed.seen_full.get()) {
+                if (now_ns - symbol.subscribed_ns < limits_.full_depth_ns) {
+                    continue;
+                }
+                trouble = Trouble::no_full_depth;
+            } else if (!fed.synchronised.get() && !limits_.heals_itself) {
+                trouble = Trouble::loss;
+            } else {
+                continue;
             }
+            out.push_back({static_cast<int>(i), trouble});
         }
     }
 
@@ -65,33 +101,20 @@ public:
         return at < symbols_.size() ? symbols_[at].state : SymbolState::unsubscribed;
     }
 
-    // Of what a socket has brought lately; for saying why a symbol is dead.
-    bool has_bytes(int socket, std::int64_t now_ns) const noexcept {
-        const auto at = static_cast<std::size_t>(socket);
-        return at < sockets_.size() && now_ns - sockets_[at].bytes.changed_ns < stale_ns_;
-    }
-    bool has_messages(int socket, std::int64_t now_ns) const noexcept {
-        const auto at = static_cast<std::size_t>(socket);
-        return at < sockets_.size() && now_ns - sockets_[at].messages.changed_ns < stale_ns_;
-    }
-
 private:
     struct Watch {
-        std::uint64_t seen = 0;
+        std::int64_t seen = 0;
         std::int64_t changed_ns = 0;
 
-        void look(std::uint64_t value, std::int64_t now_ns) noexcept {
+        void look(std::int64_t value, std::int64_t now_ns) noexcept {
             changed_ns = value != seen ? now_ns : changed_ns;
             seen = value;
         }
     };
 
     struct Symbol {
-        Symbol() noexcept = default;
-        Symbol(std::uint64_t seen, std::int64_t now_ns, int socket_, SymbolState state_) noexcept
-            : updates{seen, now_ns}, socket(socket_), state(state_) {}
-
         Watch updates;
+        std::int64_t subscribed_ns = 0;
         int socket = -1;
         SymbolState state = SymbolState::unsubscribed;
     };
@@ -101,16 +124,19 @@ private:
         Watch messages;
     };
 
-    SymbolState judge(const Symbol& symbol, std::int64_t now_ns) const noexcept {
-        const std::int64_t quiet_ns = now_ns - symbol.updates.changed_ns;
-        if (quiet_ns < stale_ns_) {
-            return SymbolState::live;
-        }
-        return quiet_ns >= dead_ns_ || !has_messages(symbol.socket, now_ns) ? SymbolState::dead : SymbolState::stale;
+    bool is_fresh(const Watch& watch, std::int64_t now_ns) const noexcept {
+        return now_ns - watch.changed_ns < limits_.stale_ns;
     }
 
-    const std::int64_t stale_ns_;
-    const std::int64_t dead_ns_;
+    SymbolState judge(const Symbol& symbol, std::int64_t now_ns) const noexcept {
+        if (is_fresh(symbol.updates, now_ns)) {
+            return SymbolState::live;
+        }
+        const bool fed = is_fresh(sockets_[static_cast<std::size_t>(symbol.socket)].messages, now_ns);
+        return !fed || now_ns - symbol.updates.changed_ns >= limits_.dead_ns ? SymbolState::dead : SymbolState::stale;
+    }
+
+    const LivenessLimits limits_;
     std::vector<Symbol> symbols_;
     std::vector<Socket> sockets_;
     std::vector<SocketActivity> activity_;
