@@ -1,7 +1,7 @@
 # What other packages cimport: `from qtxconn cimport ConnectorBase, import_qtxconn`. What is not named here is private.
 
 from qtxconn.core.abi cimport abi_version, import_qtxconn
-from qtxconn.core.client_ids cimport ClientIds
+from qtxconn.core.client_ids cimport ClientIds, ClientIdSource
 from qtxconn.core.client_order_tracker cimport ClientOrderTracker
 from qtxconn.core.clock cimport Clock, monotonic_ns, wall_ns
 from qtxconn.core.connector_base cimport ConnectorBase

@@ -19,6 +19,7 @@ from qtxconn.testing.world import World
 
 if TYPE_CHECKING:
     from qtxconn.core.connectors import ConnectorBase
+    from qtxconn.storage.journal import OrderJournal
 
 RETRY_AFTER_S = 1
 GIVEN_UP_S = 15.0  # longer than any client waits
@@ -49,13 +50,14 @@ class HttpWorld(World):
 
     async def stop(self) -> None:
         await self._server.stop()
+        await super().stop()
 
     @contextmanager
     def sealed(self) -> Iterator[None]:
         with self._network.sealed(0):
             yield
 
-    def make_connector(self) -> ConnectorBase:
+    def _make_connector(self, journal: OrderJournal | None) -> ConnectorBase:
         urls = self._server.endpoints()
         self._connector = connector = self._class(
             API_KEY,
@@ -65,12 +67,12 @@ class HttpWorld(World):
             ws_public_url=urls["ws_public"],
             ws_market_url=urls["ws_market"],
             ws_private_url=urls["ws_private"],
-            clock=self.client_clock,
+            journal=journal,
         )
-        connector.status_poll_interval_s = self.poll_interval_s
         return connector
 
     def kill(self, process: int) -> None:
+        super().kill(process)
         self._network.kill(process)
 
     def bury_the_dead(self) -> None:

@@ -85,11 +85,13 @@ class InvariantChecker:
         self._market = market
         self._record = record
         self._connector: ConnectorBase | None = None
-        self._orders: dict[str, OrderHistory] = defaultdict(OrderHistory)  # of the connector that lives now
+        self._orders: dict[str, OrderHistory] = defaultdict(OrderHistory)  # in all lives that are one to the user
         self._intents: dict[str, int] = {}  # client order id -> the life in which it was made
         self._accepted: dict[str, int] = {}  # client order id -> the venue's order id
         self._fills: dict[str, dict[str, Execution]] = defaultdict(dict)  # the venue's, by client order id
         self._life = 0
+        self._first_life = 0  # orders of an earlier one are not the living connector's own
+        self._connected = False
         self.violation: InvariantViolation | None = None
         market.venue.add_account_listener(self)
 
@@ -107,15 +109,34 @@ class InvariantChecker:
         if self.violation is not None:
             raise self.violation
 
-    def watch(self, connector: ConnectorBase) -> None:
-        """From now on this connector is the one that lives; the orders of an earlier one are not its own."""
+    def watch(self, connector: ConnectorBase, *, remembers: bool) -> None:
+        """From now on this connector is the one that lives. One that `remembers` (with a journal) has the orders of
+        those before it too, and must go on with them as if it had never died."""
         self._life += 1
         self._connector = connector
-        self._orders.clear()
+        self._connected = False
+        if not remembers:
+            self._first_life = self._life
+            self._orders.clear()
         life = self._life
         for tag in ORDER_EVENTS:
             connector.add_listener(tag, lambda event: self._on_event(life, event))
         connector.set_error_event_listener(_Alarms(lambda event: self._on_alarm(life, event)))
+
+    def on_dead(self) -> None:
+        """The connector's process has been killed."""
+        self._connector = None
+        self._connected = False
+
+    def on_connected(self) -> None:
+        """connect() has returned: every order that had not ended is known again."""
+        self._connected = True
+        for order_id, life in self._intents.items():
+            if self._is_own(life) and self._orders[order_id].end is None and self._tracked(order_id) is None:
+                self.fail("L1", f"{order_id} is not known any more after the restart")
+
+    def _is_own(self, life: int) -> bool:
+        return life >= self._first_life
 
     # -- the user ----------------------------------------------------------------------------------------------
 
@@ -229,8 +250,8 @@ class InvariantChecker:
         self._accepted[order_id] = order.order_id
         if order_id not in self._intents:
             self.fail("L7", f"the venue accepted {order_id}, which nobody asked for")
-        elif self._intents[order_id] == self._life:
-            if self._tracked(order_id) is None:
+        elif self._is_own(self._intents[order_id]):
+            if self._connected and self._tracked(order_id) is None:
                 self.fail("L3", f"{order_id} is at the venue and not tracked")
             if self._orders[order_id].end is not None:
                 self.fail("L8", f"{order_id} ended as {self._orders[order_id].end} and was accepted later")
@@ -250,11 +271,13 @@ class InvariantChecker:
         """What the living connector's orders lack to be as the venue has them; empty when nothing."""
         found = []
         for order_id, life in self._intents.items():
-            if life != self._life:
+            if not self._is_own(life):
                 continue
             order, there = self._tracked(order_id), self._venue_order(order_id)
             if order is None:
-                found.append(f"L1: {order_id} is not tracked any more")
+                # A process need not remember what had ended before it was started: the journal has been rolled.
+                if life == self._life or self._orders[order_id].end is None:
+                    found.append(f"L1: {order_id} is not tracked any more")
                 continue
             state = order.current_state
             if there is None:

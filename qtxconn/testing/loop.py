@@ -56,6 +56,8 @@ class SimLoop(base_events.BaseEventLoop):
         self.steps = 0
         self.tasks_made = 0
         self.failures: list[str] = []  # exceptions that nobody caught
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []  # a heap
+        self._timers_made = 0
         self._rng = random.Random(f"loop {seed}")
         self._shuffled = shuffled
         self._steps_max = steps_max
@@ -79,22 +81,37 @@ class SimLoop(base_events.BaseEventLoop):
         task.set_name(str(name) if name is not None else f"task {task._number}")
         return task
 
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        self._timers_made += 1
+        # Tuples: comparing them needs no Python code, and equal times keep their order.
+        heapq.heappush(self._timers, (when, self._timers_made, timer))
+        return timer
+
     def _run_once(self) -> None:
         """One round: the timers that are due, then everything that is ready. Replaces asyncio's own, which is private:
         tests/sim/test_loop.py holds it to account on every Python version."""
         ready: Any = self._ready  # type: ignore[attr-defined]
-        timers: list[Any] = self._scheduled  # type: ignore[attr-defined]
-        while timers and timers[0]._cancelled:
-            heapq.heappop(timers)._scheduled = False
-        now = self.elapsed_ns / 1e9
-        if not ready and not self._stopping:  # type: ignore[attr-defined]
-            if not timers:
-                raise SimulationError(f"everything waits for ever: {self._describe_tasks()}")
-            now = max(now, timers[0]._when)  # as given: its whole nanoseconds may lie a little before
+        timers = self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+        if ready or self._stopping:  # type: ignore[attr-defined]
+            now = self.elapsed_ns / 1e9
+        elif timers:
+            now = max(self.elapsed_ns / 1e9, timers[0][0])  # as given: its whole nanoseconds may lie a little before
             self.elapsed_ns = max(self.elapsed_ns, math.ceil(now * 1e9))  # up: a short wait must end
-        while timers and timers[0]._when <= now:
-            timer = heapq.heappop(timers)
-            timer._scheduled = False
+        else:
+            raise SimulationError(f"everything waits for ever: {self._describe_tasks()}")
+        while timers and timers[0][0] <= now:
+            timer = heapq.heappop(timers)[2]
             if not timer._cancelled:
                 ready.append(timer)
         batch = list(ready)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtxconn.core.connectors import PerpetualDerivativeBase
 from qtxconn.core.in_flight_order import InFlightOrder
+from qtxconn.core.order_journal import OrderJournalBase
 from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
     AddedToCostTradeFee,
@@ -35,7 +36,7 @@ from qtxconn.errors import (
 )
 from qtxconn.sim import model
 from qtxconn.testing.faults import FaultPlan, RequestFault, StreamFault
-from qtxconn.testing.loop import SimClock, SimLoop
+from qtxconn.testing.loop import SimLoop
 from qtxconn.testing.market import PAIR, SYMBOL
 
 if TYPE_CHECKING:
@@ -218,8 +219,8 @@ class MemoryPerpetual(PerpetualDerivativeBase):
     submit_dead_after_s = REQUEST_WINDOW_S + 1.0
     is_cancel_request_in_exchange_synchronous = True
 
-    def __init__(self, market: SimMarket, link: MemoryLink, clock: SimClock) -> None:
-        super().__init__([PAIR], clock=clock)
+    def __init__(self, market: SimMarket, link: MemoryLink, journal: OrderJournalBase | None = None) -> None:
+        super().__init__([PAIR], journal=journal)
         self._market = market
         self._link = link
         self._resume_at_ns = 0  # after "too many requests"

@@ -9,6 +9,7 @@ the same; and a cancel_all(), after which nothing may be open.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import gc
 import hashlib
@@ -107,29 +108,43 @@ class Schedule:
     # -- the client's process ----------------------------------------------------------------------------------
 
     async def _start_process(self) -> None:
-        self._process, self._context = self.loop.new_process()
-        connector = self._context.run(self.world.make_connector)
-        self._connector = connector
-        self._connectors.append(connector)
-        self.checker.watch(connector)
+        """Starts the client; again, should it die before it is connected."""
+        while True:
+            self._process, self._context = self.loop.new_process()
+            connector = self._connector = self._context.run(self.world.start_client)
+            self._connectors.append(connector)
+            self.checker.watch(connector, remembers=self.plan.journal_records is not None)
+            if await self._connect(connector):
+                self.checker.on_connected()
+                return
+
+    async def _connect(self, connector: ConnectorBase) -> bool:
+        """Tries until it is connected, as a supervisor would. False: the process died meanwhile."""
+        dies = self.plan.started_s is not None and self._rng.random() < self.plan.kill_connecting
         while True:
             connecting = self.loop.create_task(connector.connect(), name="connect", context=self._context)
+            if dies:
+                await asyncio.wait([connecting], timeout=self._rng.expovariate(1.0))
+                if not connecting.done():
+                    await self._kill()
+                    return False
             try:
                 await connecting
-                return
-            except QtxconnError as error:  # as a supervisor would: again
+                return True
+            except QtxconnError as error:
                 self.trace.record("connect failed", type(error).__name__)
                 await self.world.sleep(1.0)
 
-    async def _restart(self) -> None:
-        """The client dies between two instructions; a new one starts with nothing but what the venue knows."""
+    async def _kill(self) -> None:
+        """The client dies between two instructions; what is left of it is the journal, where it has one."""
         self.trace.record("kill")
         self.loop.kill(self._process)
         self.world.kill(self._process)
-        self._ids.clear()
+        self.checker.on_dead()
         self._connector = None
+        if self.plan.journal_records is None:
+            self._ids.clear()
         await self.world.sleep(self._rng.uniform(0.1, 3.0))
-        await self._start_process()
 
     def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self._context.run(method, *args, **kwargs)
@@ -163,6 +178,12 @@ class Schedule:
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not come out
             self.checker.fail("L10", f"cancel of {order_id} raised {type(error).__name__}: {error}")
 
+    def _cancel_unknown(self) -> None:
+        """An order that never was: nothing may be sent for it."""
+        assert self._connector is not None
+        if self._call(self._connector.cancel, PAIR, "1"):
+            self.checker.fail("L10", "cancel of an id that was never given returned True")
+
     def _act(self) -> None:
         rng = self._rng
         choice = rng.random()
@@ -175,6 +196,10 @@ class Schedule:
         elif choice < 0.60:
             for _ in range(3):
                 self._place()
+        elif choice < 0.63:
+            self.trace.record("by hand", self.world.market.cancel_by_hand())
+        elif choice < 0.65:
+            self._cancel_unknown()
         elif choice < 0.90:
             self._cancel(rng.choice(self._ids[-6:]))
         else:
@@ -190,7 +215,7 @@ class Schedule:
         steps = sorted(self.plan.clock_steps)
         end_s = loop.time() + self.duration_s
         start_s = loop.time()
-        kill_at_s = self.plan.kill_at_s
+        kills = list(self.plan.kills_s)
         placed = 0
         while loop.time() < end_s or placed < wanted:
             await self.world.sleep(rng.expovariate(1.0) * pause_s)
@@ -200,9 +225,10 @@ class Schedule:
                 step_s = steps.pop(0)[1]
                 self.trace.record("clock step", step_s)
                 self.world.client_clock.step(step_s)
-            if kill_at_s is not None and now_s >= kill_at_s:
-                kill_at_s = None
-                await self._restart()
+            if kills and kills[0] <= now_s:
+                kills.pop(0)
+                await self._kill()
+                await self._start_process()
             if rng.random() < 0.5:
                 self.trace.record("others", self.world.market.others_act())
             elif placed < wanted:
@@ -276,16 +302,15 @@ class Schedule:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No log output, no garbage collection in between, and the process's random numbers as they were."""
+    """No log output, and no garbage collection in between."""
     logger = logging.getLogger("qtxconn")
-    disabled, state = logger.manager.disable, random.getstate()
+    disabled = logger.manager.disable
     logging.disable(logging.CRITICAL)
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
-        random.setstate(state)
         logging.disable(disabled)
 
 
@@ -295,7 +320,6 @@ def run_schedule(
     """Runs one schedule. `mutate` replaces the connector class by a subclass (with a planted bug); `show` is given
     every line of the trace. Nothing is raised for a violation: it is in the result."""
     with _quiet():
-        random.seed(seed)  # what waits between attempts draws from the process's own
         schedule = Schedule(seed, mode, mutate, show)
         violation = None
         digest, steps, virtual_s = "", 0, 0.0
