@@ -319,14 +319,14 @@ private:
     void set_top(FeedSymbol& symbol, const PacketView& packet, Side side, LevelCount level, std::int64_t received_ns,
                  std::int64_t now_ns) noexcept {
         symbol.book->lock.lock();
-        symbol.book->set_top(side, level.price, level.size);
-        symbol.book->commit(static_cast<std::uint64_t>(packet.sn_id), now_ns);
-        symbol.book->lock.unlock();
-        if (symbol.wants_diffs.get()) {
-            const std::uint32_t is_ask = side == Side::ask ? 1 : 0;
-            add_diff(symbol, packet, is_ask, 1 - is_ask, &level, false, received_ns);
+        const bool is_newest = symbol.book->set_top(side, level.price, level.size, packet.event_ms);
+        if (is_newest) {
+            symbol.book->commit(static_cast<std::uint64_t>(packet.sn_id), now_ns);
         }
-        tell(symbol, received_ns);
+        symbol.book->lock.unlock();
+        if (is_newest) {
+            tell(symbol, received_ns);
+        }
     }
 
     void set_levels(FeedSymbol& symbol, const PacketView& packet, std::int64_t received_ns,
@@ -345,6 +345,7 @@ private:
         for (std::size_t i = 0; i < packet.bid_count; ++i, ++level) {
             symbol.book->set_level(Side::bid, level->price, level->size);
         }
+        symbol.book->settle_depth(packet.event_ms);
         symbol.book->commit(static_cast<std::uint64_t>(packet.sn_id), now_ns);
         symbol.book->lock.unlock();
         if (symbol.wants_diffs.get()) {

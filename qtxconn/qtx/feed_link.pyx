@@ -156,9 +156,10 @@ cdef class FeedLink:
     # -- pairs -------------------------------------------------------------------------------------------------
 
     def add_symbol(self, OrderBook book, str rule_name) -> int:
-        """The number of a new symbol, whose data goes to `book`."""
+        """The number of a new symbol, whose data goes to `book`. ConfigurationError if the book's tick is unknown."""
         cdef SequenceRule rule = <SequenceRule><int>SEQUENCE_RULES[rule_name]
         cdef int number
+        book.c_fix_steps()
         with nogil:
             number = deref(self._feed).add_symbol(book.c_book(), book.c_tick_size, book.c_lot_size, rule)
         return number
