@@ -151,47 +151,9 @@ public:
     // Applies one datagram. `now_ns`: wall time, for the book.
     Reject apply(const IndexTable& indices, const std::uint8_t* bytes, std::size_t size, std::int64_t received_ns,
                  std::int64_t now_ns) noexcept {
-        PacketView packet;
-        const Reject malformed = parse_frame(bytes, size, options_.header_layout, packet);
-        if (__builtin_expect(malformed != Reject::none, 0)) {
-            return malformed;
-        }
-        FeedSymbol* symbol = indices.find(packet.index);
-        if (__builtin_expect(symbol == nullptr, 0)) {
-            return has_sane_numbers(packet) ? Reject::unknown_index : Reject::bad_number;
-        }
-        LevelCount level{};
-        LevelCount* levels = packet.type == MessageType::depth ? scratch_.data() : &level;
-        const bool counted = symbol->grid.count_levels(packet.body, packet.level_count(), levels);
-        const bool is_nothing = is_trade(packet.type) && level.size == 0;
-        Reject fault = Reject::none;
-        if (__builtin_expect(!counted || is_nothing, 0)) {
-            fault = fault_of(*symbol, packet, is_nothing);
-            if (fault == Reject::bad_number) {
-                return fault;
-            }
-        }
-        const std::size_t stream = stream_of(packet.type);
-        const bool next = packet.sn_id == following(symbol->last_sn[stream]) && (symbol->seen >> stream & 1) != 0;
-        if (__builtin_expect(!next, 0) && !in_sequence(*symbol, packet, stream, now_ns)) {
-            return Reject::stale;
-        }
-        symbol->last_sn[stream] = packet.sn_id;
-        symbol->received_ns.set(received_ns);
-        if (__builtin_expect(fault != Reject::none, 0)) {
-            if (!is_trade(packet.type)) {
-                desynchronise(*symbol, BookInvalid::gap, now_ns);  // the book lacks what the message said
-            }
-            return fault;
-        }
-        switch (packet.type) {
-            case MessageType::ticker_bid: set_top(*symbol, packet, Side::bid, level, received_ns, now_ns); break;
-            case MessageType::ticker_ask: set_top(*symbol, packet, Side::ask, level, received_ns, now_ns); break;
-            case MessageType::depth: set_levels(*symbol, packet, received_ns, now_ns); break;
-            case MessageType::trade_buy: set_trade(*symbol, packet, true, level, received_ns); break;
-            case MessageType::trade_sell: set_trade(*symbol, packet, false, level, received_ns); break;
-        }
-        return Reject::none;
+        return apply_next(indices, bytes, size, received_ns, now_ns)
+                   ? Reject::none
+                   : apply_any(indices, bytes, size, received_ns, now_ns);
     }
 
     // The book is not to be trusted before the next full depth message.
@@ -246,8 +208,117 @@ private:
     };
     static_assert(std::is_trivially_destructible_v<FeedSymbol>);
 
+    static constexpr std::size_t kAskStream = 1;    // as stream_of() numbers them: tickers
+    static constexpr std::size_t kDepthStream = 2;  // ... and after it trades
+
+    // What its levels come with.
+    struct Message {
+        std::int64_t sn_id;
+        std::int64_t event_ms;
+        std::int64_t received_ns;
+        std::int64_t now_ns;
+    };
+
     static std::int64_t following(std::int64_t sn) noexcept {
         return static_cast<std::int64_t>(static_cast<std::uint64_t>(sn) + 1);
+    }
+
+    // The ordinary datagram: of the "sdk" layout, nothing wrong with it, and the next in its sequence. False: it is
+    // something else, and nothing has been done.
+    [[gnu::always_inline]] bool apply_next(const IndexTable& indices, const std::uint8_t* bytes, std::size_t size,
+                                           std::int64_t received_ns, std::int64_t now_ns) noexcept {
+        if (size < kBodyOffset || options_.header_layout != HeaderLayout::sdk) {
+            return false;
+        }
+        const auto type = detail::load<std::int32_t>(bytes + kTypeOffset);
+        FeedSymbol* symbol = indices.find(detail::load<std::int32_t>(bytes + kIndexOffset));
+        const std::size_t stream = stream_of(static_cast<MessageType>(type));
+        if (symbol == nullptr || stream == kNoStream) {
+            return false;
+        }
+        const auto sn_id = detail::load<std::int64_t>(bytes + kSnIdOffset);
+        if (sn_id != following(symbol->last_sn[stream]) || (symbol->seen >> stream & 1) == 0) {
+            return false;
+        }
+        const Message message{sn_id, detail::load<std::int64_t>(bytes + kEventMsOffset), received_ns, now_ns};
+        if (stream == kDepthStream) {
+            return apply_next_depth(*symbol, bytes, size, message);
+        }
+        LevelCount level;
+        if (size != kBodyOffset || !symbol->grid.count_levels(bytes + kPacketPriceOffset, 1, &level)) {
+            return false;
+        }
+        if (stream < kDepthStream) {
+            advance(*symbol, stream, message);
+            set_top(*symbol, message, stream == kAskStream ? Side::ask : Side::bid, level);
+            return true;
+        }
+        if (level.size == 0) {
+            return false;
+        }
+        advance(*symbol, stream, message);
+        set_trade(*symbol, message, type > 0, level);
+        return true;
+    }
+
+    [[gnu::noinline]] bool apply_next_depth(FeedSymbol& symbol, const std::uint8_t* bytes, std::size_t size,
+                                            const Message& message) noexcept {
+        const auto asks = detail::load<std::uint64_t>(bytes + kAsksLenOffset);
+        const auto bids = detail::load<std::uint64_t>(bytes + kBidsLenOffset);
+        // Each count is checked against the limit before any sum: no arithmetic here can overflow.
+        if (bids > kLevelsMax || asks > kLevelsMax - bids || size != kBodyOffset + (asks + bids) * kLevelSize ||
+            !symbol.grid.count_levels(bytes + kBodyOffset, asks + bids, scratch_.data())) {
+            return false;
+        }
+        advance(symbol, kDepthStream, message);
+        set_levels(symbol, message, static_cast<std::uint32_t>(asks), static_cast<std::uint32_t>(bids));
+        return true;
+    }
+
+    // Any datagram: as apply_next, and says what is wrong.
+    [[gnu::noinline]] Reject apply_any(const IndexTable& indices, const std::uint8_t* bytes, std::size_t size,
+                                       std::int64_t received_ns, std::int64_t now_ns) noexcept {
+        PacketView packet;
+        const Reject malformed = parse_frame(bytes, size, options_.header_layout, packet);
+        if (malformed != Reject::none) {
+            return malformed;
+        }
+        if (!has_sane_numbers(packet)) {
+            return Reject::bad_number;
+        }
+        FeedSymbol* symbol = indices.find(packet.index);
+        if (symbol == nullptr) {
+            return Reject::unknown_index;
+        }
+        const std::size_t stream = stream_of(packet.type);
+        if (!in_sequence(*symbol, packet, stream, now_ns)) {
+            return Reject::stale;
+        }
+        const Message message{packet.sn_id, packet.event_ms, received_ns, now_ns};
+        advance(*symbol, stream, message);
+        const bool is_trade = stream > kDepthStream;
+        const bool fits = symbol->grid.count_levels(packet.body, packet.level_count(), scratch_.data()) ||
+                          symbol->grid.is_on_grid(packet.body, packet.level_count());
+        if (!fits || (is_trade && scratch_[0].size == 0)) {
+            if (!is_trade) {
+                desynchronise(*symbol, BookInvalid::gap, now_ns);  // the book lacks what the message said
+            }
+            return Reject::off_grid;
+        }
+        if (is_trade) {
+            set_trade(*symbol, message, packet.type == MessageType::trade_buy, scratch_[0]);
+        } else if (stream == kDepthStream) {
+            set_levels(*symbol, message, static_cast<std::uint32_t>(packet.ask_count),
+                       static_cast<std::uint32_t>(packet.bid_count));
+        } else {
+            set_top(*symbol, message, stream == kAskStream ? Side::ask : Side::bid, scratch_[0]);
+        }
+        return Reject::none;
+    }
+
+    static void advance(FeedSymbol& symbol, std::size_t stream, const Message& message) noexcept {
+        symbol.last_sn[stream] = message.sn_id;
+        symbol.received_ns.set(message.received_ns);
     }
 
     // Unsigned, because the milliseconds are the sender's, and may be any number.
@@ -275,27 +346,15 @@ private:
         return true;
     }
 
-    static bool is_trade(MessageType type) noexcept {
-        return type == MessageType::trade_buy || type == MessageType::trade_sell;
-    }
-
-    // What is wrong with the numbers of a packet; none: it only says that nothing is at a price of zero.
-    [[gnu::noinline]] static Reject fault_of(const FeedSymbol& symbol, const PacketView& packet,
-                                             bool is_nothing) noexcept {
-        if (!has_sane_numbers(packet)) {
-            return Reject::bad_number;
-        }
-        const bool fits = !is_nothing && symbol.grid.is_on_grid(packet.body, packet.level_count());
-        return fits ? Reject::none : Reject::off_grid;
-    }
-
     // The first message of a stream, or not the one that follows the last. False: it is not to be used.
-    [[gnu::noinline]] bool in_sequence(FeedSymbol& symbol, const PacketView& packet, std::size_t stream,
-                                       std::int64_t now_ns) noexcept {
+    bool in_sequence(FeedSymbol& symbol, const PacketView& packet, std::size_t stream, std::int64_t now_ns) noexcept {
         const std::int64_t last = symbol.last_sn[stream];
         if ((symbol.seen >> stream & 1) == 0) {
             symbol.seen = static_cast<std::uint8_t>(symbol.seen | 1U << stream);
             symbol.first_sn[stream] = packet.sn_id;
+            return true;
+        }
+        if (packet.sn_id == following(last)) {
             return true;
         }
         if (packet.sn_id <= last) {
@@ -316,21 +375,21 @@ private:
         return true;
     }
 
-    void set_top(FeedSymbol& symbol, const PacketView& packet, Side side, LevelCount level, std::int64_t received_ns,
-                 std::int64_t now_ns) noexcept {
+    [[gnu::always_inline]] void set_top(FeedSymbol& symbol, const Message& message, Side side,
+                                        LevelCount level) noexcept {
         symbol.book->lock.lock();
-        const bool is_newest = symbol.book->set_top(side, level.price, level.size, packet.event_ms);
+        const bool is_newest = symbol.book->set_top(side, level.price, level.size, message.event_ms);
         if (is_newest) {
-            symbol.book->commit(static_cast<std::uint64_t>(packet.sn_id), now_ns);
+            symbol.book->commit(static_cast<std::uint64_t>(message.sn_id), message.now_ns);
         }
         symbol.book->lock.unlock();
         if (is_newest) {
-            tell(symbol, received_ns);
+            tell(symbol, message.received_ns);
         }
     }
 
-    void set_levels(FeedSymbol& symbol, const PacketView& packet, std::int64_t received_ns,
-                    std::int64_t now_ns) noexcept {
+    // The levels are in scratch_.
+    void set_levels(FeedSymbol& symbol, const Message& message, std::uint32_t asks, std::uint32_t bids) noexcept {
         const bool whole = options_.depth_semantics == DepthSemantics::replace || !symbol.seen_full.get();
         const LevelCount* level = scratch_.data();
         symbol.book->lock.lock();
@@ -339,33 +398,33 @@ private:
             symbol.synchronised.set(true);
             symbol.seen_full.set(true);
         }
-        for (std::size_t i = 0; i < packet.ask_count; ++i, ++level) {
+        for (const LevelCount* end = level + asks; level != end; ++level) {
             symbol.book->set_level(Side::ask, level->price, level->size);
         }
-        for (std::size_t i = 0; i < packet.bid_count; ++i, ++level) {
+        for (const LevelCount* end = level + bids; level != end; ++level) {
             symbol.book->set_level(Side::bid, level->price, level->size);
         }
-        symbol.book->settle_depth(packet.event_ms);
-        symbol.book->commit(static_cast<std::uint64_t>(packet.sn_id), now_ns);
+        symbol.book->settle_depth(message.event_ms);
+        symbol.book->commit(static_cast<std::uint64_t>(message.sn_id), message.now_ns);
         symbol.book->lock.unlock();
         if (symbol.wants_diffs.get()) {
-            add_diff(symbol, packet, static_cast<std::uint32_t>(packet.ask_count),
-                     static_cast<std::uint32_t>(packet.bid_count), scratch_.data(), whole, received_ns);
+            add_diff(symbol, message, asks, bids, whole);
         }
-        tell(symbol, received_ns);
+        tell(symbol, message.received_ns);
     }
 
-    void set_trade(FeedSymbol& symbol, const PacketView& packet, bool is_buy, LevelCount level,
-                   std::int64_t received_ns) noexcept {
+    [[gnu::always_inline]] void set_trade(FeedSymbol& symbol, const Message& message, bool is_buy,
+                                          LevelCount level) noexcept {
         symbol.book->lock.lock();
-        symbol.book->set_trade({level.price, level.size, ns_of(packet.event_ms), is_buy ? Side::bid : Side::ask});
+        symbol.book->set_trade({level.price, level.size, ns_of(message.event_ms), is_buy ? Side::bid : Side::ask});
         symbol.book->lock.unlock();
         if (handler.on_trade != nullptr || delivery) {
-            report_trade(symbol, {symbol.number, is_buy, level.price, level.size, packet.event_ms, received_ns});
+            report_trade(symbol,
+                         {symbol.number, is_buy, level.price, level.size, message.event_ms, message.received_ns});
         }
     }
 
-    void report_trade(FeedSymbol& symbol, const FeedTrade& trade) noexcept {
+    [[gnu::noinline]] void report_trade(FeedSymbol& symbol, const FeedTrade& trade) noexcept {
         if (handler.on_trade != nullptr) {
             handler.on_trade(handler.context, &trade);
         }
@@ -380,17 +439,24 @@ private:
         }
     }
 
-    void add_diff(FeedSymbol& symbol, const PacketView& packet, std::uint32_t asks, std::uint32_t bids,
-                  const LevelCount* levels, bool whole, std::int64_t received_ns) noexcept {
-        const std::size_t bytes = (asks + bids) * sizeof(LevelCount);
+    void add_diff(FeedSymbol& symbol, const Message& message, std::uint32_t asks, std::uint32_t bids,
+                  bool whole) noexcept {
+        const std::size_t bytes = (std::size_t{asks} + bids) * sizeof(LevelCount);
         void* room = news.claim(sizeof(FeedNews) + bytes);
         if (room == nullptr) {
             symbol.missed_diffs.set(true);
             return;
         }
-        auto* diff = new (room) FeedNews{FeedNews::Kind::diff, whole,           FeedTrade{}, symbol.number, asks, bids,
-                                         packet.sn_id,         packet.event_ms, received_ns};
-        std::memcpy(static_cast<void*>(diff + 1), levels, bytes);
+        auto* diff = new (room) FeedNews{};
+        diff->kind = FeedNews::Kind::diff;
+        diff->whole = whole;
+        diff->symbol = symbol.number;
+        diff->ask_count = asks;
+        diff->bid_count = bids;
+        diff->sn_id = message.sn_id;
+        diff->event_ms = message.event_ms;
+        diff->received_ns = message.received_ns;
+        std::memcpy(static_cast<void*>(diff + 1), scratch_.data(), bytes);
         news.publish();
         symbol.queued.add(1);
     }

@@ -85,11 +85,13 @@ private:
     Pair per_unit_;
 };
 
-constexpr std::size_t kStreams = 5;  // sn_id counts for each of them apart
+constexpr std::size_t kStreams = 5;   // sn_id counts for each of them apart
+constexpr std::size_t kNoStream = 5;  // of what is no message type
 
 inline std::size_t stream_of(MessageType type) noexcept {
-    constexpr std::uint8_t streams[7] = {4, 2, 1, 2, 0, 2, 3};  // of msg_type -3 to 3
-    return streams[static_cast<std::size_t>(static_cast<std::int32_t>(type) + 3)];
+    constexpr std::uint8_t streams[7] = {4, kNoStream, 1, kNoStream, 0, 2, 3};  // of msg_type -3 to 3
+    const std::uint32_t at = static_cast<std::uint32_t>(type) + 3;
+    return at < sizeof streams ? streams[at] : kNoStream;
 }
 
 // The feed writes the book; the book belongs to the caller and outlives the feed. The thread that receives writes all
