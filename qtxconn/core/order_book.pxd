@@ -1,6 +1,6 @@
 # The order book as Python sees it: exact Decimals over the C++ book.
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libcpp.memory cimport unique_ptr
 from libcpp.vector cimport vector
 
@@ -20,6 +20,10 @@ cdef class OrderBook:
     cdef L2Book* c_book(self) noexcept nogil
     cdef object c_price(self, int64_t ticks)       # Decimal
     cdef object c_amount(self, int64_t lots)       # Decimal
+    cdef int c_apply_levels(        # ticks and lots; 0 lots removes a level
+        self, const BookLevel* bids, size_t bid_count, const BookLevel* asks, size_t ask_count, uint64_t update_id,
+        int64_t timestamp_ns, bint snapshot
+    ) except -1
     # -- private ---------------------------------------------------------------------------------------------
     cdef vector[BookLevel] _levels(self, Side side, Py_ssize_t depth) except *
     cdef list _entries(self, Side side, Py_ssize_t depth)

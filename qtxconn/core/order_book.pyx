@@ -76,6 +76,14 @@ cdef class OrderBook:
                 level.size = self._count(amount, self.c_lot_size, "amount")
                 levels[side].push_back(level)
         cdef uint64_t number = update_id
+        return self.c_apply_levels(
+            levels[0].data(), levels[0].size(), levels[1].data(), levels[1].size(), number, timestamp_ns, snapshot
+        )
+
+    cdef int c_apply_levels(
+        self, const BookLevel* bids, size_t bid_count, const BookLevel* asks, size_t ask_count, uint64_t update_id,
+        int64_t timestamp_ns, bint snapshot
+    ) except -1:
         cdef L2Book* book = self.c_book()
         cdef size_t i
         if timestamp_ns == 0:
@@ -84,10 +92,11 @@ cdef class OrderBook:
             book.lock.lock()
             if snapshot:
                 book.begin_snapshot()
-            for side in range(2):
-                for i in range(levels[side].size()):
-                    book.set_level(<Side>side, levels[side][i].price, levels[side][i].size)
-            book.commit(number, timestamp_ns)
+            for i in range(bid_count):
+                book.set_level(Side.bid, bids[i].price, bids[i].size)
+            for i in range(ask_count):
+                book.set_level(Side.ask, asks[i].price, asks[i].size)
+            book.commit(update_id, timestamp_ns)
             book.lock.unlock()
         return 0
 
