@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Self
 
+from qtxconn.core.client_order_tracker import ClientOrderTracker
 from qtxconn.core.clock import Clock
 from qtxconn.core.connector_orders import ConnectorOrders
 from qtxconn.core.events import ErrorEventListener, OrderEventListener, TradeEventListener
@@ -20,7 +21,7 @@ class ConnectorBase(ConnectorOrders):
         trading_pairs: Sequence[str] | None = None,
         trading_required: bool = True,
         *,
-        clock: Clock = ...,
+        clock: Clock | None = None,
         client_order_id_prefix: str = "",
         journal: OrderJournalBase | None = None,
     ) -> None: ...
@@ -80,3 +81,6 @@ class ConnectorBase(ConnectorOrders):
     def _set_balance(self, asset: str, total: Decimal, available: Decimal | None) -> None: ...
     def _account_name(self) -> str: ...
     def _set_connected(self, live: bool) -> None: ...
+
+    # -- what an exchange writes
+    def _make_order_tracker(self, client_order_id_prefix: str) -> ClientOrderTracker: ...

@@ -16,9 +16,8 @@ from qtxconn.core.in_flight_order cimport ns_to_seconds
 from qtxconn.core.order_book cimport OrderBook
 from qtxconn.core.order_journal cimport OrderJournalBase
 
-from qtxconn.core.client_ids import shared_client_ids
-from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.core.connector_hooks import missing_order_hooks
+from qtxconn.core.environment import environment
 from qtxconn.core.order_restore import settle_restored_orders, track_restored_orders
 from qtxconn.core.pubsub import PubSub
 from qtxconn.errors import ConfigurationError, NotReadyError
@@ -29,6 +28,7 @@ cdef class ConnectorBase(ConnectorOrders):
 
     `trading_pairs` are named BTC-USDT; without `trading_required` only market data is used and no key is needed.
     `client_order_id_prefix` stands before the digits of every client order id, where a venue wants a broker's mark.
+    `clock`, by default, and the ids come from the environment in use (qtxconn.core.environment).
     With a `journal` (qtxconn.storage.journal.OrderJournal) orders survive the end of the process, however it ends.
     """
 
@@ -44,7 +44,7 @@ cdef class ConnectorBase(ConnectorOrders):
         trading_pairs=None,
         bint trading_required=True,
         *,
-        Clock clock=SYSTEM_CLOCK,
+        Clock clock=None,
         str client_order_id_prefix="",
         OrderJournalBase journal=None,
     ):
@@ -58,14 +58,19 @@ cdef class ConnectorBase(ConnectorOrders):
             )
         self._trading_pairs = list(trading_pairs or ())
         self._trading_required = trading_required
-        self._clock = clock
+        surroundings = environment()
+        self._clock = surroundings.clock if clock is None else clock
         self._logger = logging.getLogger(f"qtxconn.{self.name}")
         self._pubsub = PubSub(self._logger)
-        self._client_ids = shared_client_ids(self.name, self.client_order_id_bits)
-        self._order_tracker = ClientOrderTracker(
-            self._pubsub, clock, client_order_id_prefix=client_order_id_prefix, itemised_fills=self.itemised_fills
-        )
+        self._client_ids = surroundings.client_ids(self.name, self.client_order_id_bits)
+        self._order_tracker = self._make_order_tracker(client_order_id_prefix)
         self._journal = self._order_tracker.journal = journal
+
+    def _make_order_tracker(self, str client_order_id_prefix):
+        """For who tracks in another way: the tracker of a new connector."""
+        return ClientOrderTracker(
+            self._pubsub, self._clock, client_order_id_prefix=client_order_id_prefix, itemised_fills=self.itemised_fills
+        )
 
     # -- identity and state ------------------------------------------------------------------------------------
 

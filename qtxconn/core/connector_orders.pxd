@@ -7,6 +7,7 @@ from qtxconn.core.connector_hooks cimport ConnectorHooks
 from qtxconn.core.fixed cimport Fixed
 from qtxconn.core.in_flight_order cimport InFlightOrder
 from qtxconn.core.order_journal cimport OrderJournalBase
+from qtxconn.core.trading_rule cimport TradingRule
 
 
 cdef class ConnectorOrders(ConnectorHooks):
@@ -30,4 +31,5 @@ cdef class ConnectorOrders(ConnectorHooks):
         self, object trade_type, str trading_pair, object amount, object order_type, object price,
         object position_action, dict options
     )
+    cdef int _fit(self, TradingRule rule, object trade_type, Fixed* price, Fixed* amount, bint is_limit) except -1
     cdef Fixed _exact(self, object value, str what) except *

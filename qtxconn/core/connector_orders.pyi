@@ -12,7 +12,7 @@ from qtxconn.core.connector_hooks import ConnectorHooks
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.pubsub import PubSub
 from qtxconn.core.trading_rule import TradingRule
-from qtxconn.core.types import OrderType, PositionAction, TradeType
+from qtxconn.core.types import OrderType, OrderUpdate, PositionAction, TradeType
 
 class CancellationResult(NamedTuple):
     order_id: str
@@ -50,6 +50,14 @@ class ConnectorOrders(ConnectorHooks):
         position_action: PositionAction = ...,
         **options: Any,
     ) -> str: ...
+    def amend(
+        self,
+        trading_pair: str,
+        client_order_id: str,
+        *,
+        price: Decimal | int | str | None = None,
+        amount: Decimal | int | str | None = None,
+    ) -> bool: ...
     def cancel(self, trading_pair: str, client_order_id: str) -> bool: ...
     def adopt_external_order(
         self,
@@ -82,6 +90,7 @@ class ConnectorOrders(ConnectorHooks):
     def _alarm(
         self, kind: str, message: str, order_id: str | None = None, error: BaseException | None = None
     ) -> None: ...
+    def _process_amend(self, order: InFlightOrder, update: OrderUpdate) -> None: ...
     def _order_accepted(self, client_order_id: str, exchange_order_id: str, timestamp_s: float) -> None: ...
     def _order_rejected(self, client_order_id: str, error: BaseException) -> None: ...
     def _order_unknown(self, client_order_id: str, error: BaseException) -> None: ...

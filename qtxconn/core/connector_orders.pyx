@@ -1,4 +1,4 @@
-"""A connector's orders: placing, cancelling, and what is done about missing answers.
+"""A connector's orders: placing, amending, cancelling, and what is done about missing answers.
 
 The way of an order reads from buy() down; that of an outcome nobody told from _order_unknown().
 """
@@ -24,6 +24,16 @@ from qtxconn.errors import (
     VenueError,
     is_definite_refusal,
 )
+
+
+_AMENDABLE = (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
+
+
+def _is_refusal(error) -> bool:
+    """Whether the venue has said that a cancel or an amend is not to be: then the order is as it was."""
+    return isinstance(error, VenueError) and not isinstance(
+        error, (OrderNotFoundError, OutcomeUnknownError, RateLimitedError)
+    )
 
 
 class CancellationResult(NamedTuple):
@@ -123,14 +133,7 @@ cdef class ConnectorOrders(ConnectorHooks):
         cdef Fixed c_price
         if price is not None:
             c_price = self._exact(price, "price")
-        try:
-            c_amount = rule.c_quantize_amount(c_amount)
-            c_price = rule.c_quantize_price(c_price, trade_type is TradeType.SELL)
-        except AmountError as error:
-            raise OrderValidationError(f"{trading_pair}: {error}") from None
-        violation = rule.c_violation(c_price, c_amount, is_limit)
-        if violation is not None:
-            raise OrderValidationError(violation)
+        self._fit(rule, trade_type, &c_price, &c_amount, is_limit)
         cdef InFlightOrder order = InFlightOrder(
             self.generate_client_order_id(),
             trading_pair,
@@ -160,6 +163,18 @@ cdef class ConnectorOrders(ConnectorHooks):
     def _take_order_options(self, str client_order_id) -> dict:
         """For transports that override _submit_order: the extra keywords of buy() or sell(), handed out once."""
         return self._order_options.pop(client_order_id, {})
+
+    cdef int _fit(self, TradingRule rule, object trade_type, Fixed* price, Fixed* amount, bint is_limit) except -1:
+        """Rounds both to the rule's grid: the amount down, the price to the passive side."""
+        try:
+            amount[0] = rule.c_quantize_amount(amount[0])
+            price[0] = rule.c_quantize_price(price[0], trade_type is TradeType.SELL)
+        except AmountError as error:
+            raise OrderValidationError(f"{rule.trading_pair}: {error}") from None
+        violation = rule.c_violation(price[0], amount[0], is_limit)
+        if violation is not None:
+            raise OrderValidationError(violation)
+        return 0
 
     cdef Fixed _exact(self, object value, str what) except *:
         try:
@@ -281,15 +296,15 @@ cdef class ConnectorOrders(ConnectorHooks):
         """Sends a cancel. Transports that publish without waiting override this and report with _cancel_accepted or
         _cancel_failed."""
         task = self._spawn(self._place_cancel_and_process_update(order), f"cancel {order.client_order_id}")
-        task.add_done_callback(lambda task: self._on_cancel_done(task, order))
+        task.add_done_callback(lambda task: self._on_change_done(task, order))
 
-    def _on_cancel_done(self, task, InFlightOrder order):
-        if task.cancelled():    # by disconnect(): the order can be cancelled again later
+    def _on_change_done(self, task, InFlightOrder order):
+        if task.cancelled():    # by disconnect(): the order can be cancelled or amended again later
             self._order_tracker.revert_pending(order)
 
     async def _place_cancel_and_process_update(self, InFlightOrder order):
         try:
-            answer = await self._place_cancel(order.client_order_id, order)
+            answer = await self._place_cancel_behind_order(order)
         except Exception as error:
             self._cancel_failed(order.client_order_id, error)
         else:
@@ -299,6 +314,19 @@ cdef class ConnectorOrders(ConnectorHooks):
                 self._cancel_failed(order.client_order_id, OutcomeUnknownError("the venue did not confirm the cancel"))
             elif self.is_cancel_request_in_exchange_synchronous:
                 self._cancel_accepted(order.client_order_id, 0.0)
+
+    async def _place_cancel_behind_order(self, InFlightOrder order):
+        """Sends the cancel, again if the first one may have overtaken the order on its way to the venue."""
+        if order.acked_ns == 0:
+            if self.cancels_by_client_id:
+                try:
+                    return await self._place_cancel(order.client_order_id, order)
+                except OrderNotFoundError:
+                    pass
+            await order.wait_until_processed_by_exchange()
+            if order.is_done:
+                raise OrderNotFoundError(f"{order.client_order_id} ended before it could be cancelled")
+        return await self._place_cancel(order.client_order_id, order)
 
     def _cancel_accepted(self, str client_order_id, double timestamp_s, executed_base=None):
         """The venue confirms the cancel; `executed_base` is the executed amount its answer counts, where it says."""
@@ -314,15 +342,88 @@ cdef class ConnectorOrders(ConnectorHooks):
         order = self._order_tracker.fetch_tracked_order(client_order_id)
         if order is None:
             return
-        settled = isinstance(error, VenueError) and not isinstance(
-            error, (OrderNotFoundError, OutcomeUnknownError, RateLimitedError)
-        )
+        settled = _is_refusal(error)
         self._order_tracker.revert_pending(order)
         if settled:
             self._alarm("cancel_failed", f"{client_order_id}: cancel refused: {error}", client_order_id, error)
         else:
             self._logger.info("%s: cancel unanswered or order not found (%s); asking the venue", client_order_id, error)
         self._resolve(order, None if settled else error)
+
+    # -- amending ----------------------------------------------------------------------------------------------
+
+    def amend(self, str trading_pair not None, str client_order_id not None, *, price=None, amount=None) -> bool:
+        """Asks the venue to change a live limit order's price (quote per base) and/or its whole amount (base asset,
+        what is executed included), both rounded as buy() does; events tell the result.
+
+        False, with nothing sent, if the order is not known here, has ended, or waits for the venue's word: on itself,
+        on another amend, on a cancel. Raises OrderValidationError where the change breaks the rules, is none, or would
+        leave nothing to execute, and NotReadyError before connect().
+        """
+        cdef TradingRule rule = self._require_pair(trading_pair)
+        if not self._connected:
+            raise NotReadyError(self.not_ready_reason)
+        if not self.supports_amend:
+            raise OrderValidationError(f"{self.name} does not amend orders: cancel and place anew")
+        if price is None and amount is None:
+            raise OrderValidationError("an amend needs a price or an amount")
+        cdef InFlightOrder order = self._order_tracker.fetch_tracked_order(client_order_id)
+        if order is None or order.trading_pair != trading_pair or order.current_state not in _AMENDABLE:
+            return False
+        if not order.order_type.is_limit_type():
+            raise OrderValidationError(f"{client_order_id} is a {order.order_type.name} order; only limits are amended")
+        cdef Fixed c_price = self._exact(order.price if price is None else price, "price")
+        cdef Fixed c_amount = self._exact(order.amount if amount is None else amount, "amount")
+        self._fit(rule, order.trade_type, &c_price, &c_amount, True)
+        new_price, new_amount = fixed_to_decimal(c_price), fixed_to_decimal(c_amount)
+        if (new_price, new_amount) == (order.price, order.amount):
+            raise OrderValidationError(f"{client_order_id} has price {new_price} and amount {new_amount} already")
+        if new_amount <= order.executed_amount_base:
+            raise OrderValidationError(
+                f"{client_order_id}: amount {new_amount} leaves nothing to execute ({order.executed_amount_base} is "
+                "executed): cancel the order instead"
+            )
+        self._order_tracker.mark_pending_update(order)
+        amending = self._place_amend_and_process_update(order, new_price, new_amount)
+        task = self._spawn(amending, f"amend {client_order_id}")
+        task.add_done_callback(lambda task: self._on_change_done(task, order))
+        return True
+
+    async def _place_amend_and_process_update(self, InFlightOrder order, price, amount):
+        try:
+            update = await self._place_amend(order.client_order_id, order, price, amount)
+        except Exception as error:
+            self._amend_failed(order, error)
+        else:
+            self._process_amend(order, update)
+            self._order_tracker.process_order_update(update)
+            self._order_tracker.revert_pending(order)   # should the answer show nothing new
+
+    def _process_amend(self, InFlightOrder order, update):
+        """Takes over price and amount of an order as the venue has them now, if they are new. Before its fills: they
+        may exceed the amount that it had."""
+        misc = update.misc_updates or {}
+        amount, price = misc.get("amount"), misc.get("price")
+        changes = {}
+        if amount is not None and amount != order.amount:
+            changes["amended_amount"] = amount
+        if price and price != order.price and order.order_type.is_limit_type():
+            changes["amended_price"] = price
+        if changes:
+            self._order_tracker.process_order_update(
+                update._replace(new_state=OrderState.OPEN, client_order_id=order.client_order_id, misc_updates=changes)
+            )
+
+    def _amend_failed(self, InFlightOrder order, error):
+        """The amend did not go through, or nobody said so. What the order is now is asked, never assumed."""
+        self._order_tracker.revert_pending(order)
+        order_id = order.client_order_id
+        if _is_refusal(error):
+            self._alarm("amend_failed", f"{order_id}: amend refused: {error}", order_id, error)
+        else:
+            self._alarm("amend_unanswered", f"{order_id}: no word on the amend ({type(error).__name__}: {error}); "
+                        "asking the venue", order_id, error)
+        self._resolve(order)
 
     # -- finding out -------------------------------------------------------------------------------------------
 
@@ -381,6 +482,7 @@ cdef class ConnectorOrders(ConnectorHooks):
     async def _refresh_order(self, InFlightOrder order):
         """Reads an order's state and fills from the venue and applies both, the fills first."""
         update = await self._request_order_status(order)
+        self._process_amend(order, update)
         if order.exchange_order_id is None and update.exchange_order_id and update.new_state is not OrderState.FAILED:
             # The first word of it: its fills can only be asked for by the venue's id.
             self._order_accepted(order.client_order_id, update.exchange_order_id, update.update_timestamp)
