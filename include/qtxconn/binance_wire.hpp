@@ -192,7 +192,7 @@ inline bool read_side(JsonScanner& json, TradeType& out) noexcept {
     return name == "SELL" || name == "BUY";
 }
 
-inline bool read_order(JsonScanner& json, OrderTradeUpdate& out) noexcept {
+[[gnu::flatten]] inline bool read_order(JsonScanner& json, OrderTradeUpdate& out) noexcept {
     constexpr std::uint64_t kNeeded = letters("scSqpxXilzLTtm");
     constexpr std::uint64_t kWanted = kNeeded | letters("Nn");
     Keys keys;
@@ -228,7 +228,7 @@ inline bool read_order(JsonScanner& json, OrderTradeUpdate& out) noexcept {
     return complete && keys.have(kNeeded);
 }
 
-inline bool read_levels(JsonScanner& json, Fixed tick, Fixed lot, BookLevel* out, std::size_t& count) noexcept {
+[[gnu::flatten]] inline bool read_levels(JsonScanner& json, Fixed tick, Fixed lot, BookLevel* out, std::size_t& count) noexcept {
     count = 0;
     return json.array([&] {
         if (count == kDepthLevelsMax) {
@@ -265,7 +265,7 @@ inline EventHead peek_event(std::string_view text) noexcept {
     return head;
 }
 
-[[gnu::flatten]] inline bool parse_order_trade_update(std::string_view text, OrderTradeUpdate& out) noexcept {
+inline bool parse_order_trade_update(std::string_view text, OrderTradeUpdate& out) noexcept {
     constexpr std::uint64_t kNeeded = detail::letters("eo");
     out = OrderTradeUpdate{};
     JsonScanner json(text);
@@ -280,7 +280,8 @@ inline EventHead peek_event(std::string_view text) noexcept {
 }
 
 // `tick` and `lot` are what a count of one is worth: every price and amount must be a multiple of them.
-[[gnu::flatten]] inline bool parse_depth_update(std::string_view text, Fixed tick, Fixed lot, DepthUpdate& out) noexcept {
+inline bool parse_depth_update(std::string_view text, Fixed tick, Fixed lot,
+                                                DepthUpdate& out) noexcept {
     constexpr std::uint64_t kNeeded = detail::letters("esUubaT") | detail::kPrevIdBit;
     JsonScanner json(text);
     detail::Keys keys;
@@ -302,7 +303,7 @@ inline EventHead peek_event(std::string_view text) noexcept {
     return complete && json.end() && keys.have(kNeeded);
 }
 
-[[gnu::flatten]] inline bool parse_trade(std::string_view text, Fixed tick, Fixed lot, PublicTrade& out) noexcept {
+inline bool parse_trade(std::string_view text, Fixed tick, Fixed lot, PublicTrade& out) noexcept {
     constexpr std::uint64_t kNeeded = detail::letters("estTpqm");
     JsonScanner json(text);
     detail::Keys keys;

@@ -1,4 +1,5 @@
-// libFuzzer target: any bytes to the Binance readers. What they accept must be within its bounds and inside the message.
+// libFuzzer target: any bytes to the Binance readers. What they accept must be within its bounds and inside the
+// message.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
