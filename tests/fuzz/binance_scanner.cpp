@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "qtxconn/binance_wire.hpp"
+#include "qtxconn/in_flight_order.hpp"
 
 namespace {
 

@@ -41,7 +41,7 @@ from qtxconn.errors import (
 from qtxconn.exchanges.binance import constants, messages
 from qtxconn.exchanges.binance.auth import BinanceAuth
 from qtxconn.exchanges.binance.constants import Endpoint, Security
-from qtxconn.exchanges.binance.scanner import MarketScanner
+from qtxconn.exchanges.binance.scanner import MarketScanner, UserScanner
 from qtxconn.net.book_feed import BookFeed
 from qtxconn.net.rest import RestClient
 from qtxconn.net.throttler import Throttler
@@ -132,6 +132,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._market_streams: list[WebSocketClient] = []
         self._book_feeds: dict[str, BookFeed] = {}  # by the exchange's symbol
         self._market_scanner = MarketScanner()
+        self._user_scanner = UserScanner(self._order_tracker, self._pair_of)
         self._request_ids = itertools.count(1)
         self._venue_leverage: dict[str, Decimal] = {}
         self._balances_stale = False
@@ -437,6 +438,9 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     def _on_user_message(self, data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
         self.user_stream_received_ns = received_ns
+        if self._user_scanner.process_message(data):
+            self._balances_stale = True
+            return
         event = orjson.loads(data)
         event = event.get("data", event)
         match event.get("e"):

@@ -1,10 +1,11 @@
 # The scanners that a Binance connector asks before it makes Python objects of a message.
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 from libcpp.memory cimport unique_ptr
 from libcpp.string cimport string
 from libcpp.string_view cimport string_view
 
+from qtxconn.core.client_order_tracker cimport ClientOrderTracker
 from qtxconn.exchanges.binance.wire cimport DepthUpdate
 
 
@@ -40,3 +41,11 @@ cdef class MarketScanner:
 
     cdef bint _process_depth(self, string_view text, Py_ssize_t number, int64_t received_ns) except -1
     cdef bint _process_trade(self, string_view text, Py_ssize_t number, int64_t received_ns) except -1
+
+
+cdef class UserScanner:
+    cdef readonly ClientOrderTracker tracker
+    cdef object _pair_of            # symbol -> trading pair, or None
+    cdef SymbolNumbers _numbers     # symbol -> the tracker's number of the pair
+
+    cdef Py_ssize_t _number_of(self, string_view symbol) except -2

@@ -1,20 +1,25 @@
 """Applies the Binance messages that come by the thousand from their bytes, without a Python object in between."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 from libcpp.memory cimport make_unique
 from libcpp.string_view cimport string_view
 
 from qtxconn.core.book_sync cimport NO_ID, BookSync
-from qtxconn.core.in_flight_order cimport view_of
+from qtxconn.core.client_order_tracker cimport ClientOrderTracker
+from qtxconn.core.in_flight_order cimport text_of, view_of
 from qtxconn.core.l2_book cimport L2Book, LastTrade, Side
 from qtxconn.core.order_book cimport OrderBook
+from qtxconn.core.order_reports cimport OrderReport, c_process_report
+from qtxconn.core.order_store cimport VenueId, kNoVenueId, parse_number_id
 from qtxconn.exchanges.binance.wire cimport (
     DepthUpdate,
     EventHead,
     EventKind,
+    OrderTradeUpdate,
     PublicTrade,
     parse_depth_update,
+    parse_order_trade_update,
     parse_trade,
     peek_event,
 )
@@ -103,3 +108,52 @@ cdef class MarketScanner:
         target.set_trade(last)
         target.lock.unlock()
         return True
+
+
+cdef class UserScanner:
+    """Order updates, from their bytes to the tracker.
+
+    Takes an ORDER_TRADE_UPDATE only if it is well-formed and tells of an order that is tracked and in its plain course
+    (order_reports.pxd); all others are left to messages.py and the tracker's `process_*`.
+    """
+
+    def __init__(self, ClientOrderTracker tracker not None, pair_of):
+        self.tracker = tracker
+        self._pair_of = pair_of
+
+    def process_message(self, message) -> bool:
+        """Applies the message (str or bytes) if it can. False: nothing was done, the message needs the generic path."""
+        cdef OrderTradeUpdate update
+        cdef OrderReport report
+        cdef Py_ssize_t number
+        if not parse_order_trade_update(bytes_of(message), update):
+            return False
+        cdef string_view prefix = view_of(self.tracker.client_order_id_prefix)
+        if update.client_order_id.substr(0, prefix.size()) != prefix:
+            return False
+        report.client_id = parse_number_id(update.client_order_id.substr(prefix.size()))
+        number = -1 if report.client_id == kNoVenueId else self._number_of(update.symbol)
+        if number < 0 or (update.is_fill and update.trade_id == 0):
+            return False
+        report.symbol = <uint32_t>number
+        report.exchange_id = <VenueId>update.exchange_order_id
+        report.state = update.state
+        report.venue_ns = update.transaction_ms * 1_000_000
+        report.executed = update.executed
+        report.trade_id = <VenueId>update.trade_id if update.is_fill else kNoVenueId
+        report.fill_price = update.fill_price
+        report.fill_amount = update.fill_amount
+        report.fee = update.fee
+        report.fee_asset = update.fee_asset
+        report.is_taker = not update.is_maker
+        return c_process_report(self.tracker, report)
+
+    cdef Py_ssize_t _number_of(self, string_view symbol) except -2:
+        """The tracker's number of a symbol's trading pair; -1 if it has none."""
+        cdef Py_ssize_t number = self._numbers.find(symbol)
+        if number < 0:
+            pair = self._pair_of(text_of(symbol))
+            if pair is not None:
+                number = self.tracker.c_symbol(pair)
+                self._numbers.set(symbol, <size_t>number)
+        return number
