@@ -183,8 +183,15 @@ cdef class OrderBook:
         while self._count(exact[0], levels[0], &tick, &lot) or self._count(exact[1], levels[1], &tick, &lot):
             pass
         self._refine(tick, lot)
+        return self.c_apply_levels(
+            levels[0].data(), levels[0].size(), levels[1].data(), levels[1].size(), number, timestamp_ns, snapshot
+        )
+
+    cdef int c_apply_levels(
+        self, const BookLevel* bids, size_t bid_count, const BookLevel* asks, size_t ask_count, uint64_t update_id,
+        int64_t timestamp_ns, bint snapshot
+    ) except -1:
         cdef L2Book* book = self.c_book()
-        cdef int side
         cdef size_t i
         if timestamp_ns == 0:
             timestamp_ns = self._clock.c_now_ns()
@@ -192,10 +199,11 @@ cdef class OrderBook:
             book.lock.lock()
             if snapshot:
                 book.begin_snapshot()
-            for side in range(2):
-                for i in range(levels[side].size()):
-                    book.set_level(<Side>side, levels[side][i].price, levels[side][i].size)
-            book.commit(number, timestamp_ns)
+            for i in range(bid_count):
+                book.set_level(Side.bid, bids[i].price, bids[i].size)
+            for i in range(ask_count):
+                book.set_level(Side.ask, asks[i].price, asks[i].size)
+            book.commit(update_id, timestamp_ns)
             book.lock.unlock()
         return 0
 
