@@ -107,7 +107,7 @@ def test_insufficient_margin_but_closing_always_passes(venue, trader):
     with pytest.raises(Reject):
         venue.place_order(trader, S, Side.BUY, OrderType.LIMIT, D("0.1"), D("999"))
     venue.place_order(trader, S, Side.SELL, OrderType.MARKET, D("0.99"))
-    assert trader.positions[S].amount == 0
+    assert trader.position(venue.instrument(S)).amount == 0
 
 
 @pytest.mark.parametrize("leverage", [0, 126, -1])

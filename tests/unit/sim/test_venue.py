@@ -259,7 +259,7 @@ def test_reduce_only(venue, a):
     assert reason_of(market, venue, a, SELL, "0.011", reduce_only=True) is RejectReason.REDUCE_ONLY
     # Below the minimum notional, which reduce-only orders need not reach.
     assert market(venue, a, SELL, "0.001", reduce_only=True).status is OrderStatus.FILLED
-    assert a.positions[S].amount == 9
+    assert a.position(venue.instrument(S)).amount == 9
 
 
 def test_resting_reduce_only_order_expires_with_the_position(venue, a, recorder):
