@@ -17,17 +17,22 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from qtxconn.sim.binance import codec
-from qtxconn.sim.binance.account_view import account_update
+from qtxconn.sim.binance.account_view import account_update, margin_call
+from qtxconn.sim.binance.conditional import algo_update
 from qtxconn.sim.binance.connections import BACKLOG_MAX_BYTES, Connection, text_frame
+from qtxconn.sim.binance.fault_gate import StreamGate
+from qtxconn.sim.binance.market_history import INTERVALS_MS, DayFigures, MarketHistory, kline_event
+from qtxconn.sim.model import DepthUpdate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from qtxconn.sim.account import Account, SimPosition
     from qtxconn.sim.binance.listen_keys import ListenKey, ListenKeys
+    from qtxconn.sim.conditional import ConditionalOrder
+    from qtxconn.sim.faults import FaultScript
     from qtxconn.sim.model import (
         BookTicker,
-        DepthUpdate,
         Execution,
         ExecutionType,
         Instrument,
@@ -45,6 +50,11 @@ DEPTH_INTERVALS_MS = {
     "depth@500ms": 500,
 }
 MARK_PRICE_INTERVALS_MS = {"markPrice@1s": 1_000, "markPrice": 3_000}
+# The best levels of a book, whole, every so often.
+PARTIAL_DEPTH_INTERVALS_MS = {"": 250, "@100ms": 100, "@250ms": 250, "@500ms": 500}
+PARTIAL_DEPTHS = (5, 10, 20)
+KLINE_INTERVAL_S = 0.25
+TICKER_INTERVAL_S = 1.0
 STREAMS_PER_CONNECTION_MAX = 1024
 LISTEN_KEY_CHECK_S = 1.0
 
@@ -99,13 +109,22 @@ class StreamConnection:
 class Streams:
     """Market and account listener of the venue, and the WebSocket endpoint of its streams."""
 
-    def __init__(self, venue: Venue, listen_keys: ListenKeys, backlog_max: int = BACKLOG_MAX_BYTES) -> None:
+    def __init__(
+        self,
+        venue: Venue,
+        listen_keys: ListenKeys,
+        history: MarketHistory,
+        faults: FaultScript,
+        backlog_max: int = BACKLOG_MAX_BYTES,
+    ) -> None:
         self._venue = venue
+        self._history = history
+        self._gate = StreamGate(faults, self._deliver)
         self._clock = venue.clock
         self._listen_keys = listen_keys
         self._backlog_max = backlog_max
         self._subscribers: defaultdict[str, set[StreamConnection]] = defaultdict(set)
-        self._connections: set[StreamConnection] = set()
+        self._clients: set[StreamConnection] = set()
         # Listen keys may be limited to some event types (`events=` in the URL); no entry means all.
         self._events: dict[tuple[StreamConnection, str], frozenset[str]] = {}
         self._batches: dict[str, tuple[int, DepthBatch]] = {}
@@ -123,13 +142,22 @@ class Streams:
         """Begins listening and beating. Needs a running loop."""
         self._venue.add_market_listener(self)
         self._venue.add_account_listener(self)
+        self._venue.add_notice_listener(self)
         self._listen_keys.on_expired = self._on_listen_key_expired
         beats: list[tuple[float, Callable[[], None]]] = [(LISTEN_KEY_CHECK_S, self._listen_keys.expire)]
         for interval in {ms for ms in DEPTH_INTERVALS_MS.values() if ms}:
             beats.append((interval / 1000, lambda interval=interval: self._flush_depth(interval)))
         for suffix, interval in MARK_PRICE_INTERVALS_MS.items():
             beats.append((interval / 1000, lambda suffix=suffix: self._push_mark_prices(suffix)))
+        for interval in set(PARTIAL_DEPTH_INTERVALS_MS.values()):
+            beats.append((interval / 1000, lambda interval=interval: self._push_partial_depth(interval)))
+        beats += [(KLINE_INTERVAL_S, self._push_klines), (TICKER_INTERVAL_S, self._push_day_tickers)]
         self._tasks = [asyncio.create_task(self._run_beat(interval, call)) for interval, call in beats]
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Everybody who listens."""
+        return [client.connection for client in self._clients]
 
     async def stop(self) -> None:
         """Ends the beats and says goodbye to every client."""
@@ -137,7 +165,7 @@ class Streams:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(
-            *(c.connection.socket.close(code=1001, message=b"venue stops") for c in list(self._connections)),
+            *(c.socket.close(code=1001, message=b"venue stops") for c in self.connections),
             return_exceptions=True,
         )
 
@@ -159,9 +187,9 @@ class Streams:
             self._push(name, event)
 
     def on_ticker(self, symbol: str, ticker: BookTicker) -> None:
-        name = self._prefix[symbol] + "bookTicker"
-        if name in self._subscribers:
-            self._push(name, codec.book_ticker_event(self._venue.instruments[symbol], ticker))
+        for name in (self._prefix[symbol] + "bookTicker", "!bookTicker"):
+            if name in self._subscribers:
+                self._push(name, codec.book_ticker_event(self._venue.instruments[symbol], ticker))
 
     def on_trade(self, symbol: str, trade: MarketTrade) -> None:
         for suffix, build in (("trade", codec.trade_event), ("aggTrade", codec.agg_trade_event)):
@@ -176,10 +204,51 @@ class Streams:
                 self._push(name, event)
 
     def _push_mark_prices(self, suffix: str) -> None:
+        now_ms = self._clock.now_ms()
+        build = {symbol: lambda s=symbol: codec.mark_price_event(self._venue, s, now_ms) for symbol in self._prefix}
+        self._push_each_and_all(suffix, suffix.replace("markPrice", "!markPrice@arr"), build)
+
+    def _push_each_and_all(self, suffix: str, all_name: str, build: dict[str, Callable[[], dict[str, Any]]]) -> None:
+        """A symbol's event on its own stream, and every symbol's in one list."""
         for symbol, prefix in self._prefix.items():
             if prefix + suffix in self._subscribers:
-                event = codec.mark_price_event(self._venue, symbol, self._clock.now_ms())
-                self._push(prefix + suffix, event)
+                self._push(prefix + suffix, build[symbol]())
+        if all_name in self._subscribers:
+            self._push(all_name, [make() for make in build.values()])
+
+    def _push_day_tickers(self) -> None:
+        now_ms = self._clock.now_ms()
+        instruments = self._venue.instruments
+
+        def figures(symbol: str) -> DayFigures:
+            return DayFigures.of(self._history, instruments[symbol], now_ms)
+
+        build = {symbol: lambda s=symbol: figures(s).to_event(s, now_ms) for symbol in self._prefix}
+        self._push_each_and_all("ticker", "!ticker@arr", build)
+        build = {symbol: lambda s=symbol: figures(s).to_mini_event(s, now_ms) for symbol in self._prefix}
+        self._push_each_and_all("miniTicker", "!miniTicker@arr", build)
+
+    def _push_klines(self) -> None:
+        now_ms = self._clock.now_ms()
+        for symbol, prefix in self._prefix.items():
+            for interval in INTERVALS_MS:
+                name = f"{prefix}kline_{interval}"
+                if name in self._subscribers and (candle := self._history.last_candle(symbol, interval)) is not None:
+                    self._push(name, kline_event(self._venue.instruments[symbol], candle, interval, now_ms))
+
+    def _push_partial_depth(self, interval_ms: int) -> None:
+        for symbol, prefix in self._prefix.items():
+            for levels in PARTIAL_DEPTHS:
+                for suffix, interval in PARTIAL_DEPTH_INTERVALS_MS.items():
+                    name = f"{prefix}depth{levels}{suffix}"
+                    if interval == interval_ms and name in self._subscribers:
+                        self._push(name, self._partial_depth(symbol, levels))
+
+    def _partial_depth(self, symbol: str, levels: int) -> dict[str, Any]:
+        instrument, now_ms = self._venue.instruments[symbol], self._clock.now_ms()
+        bids, asks, last_id = self._venue.depth(symbol, levels)
+        update = DepthUpdate(last_id, last_id, last_id - 1, bids, asks, now_ms, now_ms)
+        return codec.depth_event(instrument, update, bids, asks, last_id, last_id - 1)
 
     # -- an account speaks ----------------------------------------------------------------------------------
 
@@ -207,6 +276,28 @@ class Streams:
         changes = {account.quote: funding}
         self._push(key, account_update(account, reason, assets, positions, marks, changes, now_ms))
 
+    def on_leverage(self, account: Account, symbol: str, leverage: int) -> None:
+        self._push_to(account, codec.account_config_update(symbol, leverage, self._clock.now_ms()))
+
+    def on_conditional(self, order: ConditionalOrder) -> None:
+        instrument = self._venue.instruments[order.symbol]
+        self._push_to(order.account, algo_update(instrument, order, self._clock.now_ms()))
+
+    def on_margin_call(self, account: Account, positions: list[SimPosition]) -> None:
+        marks = {position.symbol: self._venue.mark_price(position.symbol) for position in positions}
+        self._push_to(account, margin_call(account, positions, marks, self._clock.now_ms()))
+
+    def on_forced_order(self, order: SimOrder) -> None:
+        event = codec.force_order_event(self._venue.instruments[order.symbol], order, self._clock.now_ms())
+        for name in (self._prefix[order.symbol] + "forceOrder", "!forceOrder@arr"):
+            if name in self._subscribers:
+                self._push(name, event)
+
+    def _push_to(self, account: Account, event: dict[str, Any]) -> None:
+        key = self._listen_keys.key(account)
+        if key is not None and key in self._subscribers:
+            self._push(key, event)
+
     def _on_listen_key_expired(self, entry: ListenKey) -> None:
         now_ms = self._clock.now_ms()
         if entry.key in self._subscribers:
@@ -214,19 +305,24 @@ class Streams:
 
     # -- pushing --------------------------------------------------------------------------------------------
 
-    def _push(self, name: str, event: dict[str, Any]) -> None:
+    def _push(self, name: str, event: dict[str, Any] | list[Any]) -> None:
+        """Every push goes through the fault script. A listen key is the one name without an '@' or a '!'."""
+        self._gate.push(name, event, is_private="@" not in name and "!" not in name)
+
+    def _deliver(self, name: str, event: dict[str, Any] | list[Any], torn: bool) -> None:
         """Encodes `event` once and frames it at most twice (raw and wrapped), however many listen."""
         payload = orjson.dumps(event)
         raw = wrapped = b""
-        for client in self._subscribers[name]:
-            if (wanted := self._events.get((client, name))) is not None and event["e"] not in wanted:
+        for client in list(self._subscribers.get(name, ())):
+            wanted = self._events.get((client, name))
+            if wanted is not None and isinstance(event, dict) and event["e"] not in wanted:
                 continue
             if client.wrapped:
                 wrapped = wrapped or text_frame(b'{"stream":' + orjson.dumps(name) + b',"data":' + payload + b"}")
-                client.connection.send(wrapped)
             else:
                 raw = raw or text_frame(payload)
-                client.connection.send(raw)
+            frame = wrapped if client.wrapped else raw
+            (client.connection.tear if torn else client.connection.send)(frame)
 
     # -- clients --------------------------------------------------------------------------------------------
 
@@ -234,7 +330,7 @@ class Streams:
         """One stream connection, from handshake to goodbye."""
         connection = await Connection.accept(request, self._backlog_max)
         client = StreamConnection(connection, wrapped="stream" in request.path.split("/")[1:3])
-        self._connections.add(client)
+        self._clients.add(client)
         try:
             self._subscribe_from_url(client, request)
             async for message in connection.socket:
@@ -242,7 +338,7 @@ class Streams:
                     answer = self._answer(client, message.data)
                     connection.send(text_frame(orjson.dumps(answer)))
         finally:
-            self._connections.discard(client)
+            self._clients.discard(client)
             self._unsubscribe(client, list(client.streams))
             self.disconnected_slow += connection.overflowed
         return connection.socket
