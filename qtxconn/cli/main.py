@@ -16,6 +16,7 @@ from qtxconn.errors import QtxconnError
 # Name -> (module, attribute, one line of help). Kept here so that `--help` imports no command.
 COMMANDS = {
     "demo": ("qtxconn.cli.demo", "demo", "Trade on the embedded venue and report."),
+    "record": ("qtxconn.cli.record", "record", "Record an exchange's market for replay."),
     "venue": ("qtxconn.cli.venue", "venue", "Run the embedded venue alone."),
 }
 USAGE_ERROR_STATUS = 2

@@ -32,6 +32,8 @@ cdef class ClientIdSource:
     cdef uint64_t c_next(self) except 0
     cdef int _lease_from(self, object directory, object instance, int instance_max, uint64_t used_max) except -1
     cdef int _acquire(self) except -1
+    cdef void _let_go(self) noexcept
+    cdef int _hold_lease(self) except -1
     cdef int _start_above(self, uint64_t used) except -1
     cdef int _reserve(self, uint64_t used) except -1
 

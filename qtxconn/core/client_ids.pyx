@@ -62,8 +62,16 @@ cdef class ClientIdSource:
         self._lease = -1
 
     def __dealloc__(self):
+        self._let_go()
+
+    cdef void _let_go(self) noexcept:
         if self._lease >= 0 and self._owner_pid == getpid():
             close(self._lease)
+        self._lease = -1
+
+    def close(self) -> None:
+        """Gives the instance back; no id is drawn any more. May be called twice."""
+        self._let_go()
 
     cdef int _lease_from(self, object directory, object instance, int instance_max, uint64_t used_max) except -1:
         if instance is not None and not 0 <= instance <= instance_max:
@@ -114,6 +122,14 @@ cdef class ClientIdSource:
             raise ConfigurationError(f"instance {self._wanted} is used by another process; give each its own number")
         raise ConfigurationError(f"all {self._instance_max + 1} instances in {self._directory} are in use")
 
+    cdef int _hold_lease(self) except -1:
+        """Before an id is drawn: a fork gets a lease of its own."""
+        if self._lease < 0:
+            raise ConfigurationError(f"this source of client order ids is closed; make a new {type(self).__name__}")
+        if self._owner_pid != os.getpid():
+            self._acquire()
+        return 0
+
     cdef int _start_above(self, uint64_t used) except -1:
         raise NotImplementedError
 
@@ -158,14 +174,14 @@ cdef class ClientIds(ClientIdSource):
         return max(0, self._clock.now_ns() // 1_000_000_000 - <long long>kOrderIdEpochS)
 
     cdef uint64_t c_next(self) except 0:
-        if self._owner_pid != os.getpid():
-            self._acquire()
+        self._hold_lease()
         cdef uint64_t number = self._source.get().next(<uint64_t>self._now_s())
         if self._source.get().high_water_s() > self._reserved:
             self._reserve(self._source.get().high_water_s() + RESERVE_S)
         return number
 
     def raise_above(self, uint64_t number) -> None:
+        self._hold_lease()
         cdef uint64_t second = number >> (kOrderIdCounterBits + kOrderIdInstanceBits)
         if second > <uint64_t>max(_SECONDS_MAX, self._now_s()):
             raise ConfigurationError(f"client order id {number} leaves no room for ids above it")
@@ -192,8 +208,7 @@ cdef class NumericClientIds(ClientIdSource):
         return self._reserve(min(used + RESERVE_NUMBERS, self._used_max))
 
     cdef uint64_t c_next(self) except 0:
-        if self._owner_pid != os.getpid():
-            self._acquire()
+        self._hold_lease()
         if self._counter >= self._used_max:
             self._counter = 0
             self._reserve(RESERVE_NUMBERS)
@@ -203,6 +218,7 @@ cdef class NumericClientIds(ClientIdSource):
         return <uint64_t>self.instance << self._counter_bits | self._counter
 
     def raise_above(self, uint64_t number) -> None:
+        self._hold_lease()
         cdef uint64_t counter = number & self._used_max
         if number >> self._counter_bits != <uint64_t>self.instance or counter <= self._counter:
             return      # another instance's, or known to be used

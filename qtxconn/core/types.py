@@ -161,8 +161,9 @@ class OrderUpdate(NamedTuple):
 
     `update_timestamp` is the venue's clock in seconds (kept to 1 us; 0 when the venue gave none). Keys of
     `misc_updates` that are understood: `error_message`, `error_type` (on FAILED), `cumulative_base`, the executed
-    amount in base asset that the report counts (an end takes effect once the fills up to it are booked), and
-    `cumulative_quote`, the same in quote asset.
+    amount in base asset that the report counts (an end takes effect once the fills up to it are booked),
+    `cumulative_quote`, the same in quote asset, and `price` and `amount`, the order's own as the venue has them now
+    (answers to a query or an amend give them).
     """
 
     trading_pair: str

@@ -35,7 +35,7 @@ def test_there_are_enough_of_them() -> None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.mode}-{mutant.name}")
 def test_the_planted_bug_is_found(mutant) -> None:
     for seed in range(1, SEEDS_MAX + 1):
-        result = run_schedule(seed, mutant.mode, mutate=mutant.mutate)
+        result = run_schedule(seed, mutant.mode, mutate=mutant.mutate, journal_class=mutant.journal_class)
         if result.violation is not None:
             assert run_schedule(seed, mutant.mode).violation is None, "it is not the planted bug that was found"
             return

@@ -74,6 +74,7 @@ EXCHANGE_INFO = Endpoint("GET", "/fapi/v1/exchangeInfo", security=Security.NONE)
 DEPTH = Endpoint("GET", "/fapi/v1/depth", {IP: 20}, Security.NONE)  # at DEPTH_LIMIT
 PREMIUM_INDEX = Endpoint("GET", "/fapi/v1/premiumIndex", security=Security.NONE)
 PLACE_ORDER = Endpoint("POST", "/fapi/v1/order", {ORDERS_10S: 1, ORDERS_1M: 1})
+AMEND_ORDER = Endpoint("PUT", "/fapi/v1/order", {IP: 1, ORDERS_10S: 1, ORDERS_1M: 1})
 CANCEL_ORDER = Endpoint("DELETE", "/fapi/v1/order", priority=True)
 QUERY_ORDER = Endpoint("GET", "/fapi/v1/order", priority=True)
 OPEN_ORDERS = Endpoint("GET", "/fapi/v1/openOrders", priority=True)  # of one symbol

@@ -176,6 +176,11 @@ def build_order_params(
     return params
 
 
+def build_amend_params(trade_type: TradeType, price: Decimal, order_amount: Decimal) -> dict[str, str]:
+    """Parameters of PUT /fapi/v1/order beside the order's id; `order_amount` is the whole order's, base asset."""
+    return {"side": trade_type.name, "price": f"{price:f}", "quantity": f"{order_amount:f}"}
+
+
 @wire("order")
 def parse_order(payload: dict[str, Any], trading_pair: str) -> OrderUpdate:
     """An order object of the REST or WebSocket API."""
@@ -185,7 +190,12 @@ def parse_order(payload: dict[str, Any], trading_pair: str) -> OrderUpdate:
         _order_state(payload["status"]),
         str(payload["clientOrderId"]),
         str(payload["orderId"]),
-        {"cumulative_base": amount(payload["executedQty"]), "cumulative_quote": amount(payload["cumQuote"])},
+        {
+            "cumulative_base": amount(payload["executedQty"]),
+            "cumulative_quote": amount(payload["cumQuote"]),
+            "price": amount(payload["price"]),
+            "amount": amount(payload["origQty"]),
+        },
     )
 
 
@@ -212,13 +222,16 @@ def parse_order_trade_update(event: dict[str, Any], trading_pair: str) -> tuple[
     order = event["o"]
     client_order_id, exchange_order_id = str(order["c"]), str(order["i"])
     timestamp = int(order["T"]) / 1e3
+    misc = {"cumulative_base": amount(order["z"])}
+    if order["x"] == "AMENDMENT":
+        misc |= {"amended_price": amount(order["p"]), "amended_amount": amount(order["q"])}
     update = OrderUpdate(
         trading_pair,
         timestamp,
         _order_state(order["X"]),
         client_order_id,
         exchange_order_id,
-        {"cumulative_base": amount(order["z"])},
+        misc,
     )
     filled = amount(order["l"])
     if order["x"] not in ("TRADE", "CALCULATED") or filled <= 0:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from qtxconn.core.book_sync import BookSync
-from qtxconn.core.clock import SYSTEM_CLOCK, Clock
+from qtxconn.core.clock import Clock
 from qtxconn.core.connectors import PerpetualDerivativeBase
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.order_journal import OrderJournalBase
@@ -64,6 +64,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
     qtx_venue = "binance-futures"
     client_order_id_max_length = constants.CLIENT_ORDER_ID_LENGTH_MAX
     is_cancel_request_in_exchange_synchronous = True
+    supports_amend = True
     submit_dead_after_s = constants.RECV_WINDOW_MS / 1e3 + 5.0  # the venue refuses a request older than its window
 
     def __init__(
@@ -77,7 +78,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ws_public_url: str = constants.WS_PUBLIC_URL,
         ws_market_url: str = constants.WS_MARKET_URL,
         ws_private_url: str = constants.WS_PRIVATE_URL,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: Clock | None = None,
         client_order_id_prefix: str = "",
         journal: OrderJournalBase | None = None,
     ) -> None:
@@ -94,17 +95,17 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ):
             if trading_required and not value:
                 raise ConfigurationError(f"{key} is missing; trading needs it (or set trading_required=False)")
-        self._time = TimeSync(clock)
+        self._time = TimeSync(self._clock)
         self._auth = BinanceAuth(
             binance_perpetual_api_key,
             binance_perpetual_api_secret,
             lambda: self._time.now_ns() // messages.MS_NS,
             constants.RECV_WINDOW_MS,
         )
-        self._throttler = Throttler(constants.RATE_LIMITS, clock)
+        self._throttler = Throttler(constants.RATE_LIMITS, self._clock)
         self._rest = RestClient(
             rest_url,
-            clock=clock,
+            clock=self._clock,
             parse_error=messages.parse_error_body,
             throttler=self._throttler,
             on_headers=self._observe_used_weights,
@@ -214,6 +215,14 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate:
         return self.parse_order_result(await self._request(constants.CANCEL_ORDER, self._order_params(tracked_order)))
+
+    async def _place_amend(
+        self, order_id: str, tracked_order: InFlightOrder, price: Decimal, amount: Decimal
+    ) -> OrderUpdate:
+        params = self._order_params(tracked_order) | messages.build_amend_params(
+            tracked_order.trade_type, price, amount
+        )
+        return self.parse_order_result(await self._request(constants.AMEND_ORDER, params))
 
     async def _place_cancel_all(self, trading_pair: str) -> None:
         """Cancels every open order of the pair at the venue, also those that are not tracked here."""
@@ -360,6 +369,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             elif isinstance(answer, BaseException):
                 raise answer  # the connection counts as broken and all of this is done again
             else:
+                self._process_amend(order, answer)
                 updates.append(answer)
         client_ids = {update.exchange_order_id: update.client_order_id for update in updates}
         since_ms = self._user_stream_broke_ms - RECOVERY_OVERLAP_MS
@@ -492,9 +502,12 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._spawn(stream.run(), name)
         await stream.wait_live(STREAM_TIMEOUT_S)
 
+    async def request_raw_depth(self, symbol: str) -> dict[str, Any]:
+        """The venue's own answer to a depth request, its deepest."""
+        return await self._request(constants.DEPTH, {"symbol": symbol, "limit": str(constants.DEPTH_LIMIT)})
+
     async def _request_depth(self, symbol: str) -> messages.DepthSnapshot:
-        params = {"symbol": symbol, "limit": str(constants.DEPTH_LIMIT)}
-        return messages.parse_depth_snapshot(await self._request(constants.DEPTH, params), self._clock.now_ns())
+        return messages.parse_depth_snapshot(await self.request_raw_depth(symbol), self._clock.now_ns())
 
     def _on_market_event(self, event: dict[str, Any], received_ns: int) -> None:
         symbol = event["s"]

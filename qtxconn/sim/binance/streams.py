@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -25,7 +26,7 @@ from qtxconn.sim.binance.market_history import INTERVALS_MS, DayFigures, MarketH
 from qtxconn.sim.model import DepthUpdate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import Callable, Iterable
 
     from qtxconn.sim.account import Account, SimPosition
     from qtxconn.sim.binance.listen_keys import ListenKey, ListenKeys
@@ -49,24 +50,13 @@ DEPTH_INTERVALS_MS = {
     "depth@250ms": 250,
     "depth@500ms": 500,
 }
-MARK_PRICE_INTERVALS_MS = {"markPrice@1s": 1_000, "markPrice": 3_000}
+MARK_PRICE_INTERVALS_S = {"markPrice@1s": 1, "markPrice": 3}
 # The best levels of a book, whole, every so often.
-PARTIAL_DEPTH_INTERVALS_MS = {"": 250, "@100ms": 100, "@250ms": 250, "@500ms": 500}
+PARTIAL_DEPTH_INTERVALS_S = {"": 0.25, "@100ms": 0.1, "@250ms": 0.25, "@500ms": 0.5}
 PARTIAL_DEPTHS = (5, 10, 20)
 KLINE_INTERVAL_S = 0.25
 TICKER_INTERVAL_S = 1.0
 STREAMS_PER_CONNECTION_MAX = 1024
-LISTEN_KEY_CHECK_S = 1.0
-
-
-async def every(interval_s: float) -> AsyncIterator[None]:
-    """Yields at multiples of `interval_s` from now; beats missed while the consumer was busy are left out."""
-    loop = asyncio.get_running_loop()
-    start, beat = loop.time(), 0
-    while True:
-        beat = max(beat + 1, int((loop.time() - start) / interval_s))
-        await asyncio.sleep(start + beat * interval_s - loop.time())
-        yield
 
 
 class DepthBatch:
@@ -78,6 +68,10 @@ class DepthBatch:
         self._asks: dict[int, int] = {}
         self._first: DepthUpdate | None = None
         self._last: DepthUpdate | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self._first is None
 
     def add(self, update: DepthUpdate) -> None:
         self._first = self._first or update
@@ -135,24 +129,22 @@ class Streams:
             for symbol, prefix in self._prefix.items()
             for suffix, interval in DEPTH_INTERVALS_MS.items()
         }
-        self._tasks: list[asyncio.Task[None]] = []
+        self._periodic = self._periodic_streams()
+        self._beating: set[str] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._started_s = 0.0
+        self._next_second: asyncio.TimerHandle | None = None
         self.disconnected_slow = 0
 
     def start(self) -> None:
-        """Begins listening and beating. Needs a running loop."""
+        """Begins listening. Needs a running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._started_s = self._loop.time()
+        self._on_second(0)
         self._venue.add_market_listener(self)
         self._venue.add_account_listener(self)
         self._venue.add_notice_listener(self)
         self._listen_keys.on_expired = self._on_listen_key_expired
-        beats: list[tuple[float, Callable[[], None]]] = [(LISTEN_KEY_CHECK_S, self._listen_keys.expire)]
-        for interval in {ms for ms in DEPTH_INTERVALS_MS.values() if ms}:
-            beats.append((interval / 1000, lambda interval=interval: self._flush_depth(interval)))
-        for suffix, interval in MARK_PRICE_INTERVALS_MS.items():
-            beats.append((interval / 1000, lambda suffix=suffix: self._push_mark_prices(suffix)))
-        for interval in set(PARTIAL_DEPTH_INTERVALS_MS.values()):
-            beats.append((interval / 1000, lambda interval=interval: self._push_partial_depth(interval)))
-        beats += [(KLINE_INTERVAL_S, self._push_klines), (TICKER_INTERVAL_S, self._push_day_tickers)]
-        self._tasks = [asyncio.create_task(self._run_beat(interval, call)) for interval, call in beats]
 
     @property
     def connections(self) -> list[Connection]:
@@ -160,25 +152,37 @@ class Streams:
         return [client.connection for client in self._clients]
 
     async def stop(self) -> None:
-        """Ends the beats and says goodbye to every client."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Ends what happens every second and says goodbye to every client."""
+        if self._next_second is not None:
+            self._next_second.cancel()
         await asyncio.gather(
             *(c.socket.close(code=1001, message=b"venue stops") for c in self.connections),
             return_exceptions=True,
         )
 
-    @staticmethod
-    async def _run_beat(interval_s: float, call: Callable[[], None]) -> None:
-        async for _ in every(interval_s):
-            call()
+    def _next_beat(self, interval_s: float) -> int:
+        """The number of the next multiple of `interval_s` since the start."""
+        assert self._loop is not None
+        return int((self._loop.time() - self._started_s) / interval_s) + 1
+
+    def _on_second(self, number: int) -> None:
+        """What is due in whole seconds; those missed while the venue was busy are left out."""
+        assert self._loop is not None
+        following = max(number + 1, self._next_beat(1.0))
+        self._next_second = self._loop.call_at(self._started_s + following, self._on_second, following)
+        self._listen_keys.expire()
+        for suffix, interval_s in MARK_PRICE_INTERVALS_S.items():
+            if number % interval_s == 0:
+                self._push_mark_prices(suffix)
 
     # -- the market speaks ----------------------------------------------------------------------------------
 
     def on_depth(self, symbol: str, update: DepthUpdate) -> None:
-        for _, batch in self._batches.values():
+        for name, (interval_ms, batch) in self._batches.items():
             if batch.instrument.symbol == symbol:
+                if batch.is_empty:
+                    due_s = self._started_s + self._next_beat(interval_ms / 1000) * interval_ms / 1000
+                    self._loop.call_at(due_s, self._flush_depth, name, batch)  # type: ignore[union-attr]
                 batch.add(update)
         name = self._prefix[symbol] + "depth@0ms"
         if name in self._subscribers:
@@ -198,57 +202,71 @@ class Streams:
                 event = build(self._venue.instruments[symbol], trade, self._clock.now_ms())
                 self._push(name, event)
 
-    def _flush_depth(self, interval_ms: int) -> None:
-        for name, (interval, batch) in self._batches.items():
-            if interval == interval_ms and (event := batch.take()) is not None:
-                self._push(name, event)
+    def _flush_depth(self, name: str, batch: DepthBatch) -> None:
+        event = batch.take()
+        if event is not None and name in self._subscribers:
+            self._push(name, event)
 
     def _push_mark_prices(self, suffix: str) -> None:
         now_ms = self._clock.now_ms()
-        build = {symbol: lambda s=symbol: codec.mark_price_event(self._venue, s, now_ms) for symbol in self._prefix}
-        self._push_each_and_all(suffix, suffix.replace("markPrice", "!markPrice@arr"), build)
-
-    def _push_each_and_all(self, suffix: str, all_name: str, build: dict[str, Callable[[], dict[str, Any]]]) -> None:
-        """A symbol's event on its own stream, and every symbol's in one list."""
         for symbol, prefix in self._prefix.items():
             if prefix + suffix in self._subscribers:
-                self._push(prefix + suffix, build[symbol]())
-        if all_name in self._subscribers:
-            self._push(all_name, [make() for make in build.values()])
+                self._push(prefix + suffix, codec.mark_price_event(self._venue, symbol, now_ms))
+        name = suffix.replace("markPrice", "!markPrice@arr")
+        if name in self._subscribers:
+            self._push(name, [codec.mark_price_event(self._venue, symbol, now_ms) for symbol in self._prefix])
 
-    def _push_day_tickers(self) -> None:
-        now_ms = self._clock.now_ms()
-        instruments = self._venue.instruments
+    # -- streams that beat while somebody listens -----------------------------------------------------------
 
-        def figures(symbol: str) -> DayFigures:
-            return DayFigures.of(self._history, instruments[symbol], now_ms)
-
-        build = {symbol: lambda s=symbol: figures(s).to_event(s, now_ms) for symbol in self._prefix}
-        self._push_each_and_all("ticker", "!ticker@arr", build)
-        build = {symbol: lambda s=symbol: figures(s).to_mini_event(s, now_ms) for symbol in self._prefix}
-        self._push_each_and_all("miniTicker", "!miniTicker@arr", build)
-
-    def _push_klines(self) -> None:
-        now_ms = self._clock.now_ms()
+    def _periodic_streams(self) -> dict[str, tuple[float, Callable[[], Any]]]:
+        """Stream -> interval in seconds, and its next event (None: nothing to say)."""
+        streams: dict[str, tuple[float, Callable[[], Any]]] = {}
         for symbol, prefix in self._prefix.items():
             for interval in INTERVALS_MS:
-                name = f"{prefix}kline_{interval}"
-                if name in self._subscribers and (candle := self._history.last_candle(symbol, interval)) is not None:
-                    self._push(name, kline_event(self._venue.instruments[symbol], candle, interval, now_ms))
-
-    def _push_partial_depth(self, interval_ms: int) -> None:
-        for symbol, prefix in self._prefix.items():
+                build = partial(self._kline, symbol, interval)
+                streams[f"{prefix}kline_{interval}"] = (KLINE_INTERVAL_S, build)
             for levels in PARTIAL_DEPTHS:
-                for suffix, interval in PARTIAL_DEPTH_INTERVALS_MS.items():
-                    name = f"{prefix}depth{levels}{suffix}"
-                    if interval == interval_ms and name in self._subscribers:
-                        self._push(name, self._partial_depth(symbol, levels))
+                for suffix, interval_s in PARTIAL_DEPTH_INTERVALS_S.items():
+                    streams[f"{prefix}depth{levels}{suffix}"] = (interval_s, partial(self._depth, symbol, levels))
+            streams[f"{prefix}ticker"] = (TICKER_INTERVAL_S, partial(self._ticker, symbol))
+            streams[f"{prefix}miniTicker"] = (TICKER_INTERVAL_S, partial(self._mini_ticker, symbol))
+        streams["!ticker@arr"] = (TICKER_INTERVAL_S, lambda: [self._ticker(symbol) for symbol in self._prefix])
+        streams["!miniTicker@arr"] = (TICKER_INTERVAL_S, lambda: [self._mini_ticker(symbol) for symbol in self._prefix])
+        return streams
 
-    def _partial_depth(self, symbol: str, levels: int) -> dict[str, Any]:
-        instrument, now_ms = self._venue.instruments[symbol], self._clock.now_ms()
+    def _schedule(self, name: str) -> None:
+        interval_s = self._periodic[name][0]
+        due_s = self._started_s + self._next_beat(interval_s) * interval_s
+        self._loop.call_at(due_s, self._on_beat, name)  # type: ignore[union-attr]
+
+    def _on_beat(self, name: str) -> None:
+        if name not in self._subscribers:
+            self._beating.discard(name)
+            return
+        if (event := self._periodic[name][1]()) is not None:
+            self._push(name, event)
+        self._schedule(name)
+
+    def _kline(self, symbol: str, interval: str) -> dict[str, Any] | None:
+        candle = self._history.last_candle(symbol, interval)
+        if candle is None:
+            return None
+        return kline_event(self._venue.instruments[symbol], candle, interval, self._clock.now_ms())
+
+    def _day(self, symbol: str) -> DayFigures:
+        return DayFigures.of(self._history, self._venue.instruments[symbol], self._clock.now_ms())
+
+    def _ticker(self, symbol: str) -> dict[str, Any]:
+        return self._day(symbol).to_event(symbol, self._clock.now_ms())
+
+    def _mini_ticker(self, symbol: str) -> dict[str, Any]:
+        return self._day(symbol).to_mini_event(symbol, self._clock.now_ms())
+
+    def _depth(self, symbol: str, levels: int) -> dict[str, Any]:
+        now_ms = self._clock.now_ms()
         bids, asks, last_id = self._venue.depth(symbol, levels)
         update = DepthUpdate(last_id, last_id, last_id - 1, bids, asks, now_ms, now_ms)
-        return codec.depth_event(instrument, update, bids, asks, last_id, last_id - 1)
+        return codec.depth_event(self._venue.instruments[symbol], update, bids, asks, last_id, last_id - 1)
 
     # -- an account speaks ----------------------------------------------------------------------------------
 
@@ -361,6 +379,9 @@ class Streams:
                 interval, instrument = self._depth_streams[name]
                 if interval:
                     self._batches[name] = (interval, DepthBatch(instrument))
+            if name in self._periodic and name not in self._beating:
+                self._beating.add(name)
+                self._schedule(name)
 
     def _unsubscribe(self, client: StreamConnection, names: Iterable[str]) -> None:
         for name in names:

@@ -157,7 +157,8 @@ class WsApi:
 
     def _call(self, request: dict[str, Any], session: Session) -> tuple[Any, list[dict[str, Any]]]:
         """Result and `rateLimits` of one request."""
-        method, raw = request.get("method"), request.get("params") or {}
+        method, raw = request.get("method"), request.get("params")
+        raw = {} if raw is None else raw
         if not isinstance(method, str):
             raise mandatory("method")
         if not isinstance(raw, dict):

@@ -111,6 +111,8 @@ class ScriptedBinance:
             "symbol": params["symbol"],
             "status": status,
             "clientOrderId": params.get("newClientOrderId") or params.get("origClientOrderId"),
+            "price": params.get("price", "0"),
+            "origQty": params.get("quantity", "0.002"),
             "executedQty": executed,
             "cumQuote": "0",
             "updateTime": TIME_MS,
