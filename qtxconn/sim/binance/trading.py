@@ -162,11 +162,15 @@ def amend_batch(venue: Venue, account: Account, params: Params) -> list[dict[str
 
 
 def cancel_batch(venue: Venue, account: Account, params: Params) -> list[dict[str, Any]]:
-    """DELETE /fapi/v1/batchOrders: up to 10 of one symbol, by orderIdList or origClientOrderIdList."""
+    """DELETE /fapi/v1/batchOrders: up to 10 of one symbol, by orderIdList or origClientOrderIdList.
+
+    Clients write these two names in lower case too.
+    """
     symbol = parse_instrument(venue, params).symbol
+    lists = {name.lower(): text for name, text in params.items() if text}
     for name, key in (("orderIdList", "orderId"), ("origClientOrderIdList", "origClientOrderId")):
-        if params.get(name):
-            ids = parse_list(params, name, BATCH_CANCEL_MAX)
+        if name.lower() in lists:
+            ids = parse_list({name: lists[name.lower()]}, name, BATCH_CANCEL_MAX)
             requests = [{"symbol": symbol, key: str(value)} for value in ids]
             return _each(requests, lambda request: cancel_order(venue, account, request))
     raise mandatory("orderIdList")

@@ -147,7 +147,9 @@ class WsApi:
                 raise ApiError(-1135, "Invalid JSON Request")
             body["id"] = request.get("id")
             result, limits = self._call(request, session)
-            body |= {"status": 200, "result": result, "rateLimits": limits}
+            body |= {"status": 200, "result": result}
+            if request.get("params") is None or request["params"].get("returnRateLimits") is not False:
+                body["rateLimits"] = limits
         except orjson.JSONDecodeError:
             error = ApiError(-1135, "Invalid JSON Request")
             body |= {"status": error.status, "error": error.to_wire()}
