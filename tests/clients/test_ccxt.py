@@ -48,7 +48,7 @@ async def test_markets_and_public_data(exchange) -> None:
     book = await exchange.fetch_order_book(SYMBOL, 20)
     assert book["bids"][0][0] < book["asks"][0][0]
     assert len(book["bids"]) == 20
-    while not (trades := await exchange.fetch_trades(SYMBOL)):
+    while not (trades := await exchange.fetch_trades(SYMBOL)):  # noqa: ASYNC110 - the first trade is waited for
         await asyncio.sleep(0.1)
     assert trades[-1]["price"] > 0
     assert (await exchange.fetch_ticker(SYMBOL))["last"] > 0

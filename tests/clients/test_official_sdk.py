@@ -164,6 +164,7 @@ async def test_websocket_orders(venue, ed25519) -> None:
         await api.new_order(**market, side="BUY")
         [position] = (await api.position_information_v2(symbol="BTCUSDT")).data().result
         assert position.position_amt == "0.01"
-        assert (await api.symbol_price_ticker(symbol="BTCUSDT")).data().result is not None
+        book = (await api.order_book(symbol="BTCUSDT", limit=5)).data().result
+        assert len(book.bids) == len(book.asks) == 5
     finally:
         await api.close_connection()
