@@ -24,15 +24,12 @@ from qtxconn.sim.model import (
     Instrument,
     MarginType,
     PositionSide,
-    Reject,
-    RejectReason,
     Side,
     SimOrder,
 )
 
 COST_UNIT = Decimal("1e-8")
 DEFAULT_LEVERAGE = 20
-MAX_LEVERAGE = 125
 HISTORY_LIMIT = 50_000
 """Finished orders and executions kept per account; older ones are forgotten (a query then finds nothing)."""
 RECORDS_LIMIT = 10_000
@@ -214,12 +211,6 @@ class Account:
 
     def leverage_of(self, symbol: str) -> int:
         return self.leverage.get(symbol, DEFAULT_LEVERAGE)
-
-    def set_leverage(self, symbol: str, leverage: int) -> None:
-        """Raises Reject LEVERAGE_RANGE outside 1 to 125."""
-        if not 1 <= leverage <= MAX_LEVERAGE:
-            raise Reject(RejectReason.LEVERAGE_RANGE, f"1 to {MAX_LEVERAGE}")
-        self.leverage[symbol] = leverage
 
     @property
     def cross_wallet(self) -> Decimal:

@@ -128,7 +128,7 @@ class Venue:
         mark = self.mark_price(symbol)
         if any(p.notional(mark) > instrument.max_notional(leverage) for p in account.legs(instrument)):
             raise Reject(RejectReason.LEVERAGE_TOO_HIGH)
-        account.set_leverage(symbol, leverage)
+        account.leverage[symbol] = leverage
         for listener in self._notice_listeners:
             listener.on_leverage(account, symbol, leverage)
 

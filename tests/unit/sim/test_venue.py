@@ -236,7 +236,7 @@ def test_amend_to_a_crossing_price_takes(venue, a):
 
 def test_amend_refused_leaves_the_order_as_it_was(venue, a):
     ambient(venue)
-    a.set_leverage(S, 1)
+    venue.set_leverage(a, S, 1)
     order = limit(venue, a, BUY, "0.010", "999", TimeInForce.GTX)
     assert reason_of(venue.amend_order, a, S, order.order_id, price=D("1000.1")) is (RejectReason.POST_ONLY_WOULD_CROSS)
     assert reason_of(venue.amend_order, a, S, order.order_id, quantity=D("900")) is (RejectReason.INSUFFICIENT_MARGIN)
