@@ -111,6 +111,10 @@ class HttpWorld(World):
             )
             return web.Response(status=status, body=body, headers=headers, content_type="application/json")
         await request.read()
+        if fault is RequestFault.RESET_THEN_LATE:
+            self._network.reset_connection(transport)
+            await asyncio.sleep(self.plan.after_reset_s())
+            return await self._handle(request)
         if fault is RequestFault.LATE:
             await asyncio.sleep(self.plan.late_s())
             return await self._handle(request)

@@ -135,9 +135,14 @@ class InvariantChecker:
     def on_connected(self) -> None:
         """connect() has returned: every order that had not ended is known again."""
         self._connected = True
+        restored = 0
         for order_id, life in self._intents.items():
-            if self._is_own(life) and self._orders[order_id].end is None and self._tracked(order_id) is None:
+            if not self._is_own(life) or self._orders[order_id].end is not None:
+                continue
+            restored += 1
+            if self._tracked(order_id) is None:
                 self.fail("L1", f"{order_id} is not known any more after the restart")
+        self._record("restored", restored)
 
     def _is_own(self, life: int) -> bool:
         return life >= self._first_life

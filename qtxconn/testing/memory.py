@@ -38,7 +38,7 @@ from qtxconn.errors import (
     TimestampError,
 )
 from qtxconn.sim import model
-from qtxconn.testing.faults import RETRY_AFTER_S, FaultPlan, RequestFault, StreamFault
+from qtxconn.testing.faults import READ_LAG_MAX_S, RETRY_AFTER_S, FaultPlan, RequestFault, StreamFault
 from qtxconn.testing.loop import SimLoop
 from qtxconn.testing.market import PAIR, SYMBOL
 
@@ -169,6 +169,9 @@ class MemoryLink:
 
         if fault is RequestFault.RESET_BEFORE:
             later(reset)
+        elif fault is RequestFault.RESET_THEN_LATE:
+            later(reset)
+            later(arrive, delay_s=plan.after_reset_s())
         elif fault is not RequestFault.LOST_REQUEST:
             later(arrive, delay_s=plan.late_s() if fault is RequestFault.LATE else 0.0)
         timeout = loop.call_later(timeout_s, settle, None, RequestTimeoutError(f"no answer within {timeout_s} s"))
@@ -245,7 +248,7 @@ class MemoryPerpetual(PerpetualDerivativeBase):
     """The exchange class under test at transport level: everything but HTTP and a venue's dialect is the real thing."""
 
     name = "memory_perpetual"
-    submit_dead_after_s = REQUEST_WINDOW_S + 1.0
+    submit_dead_after_s = REQUEST_WINDOW_S + READ_LAG_MAX_S + 1.0
     is_cancel_request_in_exchange_synchronous = True
 
     def __init__(self, market: SimMarket, link: MemoryLink, journal: OrderJournalBase | None = None) -> None:

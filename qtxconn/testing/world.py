@@ -51,11 +51,12 @@ class ClientProcess:
             self.journal = journal_class(folder / "orders.journal", capacity=plan.journal_records, clock=clock)
         use_environment(Environment(clock, rng.uniform, lambda name, bits: ids))
 
-    def kill(self) -> None:
-        """The system takes back what it held. Perhaps it was about to write another record, and part of it is there."""
+    def kill(self) -> bool:
+        """The system takes back what it held. Perhaps it was about to write another record, and part of it is there:
+        True."""
         self._ids.close()
         if self.journal is None:
-            return
+            return False
         used, room = self.journal.records, self.journal.capacity - self.journal.records
         self.journal.close()
         if used and room and self._rng.random() < 0.5:
@@ -63,6 +64,8 @@ class ClientProcess:
                 file.seek(used * RECORD_BYTES)
                 last = file.read(RECORD_BYTES)
                 file.write(last[: self._rng.randrange(RECORD_BYTES)])
+            return True
+        return False
 
     def close(self) -> None:
         self._ids.close()
@@ -135,7 +138,8 @@ class World(ABC):
     def kill(self, process: int) -> None:
         """The process has died: its connections end, its locks are free."""
         assert self.client is not None
-        self.client.kill()
+        if self.client.kill():
+            self.record("torn record")
 
     def bury_the_dead(self) -> None:  # noqa: B027
         """Killed processes run again, to be disposed of."""

@@ -28,7 +28,7 @@ MUTANTS = _load_mutants()
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(MUTANTS) >= 20
+    assert len(MUTANTS) >= 50
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.types import OrderState, OrderType, OrderUpdate, TradeUpdate
-from qtxconn.errors import RequestTimeoutError
+from qtxconn.errors import OrderNotFoundError, RequestTimeoutError
 
 PAIR = "BTC-USDT"
 
@@ -59,6 +59,25 @@ async def test_an_order_that_ends_while_it_is_asked_about_has_not_vanished(excha
     await exchange._clock.advance(10)
     assert exchange.kinds(order_id) == ["created", "cancelled"]
     assert "order_vanished" not in exchange.alarm_kinds()
+
+
+async def test_a_denial_counts_only_from_the_last_sign_of_life(exchange, kit) -> None:
+    """The stream showed the order while it was asked about; queries, from a copy that lags, did not see it yet."""
+    exchange.fail["place_answer"] = RequestTimeoutError("no answer")
+    order_id = exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000")
+    await kit.settle(lambda: exchange.order(order_id).current_state is OrderState.UNKNOWN)
+    order = exchange.venue.orders.pop(order_id)
+    exchange.fail["query"] = OrderNotFoundError("Order does not exist.", code=-2013)
+    await exchange._clock.advance(exchange.submit_dead_after_s - 0.5)
+    exchange.venue.orders[order_id] = order
+    exchange.stream(exchange.venue.report(order_id))
+    exchange._order_tracker.mark_unknown(exchange.order(order_id))  # whatever made it doubtful again
+    await exchange._clock.advance(3.0)
+    assert exchange.order(order_id).is_open
+    del exchange.fail["query"]
+    await exchange._clock.advance(10.0)
+    assert exchange.order(order_id).current_state is OrderState.OPEN
+    assert exchange.kinds(order_id) == ["created"]
 
 
 async def test_disconnect_ends_though_a_task_takes_the_cancellation_for_its_own_time_out(exchange, kit) -> None:
