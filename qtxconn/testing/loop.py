@@ -117,43 +117,47 @@ class SimLoop(base_events.BaseEventLoop):
         return timer
 
     def _run_once(self) -> None:
-        """One round: the timers that are due, then everything that is ready. Replaces asyncio's own, which is private:
-        tests/sim/test_loop.py holds it to account on every Python version."""
+        """Rounds until the loop is stopped: the timers that are due, then everything that is ready. Replaces asyncio's
+        own, which is private: tests/sim/test_loop.py holds it to account on every Python version."""
         ready: Any = self._ready  # type: ignore[attr-defined]
-        timers = self._timers
-        while timers and timers[0][2]._cancelled:
-            heapq.heappop(timers)
-        if ready or self._stopping:  # type: ignore[attr-defined]
+        timers, dead, pop = self._timers, self._dead, heapq.heappop
+        while True:
             now = self.elapsed_ns / 1e9
-        elif timers:
-            now = max(self.elapsed_ns / 1e9, timers[0][0])  # as given: its whole nanoseconds may lie a little before
-            self.elapsed_ns = max(self.elapsed_ns, math.ceil(now * 1e9))  # up: a short wait must end
-        else:
-            raise SimulationError(f"everything waits for ever: {self._describe_tasks()}")
-        while timers and timers[0][0] <= now:
-            timer = heapq.heappop(timers)[2]
-            if not timer._cancelled:
-                ready.append(timer)
-        batch = list(ready)
-        ready.clear()
-        if self._shuffled and len(batch) > 1:
-            self._rng.shuffle(batch)
-        self.steps += len(batch)
-        if self.steps > self._steps_max:
-            raise SimulationError(f"no end after {self._steps_max} steps: {self._describe_tasks()}")
-        dead = self._dead
-        for handle in batch:
-            if handle._cancelled:
-                continue
-            if dead and handle._context.get(_process) in dead:
-                self._of_the_dead.append(handle)
-                continue
-            try:
-                handle._context.run(handle._callback, *handle._args)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:  # noqa: BLE001 - as asyncio does
-                self.call_exception_handler({"message": "a callback failed", "exception": error})
+            if not ready:
+                while timers and timers[0][2]._cancelled:
+                    pop(timers)
+                if not timers:
+                    raise SimulationError(f"everything waits for ever: {self._describe_tasks()}")
+                now = max(now, timers[0][0])  # as given: its whole nanoseconds may lie a little before
+                self.elapsed_ns = max(self.elapsed_ns, math.ceil(now * 1e9))  # up: a short wait must end
+            while timers and timers[0][0] <= now:
+                timer = pop(timers)[2]
+                if not timer._cancelled:
+                    ready.append(timer)
+            if len(ready) == 1:
+                batch = (ready.popleft(),)
+            else:
+                batch = list(ready)
+                ready.clear()
+                if self._shuffled:
+                    self._rng.shuffle(batch)
+            self.steps += len(batch)
+            if self.steps > self._steps_max:
+                raise SimulationError(f"no end after {self._steps_max} steps: {self._describe_tasks()}")
+            for handle in batch:
+                if handle._cancelled:
+                    continue
+                if dead and handle._context.get(_process) in dead:
+                    self._of_the_dead.append(handle)
+                    continue
+                try:
+                    handle._context.run(handle._callback, *handle._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - as asyncio does
+                    self.call_exception_handler({"message": "a callback failed", "exception": error})
+            if self._stopping:  # type: ignore[attr-defined]
+                return
 
     def _describe_tasks(self) -> str:
         tasks = sorted(asyncio.all_tasks(self), key=lambda task: getattr(task, "_number", 0))

@@ -278,7 +278,7 @@ class SimNetwork:
             mock.patch.object(aiohttp.connector, "monotonic", self.loop.time),
             mock.patch.object(aiohttp.connector, "DefaultResolver", aiohttp.ThreadedResolver),
             mock.patch.object(aiohttp.client, "os", client_os),
-            mock.patch.object(aiohttp.web_response, "rfc822_formatted_time", return_value=DATE),
+            mock.patch.object(aiohttp.web_response, "rfc822_formatted_time", lambda: DATE),
             mock.patch.dict(WebSocketWriter.__init__.__kwdefaults__, random=rng),
         ):
             yield
