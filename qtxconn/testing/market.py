@@ -17,6 +17,7 @@ API_KEY, API_SECRET = "simulated-key", "simulated-secret"
 MID_TICKS = 600_000  # 60,000.0
 LEVELS = 5
 LEVEL_SPACING_TICKS = 12
+WALL_TICKS, WALL_LOTS = 300, 1_000_000  # so far away there is always somebody: no side runs empty
 REACH_TICKS = 3_000  # how far somebody else's order goes
 
 
@@ -32,6 +33,8 @@ class SimMarket:
         for level in range(1, LEVELS + 1):
             self._engine.add_ambient(Side.BUY, MID_TICKS - level * LEVEL_SPACING_TICKS, 20 * level)
             self._engine.add_ambient(Side.SELL, MID_TICKS + level * LEVEL_SPACING_TICKS, 20 * level)
+        for side in Side:
+            self._engine.add_ambient(side, MID_TICKS - int(side) * WALL_TICKS, WALL_LOTS)
         self._engine.publish()
 
     def mid_ticks(self) -> int:
