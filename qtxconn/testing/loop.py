@@ -41,6 +41,21 @@ class SimTask(asyncio.Task[Any]):
         return self is other
 
 
+class SimFuture(asyncio.Future[Any]):
+    """A future that is hashed by its number, for the same reason."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        super().__init__(loop=loop)
+        loop.futures_made += 1
+        self._number = loop.futures_made
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
 class SimHandle(asyncio.TimerHandle):
     """A callback to come, without what asyncio's own keeps for its debug mode: a loop makes many."""
 
@@ -75,6 +90,7 @@ class SimLoop(base_events.BaseEventLoop):
         self.elapsed_ns = 0
         self.steps = 0
         self.tasks_made = 0
+        self.futures_made = 0
         self.failures: list[str] = []  # exceptions that nobody caught
         self._timers: list[tuple[float, int, SimHandle]] = []  # a heap
         self._timers_made = 0
@@ -100,6 +116,9 @@ class SimLoop(base_events.BaseEventLoop):
         task = SimTask(coro, loop=self, context=context)
         task.set_name(str(name) if name is not None else f"task {task._number}")
         return task
+
+    def create_future(self) -> SimFuture:
+        return SimFuture(self)
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
         handle = SimHandle(0.0, callback, args, self, context)
