@@ -25,19 +25,33 @@ from qtxconn.core.fixed cimport (
     to_increments,
 )
 from qtxconn.core.in_flight_order cimport InFlightOrder
-from qtxconn.core.l2_book cimport BookInvalid, BookLevel, L2Book, LastTrade, Side
+from qtxconn.core.l2_book cimport (
+    BookInvalid,
+    BookLevel,
+    BookQuery,
+    L2Book,
+    LastTrade,
+    Side,
+    take_lots,
+    take_quote,
+    take_to_price,
+)
 from qtxconn.core.order_book cimport OrderBook
+from qtxconn.core.order_event_sink cimport OrderEventSink
 from qtxconn.core.order_store cimport (
     Applied,
+    Fee,
     Fill,
     OrderEvent,
     OrderEventKind,
+    OrderListener,
     OrderRecord,
     OrderState,
     OrderStore,
     OrderType,
     PositionAction,
     TradeType,
+    VenueId,
     can_move,
     is_terminal,
     kNoFill,

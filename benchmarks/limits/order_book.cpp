@@ -1,19 +1,16 @@
 // Updates of an L2 book, the touch read after each: a bare tick ring, sorted vectors, two std::maps, and qtxconn's
 // book.
 //
-// Build: g++ -std=c++17 -O2 -march=x86-64-v2 -Iinclude benchmarks/limits/order_book.cpp -o order_book
-// Run:   order_book compare FILE          ns an update of each, alternating; the touches must agree
-//        order_book KIND FILE N           the first N updates of one kind only, for callgrind (count with N and 2N)
-//        order_book symbols               10,000 books of 20 levels a side: bytes a symbol, and ns beside 100 books
-//        KIND: none, ring, vectors, maps, book, book_array (a grid so fine that the book stays with its arrays)
+// order_book KIND FILE       one repetition: ns an update, and a checksum of all touches
+// order_book symbols N       ns an update over N books of 20 levels a side, and their bytes a symbol
 //
-// FILE holds updates of three int64 (side 0 or 1, ticks, lots; lots 0 removes), as benchmarks/order_book.py writes it.
-// The bare ring is the limit of the job: 8,192 ticks and their occupancy bits a side, a std::map for what is deeper,
-// and nothing else: no validity, no message numbers, no times, no bound on the levels.
+// KIND: ring, vectors, maps, book, book_array (a grid so fine that the book stays with its arrays). FILE holds updates
+// of three int64 (side 0 or 1, ticks, lots; lots 0 removes), as benchmarks/order_book.py writes it. The bare ring is
+// the limit of the job: 8,192 ticks and their occupancy bits a side, a std::map for what is deeper, and nothing else:
+// no validity, no message numbers, no times, no bound on the levels.
 #include <malloc.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -23,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "measure.hpp"
 #include "qtxconn/l2_book.hpp"
 
 namespace {
@@ -187,49 +185,43 @@ struct Book {
     Touch ask() const { return Touch{book.best_ask_ticks() / kTick, book.best_ask_lots()}; }
 };
 
-struct None {
-    std::int64_t price = 0;
-    void set(const Update& update) { price = update.price; }
-    Touch bid() const { return Touch{price, 0}; }
-    Touch ask() const { return Touch{price, 0}; }
-};
-
 // -- figures ---------------------------------------------------------------------------------------------------
 
-double now_ns() { return static_cast<double>(std::chrono::steady_clock::now().time_since_epoch().count()); }
-
-std::uint64_t fold(std::uint64_t digest, Touch bid, Touch ask) {
-    const std::int64_t seen = (bid.price ^ bid.size << 20) + (ask.price ^ ask.size << 40);
-    return (digest << 7 | digest >> 57) ^ static_cast<std::uint64_t>(seen);
+std::uint64_t fold(std::uint64_t checksum, std::int64_t bid, std::int64_t ask) {
+    return (checksum << 7 | checksum >> 57) ^ static_cast<std::uint64_t>(bid ^ ask << 32);
 }
 
 template <typename Kind>
-std::uint64_t play(const std::vector<Update>& updates, std::size_t count, double* ns = nullptr) {
-    const auto kind = std::make_unique<Kind>();
-    std::uint64_t digest = 0;
-    const double begin = now_ns();
-    for (std::size_t i = 0; i < count; ++i) {
-        kind->set(updates[i]);
-        digest = fold(digest, kind->bid(), kind->ask());
+void play(const std::vector<Update>& updates) {
+    constexpr int kPasses = 5;
+    std::vector<double> passes;
+    std::uint64_t checksum = 0;
+    for (int pass = 0; pass < kPasses; ++pass) {
+        const auto kind = std::make_unique<Kind>();
+        checksum = 0;
+        const std::int64_t begin = measure::now_ns();
+        for (const Update& update : updates) {
+            kind->set(update);
+            checksum = fold(checksum, kind->bid().price, kind->ask().price);
+        }
+        passes.push_back(static_cast<double>(measure::now_ns() - begin) / static_cast<double>(updates.size()));
     }
-    if (ns != nullptr) {
-        *ns = (now_ns() - begin) / static_cast<double>(count);
-    }
-    return digest;
+    std::sort(passes.begin(), passes.end());
+    measure::Result result;
+    result.value(passes[kPasses / 2]);
+    result.checksum(checksum);
+    result.print();
 }
 
-using Play = std::uint64_t (*)(const std::vector<Update>&, std::size_t, double*);
-struct Row {
+struct Kind {
     const char* name;
-    Play run;
+    void (*play)(const std::vector<Update>&);
 };
-const Row kRows[] = {{"ring", play<Ring>},
-                     {"vectors", play<Vectors>},
-                     {"maps", play<Maps>},
-                     {"book", play<Book<1>>},
-                     {"book_array", play<Book<10'000'000>>},
-                     {"none", play<None>}};
-constexpr std::size_t kCompared = 5;
+constexpr Kind kKinds[] = {{"ring", play<Ring>},
+                           {"vectors", play<Vectors>},
+                           {"maps", play<Maps>},
+                           {"book", play<Book<1>>},
+                           {"book_array", play<Book<10'000'000>>}};
 
 std::vector<Update> load(const char* path) {
     std::vector<Update> updates;
@@ -246,41 +238,10 @@ std::vector<Update> load(const char* path) {
     return updates;
 }
 
-double median(std::vector<double> values) {
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
-}
-
-void compare(const std::vector<Update>& updates) {
-    constexpr int kRepetitions = 15;
-    std::vector<double> figures[kCompared];
-    std::uint64_t digest = 0;
-    for (int repetition = 0; repetition < kRepetitions; ++repetition) {
-        for (std::size_t i = 0; i < kCompared; ++i) {
-            double ns = 0;
-            const std::uint64_t seen = kRows[i].run(updates, updates.size(), &ns);
-            if (i == 0) {
-                digest = seen;
-            } else if (seen != digest) {
-                std::fprintf(stderr, "%s shows another touch than the ring\n", kRows[i].name);
-                std::exit(1);
-            }
-            figures[i].push_back(ns);
-        }
-    }
-    std::printf("{");
-    for (std::size_t i = 0; i < kCompared; ++i) {
-        std::printf("\"%s_ns\": %.2f, ", kRows[i].name, median(figures[i]));
-    }
-    std::printf("\"book_to_ring\": %.2f, \"book_array_to_vectors\": %.2f, \"digest\": \"%016llx\"}\n",
-                median(figures[3]) / median(figures[0]), median(figures[4]) / median(figures[1]),
-                static_cast<unsigned long long>(digest));
-}
-
-constexpr std::int64_t kDepth = 20;
-
-// One 20x20 book a symbol, then updates at the touch of symbols in a scrambled order.
-double update_symbols(std::size_t symbols, double* bytes) {
+// One 20x20 book a symbol, then updates near the touch of symbols in a scrambled order.
+void play_symbols(std::size_t symbols) {
+    constexpr std::int64_t kDepth = 20;
+    constexpr std::uint64_t kUpdates = 1'000'000;
     const std::size_t before = mallinfo2().uordblks;
     std::vector<std::unique_ptr<qtxconn::L2Book>> books;
     books.reserve(symbols);
@@ -292,10 +253,10 @@ double update_symbols(std::size_t symbols, double* bytes) {
         }
         books[i]->commit(1, 1);
     }
-    *bytes = static_cast<double>(mallinfo2().uordblks - before) / static_cast<double>(symbols);
-    constexpr std::uint64_t kUpdates = 1'000'000;
-    std::uint64_t digest = 0;
-    const double begin = now_ns();
+    measure::Result result;
+    result.fact("bytes_per_symbol", static_cast<double>(mallinfo2().uordblks - before) / static_cast<double>(symbols));
+    std::int64_t sum = 0;
+    const std::int64_t begin = measure::now_ns();
     for (std::uint64_t i = 0; i < kUpdates; ++i) {
         const std::uint64_t scrambled = i * 0x9E3779B97F4A7C15U;
         qtxconn::L2Book& book = *books[(scrambled >> 32) * symbols >> 32];
@@ -304,43 +265,27 @@ double update_symbols(std::size_t symbols, double* bytes) {
         book.set_level(is_bid ? qtxconn::Side::bid : qtxconn::Side::ask, is_bid ? 100'000 - offset : 100'001 + offset,
                        static_cast<std::int64_t>(scrambled >> 24 & 3));
         book.commit(i, static_cast<std::int64_t>(i));
-        digest ^= static_cast<std::uint64_t>(book.best_bid_ticks() + book.best_ask_ticks());
+        sum += book.best_bid_ticks() + book.best_ask_ticks();
     }
-    const double ns = (now_ns() - begin) / static_cast<double>(kUpdates);
-    return digest == 1 ? 0 : ns;  // the digest is used
-}
-
-void compare_symbols() {
-    std::vector<double> few, many;
-    double bytes = 0;
-    for (int repetition = 0; repetition < 7; ++repetition) {
-        few.push_back(update_symbols(100, &bytes));
-        many.push_back(update_symbols(10'000, &bytes));
-    }
-    std::printf("{\"symbols_100_ns\": %.2f, \"symbols_10000_ns\": %.2f, \"ratio\": %.2f, \"book_bytes\": %.0f}\n",
-                median(few), median(many), median(many) / median(few), bytes);
+    result.value(static_cast<double>(measure::now_ns() - begin) / static_cast<double>(kUpdates));
+    measure::keep(sum);
+    result.print();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    const std::string mode = argc > 1 ? argv[1] : "";
+    const std::string mode = argc == 3 ? argv[1] : "";
     if (mode == "symbols") {
-        compare_symbols();
+        play_symbols(std::strtoull(argv[2], nullptr, 10));
         return 0;
     }
-    if (mode == "compare" && argc == 3) {
-        compare(load(argv[2]));
-        return 0;
-    }
-    for (const Row& row : kRows) {
-        if (mode == row.name && argc == 4) {
-            const std::vector<Update> updates = load(argv[2]);
-            const std::size_t count = std::min<std::size_t>(std::strtoull(argv[3], nullptr, 10), updates.size());
-            std::printf("%016llx\n", static_cast<unsigned long long>(row.run(updates, count, nullptr)));
+    for (const Kind& kind : kKinds) {
+        if (mode == kind.name) {
+            kind.play(load(argv[2]));
             return 0;
         }
     }
-    std::fprintf(stderr, "order_book compare FILE | order_book KIND FILE N | order_book symbols\n");
+    std::fprintf(stderr, "order_book KIND FILE | order_book symbols N\n");
     return 2;
 }

@@ -23,20 +23,28 @@ GENERATED = ROOT / "build" / "cython"
 # Header -> struct -> fields that consumers may touch; without fields only the size counts.
 STRUCTS: dict[str, dict[str, str]] = {
     "fixed.hpp": {"Fixed": "units scale"},
-    "text.hpp": {"HashedText<48>": "", "Text<16>": ""},
+    "venue_ids.hpp": {"VenueIdTable": ""},
     "in_flight_order.hpp": {
-        "Fill": "trade_id fee_asset price amount quote fee venue_ns received_ns next is_taker is_provisional "
-        "trade_type symbol order client_id",
+        "Fee": "asset amount",
+        "Fill": "trade_id price_units amount_units quote_units fee_units venue_ns order next",
         "Transition": "time_ns from to reason",
-        "InFlightOrder": "client_id generation symbol state reported resume trade_type order_type position "
-        "created_sent terminal_sent is_external ended_by_absence leverage price amount executed_base executed_quote "
-        "reported_base exchange_order_id created_ns submitted_ns acked_ns first_fill_ns done_ns venue_ns first_fill "
-        "last_fill fill_count provisional_count past_id transition_count transitions",
+        "InFlightOrder": "client_id exchange_id amount_units executed_units reported_units quote_units price_units "
+        "venue_ns created_ns submitted_ns acked_ns first_fill_ns amended_ns generation symbol first_fill last_fill "
+        "past_id leverage not_found_count transition_count state reported resume past_state trade_type order_type "
+        "position base_scale quote_scale price_scale created_sent terminal_sent is_external ended_by_absence "
+        "has_provisional moves move_times_ns",
     },
-    "client_order_tracker.hpp": {"OrderEvent": "kind slot generation fill time_ns amount", "ClientOrderTracker": ""},
+    "client_order_tracker.hpp": {
+        "OrderEvent": "kind slot generation fill time_ns amount price",
+        "OrderListener": "context on_event",
+        "ClientOrderTracker": "",
+    },
     "order_id.hpp": {"OrderIdSource": ""},
     "spin_lock.hpp": {"SpinLock": ""},
+    "sequence_lock.hpp": {"SequenceLock": ""},
+    "level_side.hpp": {"LevelSide": ""},
     "l2_book.hpp": {"BookLevel": "price size", "LastTrade": "price size time_ns taker_side", "L2Book": "lock"},
+    "book_query.hpp": {"BookQuery": "lots tick_lots price size complete overflow"},
     "latency_histogram.hpp": {"LatencyHistogram": ""},
     "qtx_packet.hpp": {
         "qtx::Level": "price size",
@@ -47,15 +55,18 @@ STRUCTS: dict[str, dict[str, str]] = {
         "price api_key api_secret symbol res_msg",
         "qtx::Segment": "from_idx to_idx slots",
         "qtx::TextView": "data size",
-        "qtx::WaitPolicy": "spin_ns yield_ns sleep_min_ns sleep_max_ns",
+    },
+    "qtx_wait.hpp": {"qtx::WaitPolicy": "spin_ns yield_ns sleep_min_ns sleep_max_ns linger_ns"},
+    "qtx_segment_map.hpp": {"qtx::SegmentMap": ""},
+    "qtx_order_producer.hpp": {
         "qtx::OrderRequest": "mode side pos_side client_order_id order_type price_match place_ts_ns size price "
         "symbol api_key api_secret",
         "qtx::AnswerView": "slot late mode client_order_id place_ts_ns res_ts_ns message",
-        "qtx::SegmentMap": "",
         "qtx::QueueProducer": "",
-        "qtx::QueueConsumer": "",
     },
-    "qtx_watcher.hpp": {"qtx::EventFd": "", "qtx::OrderClient": "", "qtx::OrderManager": ""},
+    "qtx_order_consumer.hpp": {"qtx::QueueConsumer": ""},
+    "qtx_watcher.hpp": {"qtx::EventFd": ""},
+    "qtx_order_client.hpp": {"qtx::OrderClient": "", "qtx::OrderManager": ""},
     "qtx_feed.hpp": {
         "qtx::FeedOptions": "header_layout depth_semantics sequence_rule",
         "qtx::FeedTrade": "symbol is_buy price size event_ms received_ns",
