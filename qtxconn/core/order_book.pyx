@@ -110,14 +110,13 @@ cdef int128 _to_int128(object value) except *:
     return join_int128(<int64_t>(value >> 64), <uint64_t>(value & (2**64 - 1)))
 
 
-cdef bint _refined(Fixed value, Fixed* step) noexcept nogil:
-    # Whether `value` is no multiple of `step`, which then becomes the decimal step of which both are.
-    cdef int64_t count = 0
-    if to_increments(value, step[0], Rounding.down, count) != FixedError.inexact:
-        return False
-    step.scale = max(step.scale, value.scale)
-    step.units = 1
-    return True
+cdef FixedError _counted(Fixed value, Fixed* step, int64_t& count) noexcept nogil:
+    # `value` in steps. If it is no multiple, the step becomes the decimal one of which both are multiples.
+    cdef FixedError error = to_increments(value, step[0], Rounding.down, count)
+    if error == FixedError.inexact:
+        step.scale = max(step.scale, value.scale)
+        step.units = 1
+    return error
 
 
 cdef class OrderBook:
@@ -221,24 +220,22 @@ cdef class OrderBook:
     cdef int _count(
         self, const vector[ExactLevel]& exact, vector[BookLevel]& counts, Fixed* tick, Fixed* lot
     ) except -1:
-        # The levels as counts. 1: `tick` or `lot` became finer on the way, which concerns all counts made so far.
-        cdef bint refined = False
+        # The levels as counts. 1: `tick` or `lot` became finer, so all levels of the message have to be counted again.
+        cdef FixedError price_error, size_error
         cdef size_t i
-        for i in range(exact.size()):
-            refined |= _refined(exact[i].price, tick)
-            refined |= _refined(exact[i].size, lot)
         counts.resize(exact.size())
         for i in range(exact.size()):
-            if (
-                to_increments(exact[i].price, tick[0], Rounding.down, counts[i].price) != FixedError.ok
-                or to_increments(exact[i].size, lot[0], Rounding.down, counts[i].size) != FixedError.ok
-            ):
+            price_error = _counted(exact[i].price, tick, counts[i].price)
+            size_error = _counted(exact[i].size, lot, counts[i].size)
+            if price_error == FixedError.inexact or size_error == FixedError.inexact:
+                return 1
+            if price_error != FixedError.ok or size_error != FixedError.ok:
                 raise MessageError(
                     f"{self.trading_pair}: amount {fixed_to_decimal(exact[i].size)} at price "
                     f"{fixed_to_decimal(exact[i].price)} is too much to be counted in steps of "
                     f"{fixed_to_decimal(lot[0])} and {fixed_to_decimal(tick[0])}"
                 )
-        return refined
+        return 0
 
     cdef int _refine(self, Fixed tick, Fixed lot) except -1:
         cdef int64_t price_factor = 1
@@ -271,7 +268,8 @@ cdef class OrderBook:
         cdef vector[BookLevel] counts
         cdef Fixed tick = self.c_tick_size
         cdef Fixed lot = self.c_lot_size
-        self._count(exact, counts, &tick, &lot)
+        while self._count(exact, counts, &tick, &lot):
+            pass
         self._refine(tick, lot)
         trade.price = counts[0].price
         trade.size = counts[0].size

@@ -104,6 +104,17 @@ void drifting_levels_are_those_of_a_map(const Plan& plan, Side which, std::uint6
         const auto size = rng() % 10 < 4 ? 0 : static_cast<std::int64_t>(rng() % 1000) + 1;
         side.set(price, size);
         model.set(price, size);
+        if (rng() % 60 == 0) {
+            // A depth message: neighbours one after the other, the best first.
+            auto at = static_cast<std::int64_t>(touch);
+            for (auto named = rng() % 40; named > 0; --named) {
+                const auto lots = rng() % 8 == 0 ? 0 : static_cast<std::int64_t>(rng() % 1000) + 1;
+                side.set(at, lots);
+                model.set(at, lots);
+                check_best(side, model);
+                at += deeper * static_cast<std::int64_t>(rng() % 10 == 0 ? 2 : 1);
+            }
+        }
         if (rng() % 50 == 0) {
             // A ticker or a trade that eats into the side: the best levels go.
             for (auto eaten = rng() % 30; eaten > 0 && !model.levels.empty(); --eaten) {
