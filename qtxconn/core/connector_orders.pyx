@@ -344,6 +344,8 @@ cdef class ConnectorOrders(ConnectorHooks):
             return
         settled = _is_refusal(error)
         self._order_tracker.revert_pending(order)
+        if isinstance(error, OrderNotFoundError):
+            self._order_tracker.note_not_found(order)
         if settled:
             self._alarm("cancel_failed", f"{client_order_id}: cancel refused: {error}", client_order_id, error)
         else:
@@ -417,6 +419,8 @@ cdef class ConnectorOrders(ConnectorHooks):
     def _amend_failed(self, InFlightOrder order, error):
         """The amend did not go through, or nobody said so. What the order is now is asked, never assumed."""
         self._order_tracker.revert_pending(order)
+        if isinstance(error, OrderNotFoundError):
+            self._order_tracker.note_not_found(order)
         order_id = order.client_order_id
         if _is_refusal(error):
             self._alarm("amend_failed", f"{order_id}: amend refused: {error}", order_id, error)
@@ -443,6 +447,7 @@ cdef class ConnectorOrders(ConnectorHooks):
     async def _resolve_order(self, InFlightOrder order):
         attempt = 0
         since_ns = self._clock.monotonic_ns()
+        life = (order.acked_ns, order.last_update_timestamp)
         while order.is_open:
             delay = self.lookup_delays_s[min(attempt, len(self.lookup_delays_s) - 1)]
             attempt += 1
@@ -452,12 +457,14 @@ cdef class ConnectorOrders(ConnectorHooks):
                 await self._refresh_order(order)
             except OrderNotFoundError as error:
                 # Evidence only once the request can no longer be accepted; before that it may still be on its way.
-                # Counted from the first question, by a clock that no step moves: a single miss ends no order.
+                # Counted from the first question, by a clock that no step moves: a single miss ends no order. And from
+                # the last word of the order: what the venue's stream shows, its queries may not see yet.
                 now_ns = self._clock.monotonic_ns()
                 if order.is_done:
                     break       # it was refused while we asked
-                if order.client_order_id in self._placing:
-                    since_ns = now_ns
+                seen = (order.acked_ns, order.last_update_timestamp)
+                if order.client_order_id in self._placing or seen != life:
+                    since_ns, life = now_ns, seen
                 elif now_ns - since_ns >= self.submit_dead_after_s * 1e9:
                     self._order_absent(order, error)
             except Exception as error:
@@ -512,6 +519,7 @@ cdef class ConnectorOrders(ConnectorHooks):
                 try:
                     await self._refresh_order(order)
                 except OrderNotFoundError:
+                    self._order_tracker.note_not_found(order)
                     self._resolve(order)
                 except Exception as error:
                     self._logger.info("%s: status poll failed (%s); trying again", order.client_order_id, error,

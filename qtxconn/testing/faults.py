@@ -16,6 +16,7 @@ class RequestFault(Enum):
     LOST_ANSWER = "lost answer"  # carried out; the answer never arrives
     RESET_BEFORE = "reset before"  # the connection breaks before it is carried out
     RESET_AFTER = "reset after"  # the connection breaks after it was carried out
+    RESET_THEN_LATE = "reset then late"  # the connection breaks at once, and it arrives a little later all the same
     LATE = "late"  # it arrives seconds later, perhaps after the sender has given up
     ERROR_BEFORE = "error before"  # HTTP 5xx, not carried out
     ERROR_AFTER = "error after"  # HTTP 5xx, and yet carried out
@@ -33,6 +34,7 @@ class StreamFault(Enum):
 
 
 RETRY_AFTER_S = {RequestFault.RATE_LIMITED: 1.0, RequestFault.BANNED: 20.0}
+READ_LAG_MAX_S = 2.0  # the time after which "no such order" counts must be longer
 REQUEST_FAULTS = tuple(fault for fault in RequestFault if fault is not RequestFault.NONE)
 STREAM_FAULTS = tuple(fault for fault in StreamFault if fault is not StreamFault.NONE)
 
@@ -79,7 +81,7 @@ class FaultPlan:
             plan.stream_faults[StreamFault.BREAK] /= 3  # each costs a reconnect: more would be an outage
         if RequestFault.BANNED in plan.request_faults:
             plan.request_faults[RequestFault.BANNED] /= 10  # each costs twenty seconds
-        plan.read_lag_s = rng.choice((0.0, 0.0, 0.2, 2.0))
+        plan.read_lag_s = rng.choice((0.0, 0.0, 0.2, READ_LAG_MAX_S))
         plan.outages = tuple(
             Outage(start, start + rng.choice((0.5, 3.0, 15.0)))
             for start in sorted(rng.uniform(0.0, duration_s) for _ in range(rng.choice((0, 0, 1, 2))))
@@ -133,6 +135,10 @@ class FaultPlan:
     def late_s(self) -> float:
         """Of a request that is late: around what a client waits for, and around what a venue still takes."""
         return self.rng.uniform(0.5, 20.0)
+
+    def after_reset_s(self) -> float:
+        """Of a request whose connection is gone: the venue still takes it, after it has been asked about."""
+        return self.rng.uniform(0.1, 4.5)
 
     def request_fault(self, now_s: float) -> RequestFault:
         if self.started_s is None:

@@ -41,6 +41,26 @@ class SimTask(asyncio.Task[Any]):
         return self is other
 
 
+class SimHandle(asyncio.TimerHandle):
+    """A callback to come, without what asyncio's own keeps for its debug mode: a loop makes many."""
+
+    __slots__ = ()
+
+    def __init__(self, when: float, callback: Any, args: Any, loop: SimLoop, context: Any) -> None:
+        self._when = when
+        self._callback = callback
+        self._args = args
+        self._loop = loop
+        self._context = contextvars.copy_context() if context is None else context
+        self._cancelled = self._scheduled = False
+        self._repr = self._source_traceback = None
+
+    def cancel(self) -> None:
+        """A cancelled timer leaves the heap when it is due."""
+        self._cancelled = True
+        self._callback = self._args = None
+
+
 class SimLoop(base_events.BaseEventLoop):
     """Runs callbacks one after the other in an order that only `seed` decides; waiting costs no time.
 
@@ -56,7 +76,7 @@ class SimLoop(base_events.BaseEventLoop):
         self.steps = 0
         self.tasks_made = 0
         self.failures: list[str] = []  # exceptions that nobody caught
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []  # a heap
+        self._timers: list[tuple[float, int, SimHandle]] = []  # a heap
         self._timers_made = 0
         self._rng = random.Random(f"loop {seed}")
         self._shuffled = shuffled
@@ -82,15 +102,15 @@ class SimLoop(base_events.BaseEventLoop):
         return task
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = SimHandle(0.0, callback, args, self, context)
         self._ready.append(handle)  # type: ignore[attr-defined]
         return handle
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
-        return self.call_at(self.time() + delay, callback, *args, context=context)
+        return self.call_at(self.elapsed_ns / 1e9 + delay, callback, *args, context=context)
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        timer = SimHandle(when, callback, args, self, context)
         self._timers_made += 1
         # Tuples: comparing them needs no Python code, and equal times keep their order.
         heapq.heappush(self._timers, (when, self._timers_made, timer))
@@ -127,11 +147,13 @@ class SimLoop(base_events.BaseEventLoop):
                 continue
             if dead and handle._context.get(_process) in dead:
                 self._of_the_dead.append(handle)
-            else:
-                handle._run()
-
-    def _timer_handle_cancelled(self, handle: Any) -> None:
-        """Cancelled timers leave when they are due."""
+                continue
+            try:
+                handle._context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - as asyncio does
+                self.call_exception_handler({"message": "a callback failed", "exception": error})
 
     def _describe_tasks(self) -> str:
         tasks = sorted(asyncio.all_tasks(self), key=lambda task: getattr(task, "_number", 0))

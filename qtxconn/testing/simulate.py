@@ -29,12 +29,13 @@ import click
 from qtxconn.core.connectors import ConnectorBase
 from qtxconn.core.types import OrderType
 from qtxconn.errors import NotReadyError, OrderValidationError, QtxconnError
+from qtxconn.storage.journal import OrderJournal
 from qtxconn.testing.faults import FaultPlan
 from qtxconn.testing.http_world import HttpWorld
 from qtxconn.testing.invariants import InvariantChecker, InvariantViolation
 from qtxconn.testing.loop import SimLoop, SimulationError, run
 from qtxconn.testing.market import PAIR
-from qtxconn.testing.world import MemoryWorld, World
+from qtxconn.testing.world import MemoryWorld, Mutate, World
 
 MODES: dict[str, type[World]] = {"transport": MemoryWorld, "http": HttpWorld}
 DURATIONS_S = (5.0, 15.0, 40.0)
@@ -44,8 +45,6 @@ STEPS_MAX = 300_000  # a schedule takes some thousand
 PART = 50  # schedules that one process runs in a row
 SETTLE_LOOK_S = 0.5
 QUIET_S = 1.0  # nothing may change any more for so long
-
-Mutate = Callable[[type[ConnectorBase]], type[ConnectorBase]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,14 @@ class Trace:
 class Schedule:
     """One seed's run."""
 
-    def __init__(self, seed: int, mode: str, mutate: Mutate | None, show: Callable[[str], None] | None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        mode: str,
+        mutate: Mutate | None,
+        journal_class: type[OrderJournal],
+        show: Callable[[str], None] | None,
+    ) -> None:
         self.seed = seed
         self.mode = mode
         self._rng = random.Random(f"workload {seed}")
@@ -96,9 +102,9 @@ class Schedule:
         self.loop = SimLoop(seed, shuffled=self._rng.random() < 0.75, steps_max=STEPS_MAX)
         self.trace = Trace(self.loop, show)
         self.world: World = MODES[mode](
-            self.loop, self.plan, random.Random(f"market {seed}"), self.trace.record, mutate
+            self.loop, self.plan, random.Random(f"market {seed}"), self.trace.record, mutate, journal_class
         )
-        self.checker = InvariantChecker(self.world.market, self.trace.record)
+        self.checker = InvariantChecker(self.world.market, self.trace.record, live_books=self.world.live_books)
         self._connector: ConnectorBase | None = None
         self._connectors: list[ConnectorBase] = []  # also those whose process has died
         self._context = contextvars.copy_context()
@@ -133,7 +139,7 @@ class Schedule:
                 return True
             except QtxconnError as error:
                 self.trace.record("connect failed", type(error).__name__)
-                await self.world.sleep(1.0)
+                await asyncio.sleep(1.0)
 
     async def _kill(self) -> None:
         """The client dies between two instructions; what is left of it is the journal, where it has one."""
@@ -144,7 +150,7 @@ class Schedule:
         self._connector = None
         if self.plan.journal_records is None:
             self._ids.clear()
-        await self.world.sleep(self._rng.uniform(0.1, 3.0))
+        await asyncio.sleep(self._rng.uniform(0.1, 3.0))
 
     def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self._context.run(method, *args, **kwargs)
@@ -218,7 +224,7 @@ class Schedule:
         kills = list(self.plan.kills_s)
         placed = 0
         while loop.time() < end_s or placed < wanted:
-            await self.world.sleep(rng.expovariate(1.0) * pause_s)
+            await asyncio.sleep(rng.expovariate(1.0) * pause_s)
             self._check()
             now_s = loop.time() - start_s
             while steps and steps[0][0] <= now_s:
@@ -242,6 +248,7 @@ class Schedule:
     # -- judging -----------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
+        self.checker.check_book()
         self.checker.raise_if_violated()
         failures = self.loop.failures + self.world.failures()
         if failures:
@@ -252,15 +259,14 @@ class Schedule:
         deadline_s = self.loop.time() + limit_s
         quiet_since_s: float | None = None
         while True:
-            await self.world.sleep(SETTLE_LOOK_S)
+            await asyncio.sleep(SETTLE_LOOK_S)
             self._check()
-            differences = self.checker.differences()
+            difference = next(self.checker.differences(), None)
             now_s = self.loop.time()
-            if differences:
+            if difference is not None:
                 quiet_since_s = None
                 if now_s >= deadline_s:
-                    raise InvariantViolation(f"{differences[0]} (still, {limit_s:g} s after the last fault; "
-                                             f"{len(differences)} differences)")  # fmt: skip
+                    raise InvariantViolation(f"{difference} (still, {limit_s:g} s after the last fault)")
             elif quiet_since_s is None:
                 quiet_since_s = now_s
             elif now_s - quiet_since_s >= QUIET_S:
@@ -281,6 +287,7 @@ class Schedule:
         """Nothing fails any more, so cancel_all() must end everything."""
         connector = self._connector
         assert connector is not None
+        await asyncio.sleep(self.world.silence_left_s())
         task = self.loop.create_task(connector.cancel_all(10.0), name="cancel_all", context=self._context)
         results = await task
         self._check()
@@ -304,23 +311,29 @@ class Schedule:
 def _quiet() -> Iterator[None]:
     """No log output, and no garbage collection in between."""
     logger = logging.getLogger("qtxconn")
-    disabled = logger.manager.disable
+    disabled, collects = logger.manager.disable, gc.isenabled()
     logging.disable(logging.CRITICAL)
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if collects:
+            gc.enable()
         logging.disable(disabled)
 
 
 def run_schedule(
-    seed: int, mode: str = "transport", *, mutate: Mutate | None = None, show: Callable[[str], None] | None = None
+    seed: int,
+    mode: str = "transport",
+    *,
+    mutate: Mutate | None = None,
+    journal_class: type[OrderJournal] = OrderJournal,
+    show: Callable[[str], None] | None = None,
 ) -> Result:
-    """Runs one schedule. `mutate` replaces the connector class by a subclass (with a planted bug); `show` is given
-    every line of the trace. Nothing is raised for a violation: it is in the result."""
+    """Runs one schedule. `mutate` and `journal_class` replace the connector class and the journal by subclasses (with a
+    planted bug); `show` is given every line of the trace. Nothing is raised for a violation: it is in the result."""
     with _quiet():
-        schedule = Schedule(seed, mode, mutate, show)
+        schedule = Schedule(seed, mode, mutate, journal_class, show)
         violation = None
         digest, steps, virtual_s = "", 0, 0.0
 
@@ -348,13 +361,18 @@ def run_many(first: int, count: int, mode: str) -> tuple[int, str, list[Result]]
     """(schedules run, digest of their digests, those that violated something)."""
     digest = hashlib.blake2b(digest_size=16)
     failed = []
-    for seed in range(first, first + count):
-        result = run_schedule(seed, mode)
-        digest.update(result.digest.encode())
-        if result.violation is not None:
-            failed.append(result)
-        if seed % 64 == 0:
-            gc.collect()
+    gc.freeze()  # what is there before the schedules need not be looked at again and again
+    try:
+        with _quiet():
+            for seed in range(first, first + count):
+                result = run_schedule(seed, mode)
+                digest.update(result.digest.encode())
+                if result.violation is not None:
+                    failed.append(result)
+                if seed % 16 == 0:
+                    gc.collect()
+    finally:
+        gc.unfreeze()
     return count, digest.hexdigest(), failed
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import os
 import random
@@ -20,10 +19,10 @@ from qtxconn.storage.journal import OrderJournal
 from qtxconn.testing.faults import RETRY_AFTER_S, FaultPlan, RequestFault
 from qtxconn.testing.loop import SimClock, SimLoop
 from qtxconn.testing.market import SimMarket
-from qtxconn.testing.memory import MemoryLink, MemoryPerpetual, parse_execution, parse_order
+from qtxconn.testing.memory import AccountState, MemoryLink, MemoryPerpetual, parse_execution, parse_order
 
 if TYPE_CHECKING:
-    from qtxconn.core.connectors import ConnectorBase
+    from qtxconn.core.connectors import PerpetualDerivativeBase
     from qtxconn.sim.account import Account
     from qtxconn.sim.model import Execution, ExecutionType, SimOrder
 
@@ -33,25 +32,31 @@ MEMORY_FOLDER = "/dev/shm" if os.path.isdir("/dev/shm") else None
 SIM_INSTANCE = 7  # of the client order ids: every process of the client takes it over from the one before
 
 
+Mutate = Callable[[type["PerpetualDerivativeBase"]], type["PerpetualDerivativeBase"]]
+
+
 class ClientProcess:
     """What one process of the client holds beside its memory: the leased ids and the journal, both files in `folder`.
 
     Made in the context of the process: what is made there afterwards uses this environment.
     """
 
-    def __init__(self, folder: Path, clock: SimClock, plan: FaultPlan, rng: random.Random) -> None:
+    def __init__(
+        self, folder: Path, clock: SimClock, plan: FaultPlan, rng: random.Random, journal_class: type[OrderJournal]
+    ) -> None:
         self._rng = rng
         self._ids = ids = ClientIds(instance=SIM_INSTANCE, clock=clock, directory=folder)
         self.journal: OrderJournal | None = None
         if plan.journal_records is not None:
-            self.journal = OrderJournal(folder / "orders.journal", capacity=plan.journal_records, clock=clock)
+            self.journal = journal_class(folder / "orders.journal", capacity=plan.journal_records, clock=clock)
         use_environment(Environment(clock, rng.uniform, lambda name, bits: ids))
 
-    def kill(self) -> None:
-        """The system takes back what it held. Perhaps it was about to write another record, and part of it is there."""
+    def kill(self) -> bool:
+        """The system takes back what it held. Perhaps it was about to write another record, and part of it is there:
+        True."""
         self._ids.close()
         if self.journal is None:
-            return
+            return False
         used, room = self.journal.records, self.journal.capacity - self.journal.records
         self.journal.close()
         if used and room and self._rng.random() < 0.5:
@@ -59,6 +64,8 @@ class ClientProcess:
                 file.seek(used * RECORD_BYTES)
                 last = file.read(RECORD_BYTES)
                 file.write(last[: self._rng.randrange(RECORD_BYTES)])
+            return True
+        return False
 
     def close(self) -> None:
         self._ids.close()
@@ -67,9 +74,11 @@ class ClientProcess:
 
 
 class World(ABC):
-    """Everything but the user. `mutate` may replace the connector class by a subclass."""
+    """Everything but the user. `mutate` may replace the connector class by a subclass; so may `journal_class` the
+    journal's."""
 
-    connector_class: ClassVar[type[ConnectorBase]]
+    connector_class: ClassVar[type[PerpetualDerivativeBase]]
+    live_books: ClassVar[bool]  # whether market data is simulated
 
     def __init__(
         self,
@@ -77,7 +86,8 @@ class World(ABC):
         plan: FaultPlan,
         rng: random.Random,
         record: Callable[..., None],
-        mutate: Callable[[type[ConnectorBase]], type[ConnectorBase]] | None,
+        mutate: Mutate | None,
+        journal_class: type[OrderJournal],
     ) -> None:
         self.loop = loop
         self.plan = plan
@@ -87,19 +97,18 @@ class World(ABC):
         # Half of the seeds never poll: the stream, its recovery and the look-ups must be enough.
         self.poll_interval_s = rng.choice((30.0, 100_000.0))
         self.client: ClientProcess | None = None
+        self._failures: list[str] = []
         self._client_rng = random.Random(rng.random())
         self._folder = Path(tempfile.mkdtemp(prefix="qtxconn-simulation-", dir=MEMORY_FOLDER))
         base = self.connector_class
         self._class = mutate(base) if mutate is not None else base
+        self._journal_class = journal_class
 
     @property
     def settle_limit_s(self) -> float:
         """How long after the last fault both sides may still differ: a request on its way may be accepted, then be
         looked up, and "no such order" is believed only after the dead time of a submit. A ban may be under way."""
         return 2 * self.connector_class.submit_dead_after_s + 40.0 + RETRY_AFTER_S[RequestFault.BANNED]
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
     async def start(self) -> None:  # noqa: B027 - a world in memory has nothing to open
         """Opens the venue."""
@@ -115,48 +124,62 @@ class World(ABC):
         """Whatever libraries must not reach for is replaced meanwhile."""
         yield
 
-    def start_client(self) -> ConnectorBase:
+    def start_client(self) -> PerpetualDerivativeBase:
         """A fresh connector, not connected; called in the context of the process it belongs to."""
-        self.client = ClientProcess(self._folder, self.client_clock, self.plan, self._client_rng)
+        self.client = ClientProcess(self._folder, self.client_clock, self.plan, self._client_rng, self._journal_class)
         connector = self._make_connector(self.client.journal)
         connector.status_poll_interval_s = self.poll_interval_s
         return connector
 
     @abstractmethod
-    def _make_connector(self, journal: OrderJournal | None) -> ConnectorBase:
+    def _make_connector(self, journal: OrderJournal | None) -> PerpetualDerivativeBase:
         """The connector at this venue."""
 
     def kill(self, process: int) -> None:
         """The process has died: its connections end, its locks are free."""
         assert self.client is not None
-        self.client.kill()
+        if self.client.kill():
+            self.record("torn record")
 
     def bury_the_dead(self) -> None:  # noqa: B027
         """Killed processes run again, to be disposed of."""
 
     def failures(self) -> list[str]:
-        """What went wrong in the world itself."""
-        return []
+        """What went wrong beside the orders."""
+        return self._failures
+
+    @abstractmethod
+    def silence_left_s(self) -> float:
+        """How long the client may not send anything yet."""
+
+    def too_early(self, seconds: float) -> None:
+        """A request was sent before a Retry-After had ended."""
+        self._failures.append(f"R1: a request was sent {seconds:.6f} s before the venue's Retry-After had ended")
 
 
 class MemoryWorld(World):
     """Transport level: the connector's hooks call the venue through a MemoryLink."""
 
     connector_class = MemoryPerpetual
+    live_books = False
 
     async def start(self) -> None:
         self._link: MemoryLink | None = None
         self.market.venue.add_account_listener(self)
 
-    def _make_connector(self, journal: OrderJournal | None) -> ConnectorBase:
+    def _make_connector(self, journal: OrderJournal | None) -> PerpetualDerivativeBase:
         self._link = contextvars.Context().run(MemoryLink, self.loop, self.plan, self.market)
         self._link.on_fault = lambda text: self.record("fault", text)
+        self._link.on_too_early = self.too_early
         return self._class(self.market, self._link, journal)
 
     def kill(self, process: int) -> None:
         super().kill(process)
         if self._link is not None:
             self._link.close_stream()
+
+    def silence_left_s(self) -> float:
+        return self._link.silence_left_s() if self._link is not None else 0.0
 
     # -- the venue's account listener: what its user stream carries ----------------------------------------------
 
@@ -165,7 +188,7 @@ class MemoryWorld(World):
     ) -> None:
         if account is self.market.account and self._link is not None:
             fill = parse_execution(execution, self.market) if execution is not None else None
-            self._link.push((fill, parse_order(order, self.market)))
+            self._link.push(((fill, parse_order(order, self.market)), AccountState.of(self.market)))
 
     def on_account(self, account: Account, reason: str, assets: Any, positions: Any) -> None:
-        """Balances and positions are not simulated at this level."""
+        """Goes with the order that is the cause."""

@@ -30,7 +30,7 @@ from qtxconn.core.types import (
     TradeType,
     TradeUpdate,
 )
-from qtxconn.errors import MessageError, OutcomeUnknownError, QtxconnError, VenueError
+from qtxconn.errors import MessageError, OutcomeUnknownError, QtxconnError, RateLimitedError, VenueError
 from qtxconn.exchanges.binance import constants
 
 logger = logging.getLogger(__name__)
@@ -402,3 +402,16 @@ def parse_error_body(http_status: int, body: bytes) -> VenueError:
     except (ValueError, KeyError, TypeError):
         pass
     return parse_error(code, message, http_status)
+
+
+def parse_ws_error(answer: dict[str, Any]) -> VenueError:
+    """The error of a WebSocket-API answer: `{"status", "error": {"code", "msg", "data": {"serverTime", "retryAfter"}}}`
+    (ms since 1970). One that cannot be read leaves the outcome unknown."""
+    try:
+        error = answer["error"]
+        parsed = parse_error(int(error["code"]), str(error["msg"]), int(answer["status"]))
+        if isinstance(parsed, RateLimitedError) and "data" in error:
+            parsed.retry_after = max(0, int(error["data"]["retryAfter"]) - int(error["data"]["serverTime"])) / 1e3
+    except (KeyError, TypeError, ValueError):
+        return OutcomeUnknownError("the WebSocket API gave neither a result nor a readable error")
+    return parsed
