@@ -131,6 +131,9 @@ cdef class OrderBook:
     `invalid_reason` says what is wrong: "empty", "crossed", "gap" or "disconnected".
     """
 
+    def __cinit__(self, *args, **kwargs):
+        self._book = make_unique[L2Book]()     # once: views and feeds point at it
+
     def __init__(self, str trading_pair not None, tick_size, lot_size, *, Clock clock not None=SYSTEM_CLOCK):
         self.trading_pair = trading_pair
         self._clock = clock
@@ -141,7 +144,6 @@ cdef class OrderBook:
         self.tick_size = None if tick_size is None else fixed_to_decimal(self.c_tick_size)
         self.lot_size = None if lot_size is None else fixed_to_decimal(self.c_lot_size)
         self._tick_power = 10.0**self.c_tick_size.scale
-        self._book = make_unique[L2Book]()
 
     cdef L2Book* c_book(self) noexcept nogil:
         return self._book.get()
