@@ -67,8 +67,8 @@ class Clients:
             return Sample(None, sample.checksum, sample.histogram, {**sample.facts, **facts})
         finally:
             for process in filter(None, (client, venue)):
-                process.kill()
-                process.wait()
+                with process:  # waits, and closes its pipes
+                    process.kill()
             Path(f"/dev/shm{self._segment}").unlink(missing_ok=True)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 FOLDERS = ("qtxconn", "include", "tests", "examples", "benchmarks", "scripts", "docs", ".ci")
-GENERATED = {"build", "__pycache__", ".venv", "dist"}
+GENERATED = {"build", "__pycache__", ".venv", "dist", "corpus"}  # a corpus is bytes that a fuzzer found
 COMMENT = {".pxd": "# ", ".hpp": "// ", ".cpp": "// ", ".py": '"""', ".pyi": '"""', ".pyx": '"""'}
 LINES_MAX = 800
 # In these layers time, randomness, ids and whatever reaches outside come from one place, so that a simulation can own

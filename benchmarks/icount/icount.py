@@ -42,9 +42,9 @@ def compiler_name(command: str) -> str:
     return f"{Path(command).name} {version.partition('.')[0].strip()}"
 
 
-def drivers(directory: Path) -> Iterator[tuple[str, Path]]:
-    """(name, program) of every driver here, compiled."""
-    for source in sorted(HERE.glob("*.cpp")):
+def drivers(directory: Path, pattern: str = "*") -> Iterator[tuple[str, Path]]:
+    """(name, program) of every driver here whose name fits, compiled."""
+    for source in sorted(HERE.glob(f"{pattern}.cpp")):
         program = directory / source.stem
         subprocess.run([compiler(), *FLAGS, str(source), "-o", str(program)], check=True)
         yield source.stem, program

@@ -11,6 +11,7 @@ namespace {
 using namespace qtxconn;
 
 constexpr std::size_t kLive = 1000;
+constexpr std::size_t kWarmUp = 12'000;  // orders, after which the tables have their size
 constexpr long kSteps = 5;
 
 struct Message {
@@ -52,7 +53,7 @@ void step(long operations) {
     while (live.size() < kLive) {
         live.push_back(track(tracker, ++id));
     }
-    const std::vector<Message> messages = make_messages(kLive + static_cast<std::size_t>(operations / kSteps));
+    const std::vector<Message> messages = make_messages(kWarmUp + static_cast<std::size_t>(operations / kSteps));
     std::size_t oldest = 0;
     std::uint64_t events = 0;
     OrderEvent event;
@@ -74,8 +75,8 @@ void step(long operations) {
             oldest = oldest + 1 == kLive ? 0 : oldest + 1;
         }
     };
-    run(0, kLive);  // the tables have their size afterwards
-    icount::measured([&] { run(kLive, messages.size()); });
+    run(0, kWarmUp);
+    icount::measured([&] { run(kWarmUp, messages.size()); });
     icount::require(events == 4 * messages.size());
 }
 

@@ -35,19 +35,22 @@ constexpr std::size_t kKeptMax = 400;
 // -- coverage: which edges of the target were taken ----------------------------------------------------------------
 
 constexpr std::size_t kEdges = 1U << 16;
-std::array<std::uint8_t, kEdges> taken{};
-std::array<std::uint8_t, kEdges> ever_taken{};
+std::array<std::uint8_t, kEdges> taken{};       // by this input
+std::array<std::uint8_t, kEdges> ever_taken{};  // by any
+std::array<std::uint16_t, kEdges> touched{};    // the edges in `taken`
+std::size_t touched_count = 0;
 std::uintptr_t previous = 0;
 
-// Whether this input took an edge that none before it took.
+// Whether this input took an edge that none before it took. Forgets the input's edges.
 bool reached_something_new() {
     bool is_new = false;
-    for (std::size_t i = 0; i < kEdges; ++i) {
-        if (taken[i] != 0 && ever_taken[i] == 0) {
-            ever_taken[i] = 1;
-            is_new = true;
-        }
+    for (; touched_count > 0; --touched_count) {
+        const std::size_t edge = touched[touched_count - 1];
+        is_new |= ever_taken[edge] == 0;
+        ever_taken[edge] = 1;
+        taken[edge] = 0;
     }
+    previous = 0;
     return is_new;
 }
 
@@ -81,8 +84,6 @@ void on_signal(int number) {
 bool run(const Bytes& input) {
     // A copy of exactly this size, so that AddressSanitizer sees a read beyond it.
     const Bytes exact(input.begin(), input.end());
-    taken.fill(0);
-    previous = 0;
     current = &exact;
     alarm(kInputSecondsMax);
     LLVMFuzzerTestOneInput(exact.data(), exact.size());
@@ -232,8 +233,14 @@ std::int64_t now_s() {
 
 // Called by the compiled target at every edge.
 extern "C" void __sanitizer_cov_trace_pc() {
-    const auto here = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));
-    taken[(here ^ (previous >> 1)) % kEdges] = 1;
+    // Relative to the target, so that it does not matter where the program was loaded.
+    const auto here = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)) -
+                      reinterpret_cast<std::uintptr_t>(&LLVMFuzzerTestOneInput);
+    const std::size_t edge = (here ^ (previous >> 1)) % kEdges;
+    if (taken[edge] == 0) {
+        taken[edge] = 1;
+        touched[touched_count++] = static_cast<std::uint16_t>(edge);
+    }
     previous = here;
 }
 

@@ -52,25 +52,14 @@ def compile_target(source: Path, directory: Path, libfuzzer: bool) -> Path:
     program = directory / source.stem
     include = f"-I{ROOT / 'include'}"
     if libfuzzer:
-        commands = [
-            ["clang++", *FLAGS, "-fsanitize=fuzzer,address,undefined", include, str(source), "-o", str(program)]
-        ]
+        sanitize = "-fsanitize=fuzzer,address,undefined"
+        commands = [["clang++", *FLAGS, sanitize, include, str(source), "-o", str(program)]]
     else:
         compiler = shutil.which(os.environ.get("CXX", "g++")) or sys.exit("fuzz: neither clang++ nor g++ is here")
-        sanitize = "-fsanitize=address,undefined"
+        sanitize, coverage = "-fsanitize=address,undefined", "-fsanitize-coverage=trace-pc"
         parts = [directory / f"{source.stem}.o", directory / "driver.o"]
         commands = [
-            [
-                compiler,
-                *FLAGS,
-                sanitize,
-                "-fsanitize-coverage=trace-pc",
-                include,
-                "-c",
-                str(source),
-                "-o",
-                str(parts[0]),
-            ],
+            [compiler, *FLAGS, sanitize, coverage, include, "-c", str(source), "-o", str(parts[0])],
             [compiler, *FLAGS, sanitize, "-c", str(DRIVER), "-o", str(parts[1])],
             [compiler, sanitize, *map(str, parts), "-pthread", "-o", str(program)],
         ]
@@ -87,14 +76,8 @@ def command_line(program: Path, seconds: int, seed: int, work: Path, libfuzzer: 
     length = ["-runs=0"] if seconds == 0 else [f"-max_total_time={seconds}"]
     found = work / "found"
     found.mkdir(exist_ok=True)
-    options = [
-        f"-seed={seed}",
-        "-max_len=8192",
-        "-timeout=10",
-        f"-artifact_prefix={work}/crash-",
-        "-print_final_stats=1",
-    ]
-    return [str(program), *length, *options, str(found), *([str(corpus)] if corpus.is_dir() else [])]
+    options = [*length, f"-seed={seed}", "-max_len=8192", "-timeout=10", f"-artifact_prefix={work}/crash-"]
+    return [str(program), *options, str(found), *([str(corpus)] if corpus.is_dir() else [])]
 
 
 def keep(work: Path, corpus: Path) -> int:
