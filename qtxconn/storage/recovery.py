@@ -45,6 +45,8 @@ class JournalledOrder:
             case "fill":
                 self.fills.setdefault(entry["trade_id"], entry)
                 self.venue_ns = max(self.venue_ns, entry["venue_ns"])
+            case "amend":
+                self.intent = self.intent | {"price": entry["price"], "amount": entry["amount"]}
             case "end" | "reject":
                 self.end = self.end or entry
 
@@ -95,7 +97,7 @@ class JournalledOrder:
         return InFlightOrder.from_json(data)
 
     def _trade_update(self, fill: dict[str, Any]) -> TradeUpdate:
-        fees = [TokenAmount(fill["fee_asset"], fill["fee"])] if fill["fee"] else []
+        fees = [TokenAmount(fill["fee_asset"], fill["fee"])] if fill["fee_asset"] else []
         return TradeUpdate(
             trade_id=fill["trade_id"],
             client_order_id=self.intent["client_order_id"],
