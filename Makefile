@@ -6,6 +6,7 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 SEEDS ?= 100000
 BENCH_ARGS ?=
+SECONDS ?= 60
 
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(shell find include qtxconn -name '*.hpp' -o -name '*.pyx' -o -name '*.pxd')
@@ -13,7 +14,7 @@ SANITIZERS := address,undefined
 
 SEEDS ?= 1000000
 
-.PHONY: demo test bench sim soak lint sanitize coverage abi clean
+.PHONY: demo test bench icount icount-record fuzz sim soak lint sanitize coverage abi clean
 
 demo: $(VENV)/installed
 	$(BIN)/qtxconn demo $(DEMO_ARGS)
@@ -21,11 +22,20 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
-# Order tracker and journal beside plain peers, then the latency table of a longer session.
-bench: $(VENV)/installed
-	$(BIN)/python benchmarks/order_tracker.py
-	$(BIN)/python benchmarks/order_journal.py
-	$(BIN)/qtxconn demo --driver thread --seconds 30 $(BENCH_ARGS)
+# Limits, peers and qtxconn, alternately; figures count on an idle machine only. BENCH_ARGS: names, --quick, --compare ...
+bench: $(VENV)/bench
+	$(BIN)/qtxconn bench --json bench.json --html bench.html $(BENCH_ARGS)
+
+# Instructions of the hot paths, against benchmarks/icount.json: the same on every run, whatever else the machine does.
+icount:
+	$(PYTHON) benchmarks/icount/icount.py check
+
+icount-record:
+	$(PYTHON) benchmarks/icount/icount.py record
+
+# Every target of tests/fuzz for SECONDS: libFuzzer where there is a clang++, else a mutator of our own.
+fuzz:
+	$(PYTHON) tests/fuzz/fuzz.py --seconds $(SECONDS)
 
 # Schedules of orders and faults against the simulated venue; a failing one prints the command that shows it again.
 sim: $(VENV)/installed
@@ -68,4 +78,9 @@ $(VENV)/installed: $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check 'setuptools>=80' 'Cython>=3.1,<4'
 	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e '.[test]'
+	touch $@
+
+# The peers that `bench` compares with.
+$(VENV)/bench: $(VENV)/installed pyproject.toml
+	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e '.[test,bench]'
 	touch $@

@@ -1,43 +1,39 @@
-"""What a journal record costs, next to a bare copy and release store in the same run; and an order's in Python.
-
-python benchmarks/order_journal.py [directory of the file, default the temporary one]
-"""
+"""What a journal record costs, next to a bare copy and release store; and what an order's costs in Python."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
+from benchmarks.harness import Bench, Goal, Job, Row, Sample
 from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.types import OrderType, TradeType
 from qtxconn.storage.journal import DURABILITIES, OrderJournal
 
-ROOT = Path(__file__).resolve().parent.parent
-ORDERS = {"process": 20_000, "group": 20_000, "power": 2_000}
+COPY, INTENT, FILL = "copy 248 B and release", "intent", "fill"
 
 
-def compiled(directory: Path) -> dict[str, dict[str, float]]:
-    """The C++ program's figures."""
-    compiler = shutil.which("g++") or sys.exit("benchmarks/order_journal.py: g++ is needed")
-    program = directory / "order_journal"
-    source = ROOT / "benchmarks" / "order_journal.cpp"
-    subprocess.run([compiler, "-O2", "-std=c++17", f"-I{ROOT / 'include'}", source, "-o", program], check=True)
-    return json.loads(subprocess.run([program, directory / "bench.journal"], check=True, capture_output=True).stdout)
+@contextmanager
+def records(bench: Bench) -> Iterator[list[Row]]:
+    program = bench.compile("order_journal.cpp")
+    path = bench.directory / "records.journal"
+    yield [
+        Row.limit(COPY, lambda: bench.run(program, "copy", path)),
+        Row.ours(INTENT, lambda: bench.run(program, "intent", path)),
+        Row.ours(FILL, lambda: bench.run(program, "fill", path)),
+    ]
 
 
-def order_ns(directory: Path, durability: str) -> list[int]:
-    """ns of each `write_order` of an InFlightOrder that exists already."""
+def write_orders(path: Path, durability: str, count: int) -> Sample:
+    """Each `write_order` of an InFlightOrder that exists already."""
     taken = []
-    with OrderJournal(directory / f"{durability}.journal", durability=durability) as journal:
-        for number in range(1, ORDERS[durability] + 1):
+    path.unlink(missing_ok=True)
+    with OrderJournal(path, durability=durability) as journal:
+        for number in range(1, count + 1):
             order = InFlightOrder(
                 str(number), "BTC-USDT", OrderType.LIMIT, TradeType.BUY, Decimal("0.01"), SYSTEM_CLOCK.now_ns() / 1e9,
                 Decimal("60000.1"),
@@ -45,33 +41,40 @@ def order_ns(directory: Path, durability: str) -> list[int]:
             start = time.perf_counter_ns()
             journal.write_order(order, number, 10.0)
             taken.append(time.perf_counter_ns() - start)
-    return sorted(taken)
+    return Sample.of_durations(taken)
 
 
-def main(parent: str | None) -> None:
-    with tempfile.TemporaryDirectory(dir=parent) as name:
-        directory = Path(name)
-        figures = compiled(directory)
-        clock = figures["clock"]["p50_ns"]
-        print(
-            f"C++, one record (the clock's own {clock:.0f} ns are in p50 to p99.9, not in the mean of a batch of 64):"
+@contextmanager
+def python_orders(bench: Bench) -> Iterator[list[Row]]:
+    counts = {
+        "process": bench.scaled(20_000, quick=2_000),
+        "group": bench.scaled(20_000, quick=2_000),
+        "power": bench.scaled(1_000, quick=50),
+    }
+    yield [
+        Row.ours(
+            f"durability {durability!r}",
+            lambda durability=durability: write_orders(
+                bench.directory / f"{durability}.journal", durability, counts[durability]
+            ),
         )
-        for job, label in (("copy_and_release", "copy 248 B + release store"), ("intent", "intent"), ("fill", "fill")):
-            row = figures[job]
-            print(
-                f"  {label:27} p50 {row['p50_ns']:5.0f} ns  p99 {row['p99_ns']:5.0f} ns  p99.9 {row['p999_ns']:6.0f} ns"
-                f"  batch mean {row['batch_ns']:6.1f} ns  allocations {row['allocations']:.0f}"
-            )
-        ratio = figures["intent"]["batch_ns"] / figures["copy_and_release"]["batch_ns"]
-        print(f"  intent / copy = {ratio:.1f}")
-        print("Python, write_order() of an order:")
-        for durability in DURABILITIES:
-            taken = order_ns(directory, durability)
-            print(
-                f"  {durability:27} p50 {statistics.median(taken):5.0f} ns  p99 {taken[len(taken) * 99 // 100]:5.0f} ns"
-                f"  p99.9 {taken[len(taken) * 999 // 1000]:6.0f} ns"
-            )
+        for durability in DURABILITIES
+    ]
 
 
-if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else None)
+JOBS = (
+    Job(
+        "journal-record",
+        "What does it cost to have an order on record before it leaves?",
+        "ns/record",
+        records,
+        goals=(Goal(INTENT, at_most=0, of="allocations"), Goal(FILL, at_most=0, of="allocations")),
+    ),
+    Job(
+        "journal-order",
+        "What does that cost in Python, for each durability?",
+        "ns/order",
+        python_orders,
+        pinned=False,  # the journal's own thread writes the file
+    ),
+)

@@ -1,29 +1,22 @@
 """Order tracking: C++ transitions beside a bare hash and slab, and the cycle of an order through the Python API.
 
-    python benchmarks/order_tracker.py [--orders N] [--soak]
-
 One cycle is an order from being made to filled: track, acknowledge, two fills, the venue's FILLED report, with four
 events delivered to a Python listener. The peer is the least that Python code could do for the same events: one dict,
-no checks but the repeated trade id. All figures of a run come from alternating repetitions; quote the ratios.
+no checks but the repeated trade id.
 """
 
 from __future__ import annotations
 
-import argparse
-import gc
-import json
 import logging
 import os
-import shutil
-import statistics
-import subprocess
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import Bench, Goal, Job, Row, Sample
 from qtxconn.core.client_order_tracker import ClientOrderTracker
 from qtxconn.core.events import BuyOrderCompletedEvent, BuyOrderCreatedEvent, OrderFilledEvent
 from qtxconn.core.in_flight_order import InFlightOrder
@@ -39,11 +32,10 @@ from qtxconn.core.types import (
     TradeUpdate,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
+BARE, TRACKER, DICT = "C++ hash and slab", "qtxconn", "one dict of dicts"
 PAIR = "BTC-USDT"
 AMOUNT, PRICE = Decimal("0.5"), Decimal("60000.1")
 HALF, HALF_QUOTE = Decimal("0.25"), Decimal("15000.025")
-REPETITIONS = 9
 Messages = tuple[str, OrderUpdate, TradeUpdate, TradeUpdate, OrderUpdate]
 _next_id = 10**18
 
@@ -139,78 +131,87 @@ def run_peer(listener: Callable[[object], None], messages: list[Messages]) -> No
         )
 
 
-def timed(run: Callable[[list[Messages]], None], orders: int) -> float:
-    """us a cycle."""
+def timed(run: Callable[[Listener, list[Messages]], None], orders: int) -> Sample:
+    """us a cycle; the checksum is the number of events."""
     messages = make_messages(orders)
-    gc.collect()
-    gc.freeze()  # the script itself is not the work
+    listener = Listener()
     begin = time.perf_counter_ns()
-    run(messages)
-    elapsed = time.perf_counter_ns() - begin
-    gc.unfreeze()
-    return elapsed / orders / 1e3
+    run(listener, messages)
+    return Sample((time.perf_counter_ns() - begin) / orders / 1e3, listener.events)
 
 
-def cycles(orders: int) -> None:
-    listener = Listener()
-    alone = make_tracker(listener)
-    loaded = make_tracker(listener, live=1000, finished=1000)
-    runs: dict[str, Callable[[list[Messages]], None]] = {
-        "dict peer": lambda messages: run_peer(listener, messages),
-        "tracker": lambda messages: run_tracker(alone, messages),
-        "tracker, 1,000 live and 1,000 finished": lambda messages: run_tracker(loaded, messages),
-    }
-    figures: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(REPETITIONS):
-        for name, run in runs.items():
-            figures[name].append(timed(run, orders))
-    assert listener.events == 4 * orders * REPETITIONS * len(runs)
-    peer = statistics.median(figures["dict peer"])
-    for name, values in figures.items():
-        middle = statistics.median(values)
-        print(f"cycle, {name:42} {middle:6.2f} us (least {min(values):.2f})   {middle / peer:5.2f}x the peer")
+def run_fresh(listener: Listener, messages: list[Messages]) -> None:
+    run_tracker(make_tracker(listener), messages)
 
 
-def soak() -> None:
-    listener = Listener()
-    tracker = make_tracker(listener)
+@contextmanager
+def transitions(bench: Bench) -> Iterator[list[Row]]:
+    program = bench.compile("order_tracker.cpp")
+    orders = bench.scaled(50_000, quick=10_000)
+    yield [
+        Row.limit(BARE, lambda: bench.run(program, "bare", orders)),
+        Row.ours(TRACKER, lambda: bench.run(program, "tracker", orders)),
+    ]
 
-    def rss_kib() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
-    for count in range(100):
+@contextmanager
+def cycles(bench: Bench) -> Iterator[list[Row]]:
+    orders = bench.scaled(3_000, quick=500)
+    listeners: list[Listener] = [Listener()]
+    loaded = make_tracker(lambda event: listeners[0](event), live=1000, finished=1000)
+
+    def run_loaded(listener: Listener, messages: list[Messages]) -> None:
+        listeners[0] = listener
+        run_tracker(loaded, messages)
+
+    yield [
+        Row.peer(DICT, lambda: timed(run_peer, orders)),
+        Row.ours(TRACKER, lambda: timed(run_fresh, orders)),
+        Row.ours(f"{TRACKER}, 1,000 live and 1,000 finished", lambda: timed(run_loaded, orders)),
+    ]
+
+
+def soak(batches: int) -> Sample:
+    """KiB of resident memory gained from the third batch of 10,000 orders to the last, after all had ended."""
+    tracker = make_tracker(Listener())
+    before = 0
+    for count in range(batches):
         run_tracker(tracker, make_messages(10_000))
         if count == 2:
             before = rss_kib()  # 10,000 ended orders are remembered, and forgetting has set in
-    print(f"RSS growth from 30,000 to 1,000,000 orders: {rss_kib() - before} KiB")
+    return Sample(max(rss_kib() - before, 0))
 
 
-def limits() -> None:
-    compiler = shutil.which(os.environ.get("CXX", "g++"))
-    if compiler is None:
-        print("no C++ compiler: the bare program is left out")
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "order_tracker"
-        source = ROOT / "benchmarks" / "limits" / "order_tracker.cpp"
-        options = ["-std=c++17", "-O2", "-march=x86-64-v2", f"-I{ROOT / 'include'}"]
-        subprocess.run([compiler, *options, source, "-o", program], check=True)
-        for mode in ("compare", "memory"):
-            answer = subprocess.run([program, mode], check=True, capture_output=True, text=True).stdout
-            print("C++", ", ".join(f"{name} {value}" for name, value in json.loads(answer).items()))
+def rss_kib() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--orders", type=int, default=3000, help="orders a repetition")
-    parser.add_argument("--soak", action="store_true", help="also 1,000,000 orders, for the memory they leave behind")
-    arguments = parser.parse_args()
-    print(f"load average {os.getloadavg()[0]:.2f}")
-    limits()
-    cycles(arguments.orders)
-    if arguments.soak:
-        soak()
+@contextmanager
+def memory(bench: Bench) -> Iterator[list[Row]]:
+    program = bench.compile("order_tracker.cpp")
+    yield [Row.ours(TRACKER, lambda: bench.run(program, "memory"), once=True)]
 
 
-if __name__ == "__main__":
-    main()
+@contextmanager
+def growth(bench: Bench) -> Iterator[list[Row]]:
+    batches = bench.scaled(100, quick=5)
+    yield [Row.ours(f"{TRACKER}, {batches * 10_000:,} orders", lambda: soak(batches), once=True)]
+
+
+JOBS = (
+    Job(
+        "order-transition",
+        "What does a step in an order's life cost in C++, beside a bare hash and slab?",
+        "ns/transition",
+        transitions,
+        goals=(Goal(TRACKER, BARE, at_most=1.8),),
+    ),
+    Job(
+        "order-cycle",
+        "What does an order cost in Python from being made to filled, with its four events?",
+        "us/order",
+        cycles,
+    ),
+    Job("order-memory", "How much memory does a live order with two fills take?", "bytes", memory),
+    Job("order-growth", "Does memory grow with the orders of a day?", "KiB", growth, pinned=False),
+)

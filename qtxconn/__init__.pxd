@@ -1,7 +1,7 @@
 # What other packages cimport: `from qtxconn cimport ConnectorBase, import_qtxconn`. What is not named here is private.
 
 from qtxconn.core.abi cimport abi_version, import_qtxconn
-from qtxconn.core.client_ids cimport ClientIds
+from qtxconn.core.client_ids cimport ClientIds, ClientIdSource
 from qtxconn.core.client_order_tracker cimport ClientOrderTracker
 from qtxconn.core.clock cimport Clock, monotonic_ns, wall_ns
 from qtxconn.core.connector_base cimport ConnectorBase
@@ -25,7 +25,17 @@ from qtxconn.core.fixed cimport (
     to_increments,
 )
 from qtxconn.core.in_flight_order cimport InFlightOrder
-from qtxconn.core.l2_book cimport BookInvalid, BookLevel, L2Book, LastTrade, Side
+from qtxconn.core.l2_book cimport (
+    BookInvalid,
+    BookLevel,
+    BookQuery,
+    L2Book,
+    LastTrade,
+    Side,
+    take_lots,
+    take_quote,
+    take_to_price,
+)
 from qtxconn.core.order_book cimport OrderBook
 from qtxconn.core.order_event_sink cimport OrderEventSink
 from qtxconn.core.order_store cimport (

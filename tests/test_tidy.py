@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 FOLDERS = ("qtxconn", "include", "tests", "examples", "benchmarks", "scripts", "docs", ".ci")
-GENERATED = {"build", "__pycache__", ".venv", "dist"}
+GENERATED = {"build", "__pycache__", ".venv", "dist", "corpus"}  # a corpus is bytes that a fuzzer found
 COMMENT = {".pxd": "# ", ".hpp": "// ", ".cpp": "// ", ".py": '"""', ".pyi": '"""', ".pyx": '"""'}
 LINES_MAX = 800
 # In these layers time, randomness, ids and whatever reaches outside come from one place, so that a simulation can own
 # them (docs/simulation.md).
 CLOCKED = ("core", "net", "qtx", "exchanges")
-SEAMS = {"core/clock.pyx", "core/client_ids.pyx", "net/backoff.py"}  # where the default source is named
+SEAMS = {"core/clock.pyx", "core/client_ids.pyx", "core/environment.py"}  # where the default source is named
 # The simulated layers reach the outside through aiohttp and the clock only; `hash` of a text differs in every process.
 SIMULATED = ("core", "net", "exchanges")
 OUTSIDE = re.compile(

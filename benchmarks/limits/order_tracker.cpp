@@ -1,16 +1,12 @@
 // Order transitions in plain C++: a bare hash and slab, qtxconn's tracker on the same script, and the memory it takes.
 //
-// Build: g++ -std=c++17 -O2 -march=x86-64-v2 -Iinclude benchmarks/limits/order_tracker.cpp -o order_tracker
-// Run:   order_tracker                  ns per transition of both, alternating
-//        order_tracker bare|tracker N   N orders of one kind only, for callgrind (count with N and 2N)
-//        order_tracker memory           bytes a live order; RSS growth over 1,000,000 orders
+//     order_tracker bare|tracker ORDERS   ns per transition
+//     order_tracker memory                bytes of a live order with two fills; RSS growth over 1,000,000 orders
 //
 // One order is five transitions: track, acknowledge, two fills, stop. The bare program is the limit of the job: 64-bit
 // ids, integer amounts, one check that a trade id was not seen, and nothing else: no text ids, no events, no audit.
 #include <sys/resource.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "measure.hpp"
 #include "qtxconn/client_order_tracker.hpp"
 
 namespace {
@@ -212,8 +209,6 @@ struct Session {
 
 // -- figures ---------------------------------------------------------------------------------------------------
 
-double now_ns() { return static_cast<double>(std::chrono::steady_clock::now().time_since_epoch().count()); }
-
 long rss_kib() {
     std::FILE* file = std::fopen("/proc/self/status", "r");
     char line[128];
@@ -227,34 +222,27 @@ long rss_kib() {
     return kib;
 }
 
-void compare() {
-    constexpr std::size_t orders = 20000;
-    constexpr int repetitions = 15;
-    Session session;
-    std::vector<double> bare, tracker;
-    for (int repetition = 0; repetition < repetitions; ++repetition) {
-        double begin = now_ns();
-        const std::uint64_t booked = run_bare(orders);
-        bare.push_back((now_ns() - begin) / (orders * kTransitions));
-        const std::vector<Message> messages = make_messages(orders);
-        begin = now_ns();
-        session.run(messages);
-        tracker.push_back((now_ns() - begin) / (orders * kTransitions));
-        if (booked != 2 * orders) {
-            std::abort();
-        }
-    }
-    if (session.events != 4 * orders * repetitions) {
-        std::abort();
-    }
-    std::sort(bare.begin(), bare.end());
-    std::sort(tracker.begin(), tracker.end());
-    const double limit = bare[repetitions / 2];
-    const double own = tracker[repetitions / 2];
-    std::printf("{\"bare_ns\": %.2f, \"tracker_ns\": %.2f, \"ratio\": %.2f}\n", limit, own, own / limit);
+// The first orders, which fill the tables, are not timed.
+void time_bare(std::size_t orders, measure::Result& result) {
+    run_bare(kLive);
+    const std::int64_t begin = measure::now_ns();
+    const std::uint64_t booked = run_bare(orders);
+    result.value(static_cast<double>(measure::now_ns() - begin) / static_cast<double>(orders * kTransitions));
+    result.checksum(booked);
 }
 
-void memory() {
+void time_tracker(std::size_t orders, measure::Result& result) {
+    Session session;
+    session.run(make_messages(kLive));
+    const std::vector<Message> messages = make_messages(orders);
+    session.events = 0;
+    const std::int64_t begin = measure::now_ns();
+    session.run(messages);
+    result.value(static_cast<double>(measure::now_ns() - begin) / static_cast<double>(orders * kTransitions));
+    result.checksum(session.events / 2);  // an order has four events, two of them fills
+}
+
+void memory(measure::Result& result) {
     Session session;
     long before = 0;
     for (int i = 0; i < 100; ++i) {
@@ -264,32 +252,25 @@ void memory() {
             before = rss_kib();
         }
     }
-    const long grown = rss_kib() - before;
-    std::printf(
-        "{\"order_bytes\": %zu, \"fill_bytes\": %zu, \"live_order_with_2_fills_bytes\": %zu, "
-        "\"rss_growth_kib_over_1m_orders\": %ld}\n",
-        sizeof(qtxconn::InFlightOrder), sizeof(qtxconn::Fill),
-        sizeof(qtxconn::InFlightOrder) + 2 * sizeof(qtxconn::Fill), grown);
+    result.value(static_cast<double>(sizeof(qtxconn::InFlightOrder) + 2 * sizeof(qtxconn::Fill)));
+    result.fact("rss_growth_kib", static_cast<double>(rss_kib() - before));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    const std::string mode = argc > 1 ? argv[1] : "compare";
-    const std::size_t orders = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 10000;
+    const std::string mode = argc > 1 ? argv[1] : "";
+    const auto orders = static_cast<std::size_t>(measure::argument(argc, argv, 2, 20'000));
+    measure::Result result;
     if (mode == "bare") {
-        std::printf("%llu\n", static_cast<unsigned long long>(run_bare(orders)));
+        time_bare(orders, result);
     } else if (mode == "tracker") {
-        // The messages are made for all orders of the largest run, so that two runs differ in the transitions only.
-        std::vector<Message> messages = make_messages(100000);
-        messages.resize(orders);
-        Session session;
-        session.run(messages);
-        std::printf("%llu\n", static_cast<unsigned long long>(session.events));
+        time_tracker(orders, result);
     } else if (mode == "memory") {
-        memory();
+        memory(result);
     } else {
-        compare();
+        return 2;
     }
+    result.print();
     return 0;
 }

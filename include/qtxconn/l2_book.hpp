@@ -1,20 +1,14 @@
 // One L2 order book in integer ticks and lots, with the rules that say when it may be trusted.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "qtxconn/enums.hpp"
-#include "qtxconn/spin_lock.hpp"
+#include "qtxconn/level_side.hpp"
+#include "qtxconn/sequence_lock.hpp"
 
 namespace qtxconn {
-
-struct BookLevel {
-    std::int64_t price = 0;  // ticks
-    std::int64_t size = 0;   // lots, > 0 while the level exists
-};
 
 // Why a book may not be used. A book is valid exactly when this is `none`.
 enum class BookInvalid : std::uint8_t {
@@ -32,20 +26,21 @@ struct LastTrade {
     Side taker_side = Side::bid;
 };
 
-// Sides are sorted arrays with the best level at the back, so that changes near the touch move few bytes. Apply the
-// levels of one message, then commit() once: validity is judged on whole messages only. Not locked by itself: whoever
-// shares a book between threads holds `lock` around reads and whole messages.
+// Where the fields of the touch are, in bytes from the beginning of a book: for views on its memory.
+struct BookLayout {
+    std::size_t sequence, bid_price, bid_size, ask_price, ask_size, last_update_id, revision, last_update_ns,
+        valid_since_ns, invalid;
+};
+
+// Apply the levels of one message, then commit() once: validity is judged on whole messages only. Not locked by itself:
+// whoever shares a book between threads holds `lock` around reads and whole messages.
 class L2Book {
 public:
-    static constexpr std::size_t kLevelsReserved = 4096;
-    static constexpr std::size_t kLevelsMax = 65536;  // a side; beyond it the deepest level is dropped and counted
+    static constexpr std::size_t kLevelsMax = LevelSide::kLevelsMax;
+    // Event times further apart than this come from a clock that is wrong, and decide nothing.
+    static constexpr std::uint64_t kMergeMsMax = 5000;
 
-    L2Book() {
-        side_[0].reserve(kLevelsReserved);
-        side_[1].reserve(kLevelsReserved);
-    }
-
-    SpinLock lock;
+    SequenceLock lock;
 
     // -- writing ---------------------------------------------------------------------------------------------
 
@@ -57,43 +52,31 @@ public:
     }
 
     // Sets the size at a price; size 0 removes the level. Removing a level that is not there is normal.
-    void set_level(Side side, std::int64_t price, std::int64_t size) {
-        auto& levels = side_[index(side)];
-        const auto at = find(levels, side, price);
-        const bool exists = at != levels.end() && at->price == price;
-        if (size <= 0) {
-            if (exists) {
-                levels.erase(at);
-            }
-        } else if (exists) {
-            at->size = size;
-        } else {
-            levels.insert(at, BookLevel{price, size});
-            if (levels.size() > kLevelsMax) {
-                levels.erase(levels.begin());
-                ++dropped_levels_;
-            }
-        }
-    }
+    void set_level(Side side, std::int64_t price, std::int64_t size) { side_[index(side)].set(price, size); }
 
     // A ticker: the best level of a side is this one. Better levels of the side are gone, and so is what it crosses on
-    // the other side. Size 0 empties the side's top level.
-    void set_top(Side side, std::int64_t price, std::int64_t size) {
-        auto& levels = side_[index(side)];
-        if (size <= 0) {
-            if (!levels.empty()) {
-                levels.pop_back();
+    // the other side. Size 0 empties the side's top level. `event_ms` is the venue's time, 0 if unknown. False: the
+    // ticker is older than the depth that the book has, and changed nothing.
+    bool set_top(Side side, std::int64_t price, std::int64_t size, std::int64_t event_ms = 0) {
+        if (is_newer(depth_ms_, event_ms)) {
+            return false;
+        }
+        tickers_[index(side)] = Ticker{BookLevel{price, size}, size > 0 ? event_ms : 0};
+        move_top(side, price, size);
+        return true;
+    }
+
+    // To be called once the levels of a depth message are set: a top that a newer ticker has told is put back, since
+    // the message did not know it yet.
+    void settle_depth(std::int64_t event_ms) {
+        depth_ms_ = event_ms;
+        const Side older = tickers_[0].event_ms <= tickers_[1].event_ms ? Side::bid : Side::ask;
+        for (const Side side : {older, opposite(older)}) {
+            const Ticker& ticker = tickers_[index(side)];
+            if (is_newer(ticker.event_ms, event_ms)) {
+                move_top(side, ticker.level.price, ticker.level.size);
             }
-            return;
         }
-        while (!levels.empty() && better(side, levels.back().price, price)) {
-            levels.pop_back();
-        }
-        auto& other = side_[index(opposite(side))];
-        while (!other.empty() && crosses(side, price, other.back().price)) {
-            other.pop_back();
-        }
-        set_level(side, price, size);
     }
 
     void set_trade(LastTrade trade) noexcept { last_trade_ = trade; }
@@ -113,6 +96,33 @@ public:
         judge(now_ns);
     }
 
+    // The grid of prices or sizes became finer: counts are multiplied. False: one would not fit, nothing changed.
+    bool rescale(std::int64_t price_factor, std::int64_t size_factor) {
+        bool fits = true;
+        const auto check = [&](const BookLevel& level) {
+            std::int64_t ignored = 0;
+            fits = fits && !__builtin_mul_overflow(level.price, price_factor, &ignored) &&
+                   !__builtin_mul_overflow(level.size, size_factor, &ignored);
+            return fits;
+        };
+        for (const Side side : {Side::bid, Side::ask}) {
+            side_[index(side)].for_each(check);
+            check(tickers_[index(side)].level);
+        }
+        check(BookLevel{last_trade_.price, last_trade_.size});
+        if (!fits) {
+            return false;
+        }
+        for (const Side side : {Side::bid, Side::ask}) {
+            side_[index(side)].rescale(price_factor, size_factor);
+            tickers_[index(side)].level.price *= price_factor;
+            tickers_[index(side)].level.size *= size_factor;
+        }
+        last_trade_.price *= price_factor;
+        last_trade_.size *= size_factor;
+        return true;
+    }
+
     // -- reading ---------------------------------------------------------------------------------------------
 
     bool valid() const noexcept { return invalid_ == BookInvalid::none; }
@@ -121,77 +131,113 @@ public:
     std::uint64_t last_update_id() const noexcept { return last_update_id_; }
     std::int64_t last_update_ns() const noexcept { return last_update_ns_; }
     std::uint64_t revision() const noexcept { return revision_; }  // grows with every message
-    std::uint64_t dropped_levels() const noexcept { return dropped_levels_; }
+    std::uint64_t dropped_levels() const noexcept { return side_[0].dropped() + side_[1].dropped(); }
     const LastTrade& last_trade() const noexcept { return last_trade_; }
 
-    std::size_t depth(Side side) const noexcept { return side_[index(side)].size(); }
+    // The touch. Lots 0: the side is empty, and its ticks mean nothing.
+    std::int64_t best_bid_ticks() const noexcept { return side_[0].best().price; }
+    std::int64_t best_bid_lots() const noexcept { return side_[0].best().size; }
+    std::int64_t best_ask_ticks() const noexcept { return side_[1].best().price; }
+    std::int64_t best_ask_lots() const noexcept { return side_[1].best().size; }
 
-    // Level `i` from the touch, 0 the best; null beyond the depth.
-    const BookLevel* level(Side side, std::size_t i) const noexcept {
-        const auto& levels = side_[index(side)];
-        return i < levels.size() ? &levels[levels.size() - 1 - i] : nullptr;
+    // The best level, or null.
+    const BookLevel* best(Side side) const noexcept {
+        const BookLevel& level = side_[index(side)].best();
+        return level.size > 0 ? &level : nullptr;
     }
 
-    const BookLevel* best(Side side) const noexcept { return level(side, 0); }
+    std::size_t depth(Side side) const noexcept { return side_[index(side)].count(); }
+
+    // Size at a price, 0 where there is no level.
+    std::int64_t size_at(Side side, std::int64_t price) const noexcept { return side_[index(side)].size_at(price); }
+
+    // Calls visit(level) from the best level on, until it returns false.
+    template <typename Visit>
+    void for_each(Side side, Visit visit) const {
+        side_[index(side)].for_each(visit);
+    }
+
+    // Copies up to `count` levels, the best first; how many.
+    std::size_t copy_levels(Side side, BookLevel* out, std::size_t count) const noexcept {
+        std::size_t copied = 0;
+        if (count > 0) {
+            for_each(side, [&](const BookLevel& level) {
+                out[copied++] = level;
+                return copied < count;
+            });
+        }
+        return copied;
+    }
+
+    BookLayout layout() const noexcept {
+        const auto at = [this](const void* field) {
+            return static_cast<std::size_t>(static_cast<const char*>(field) - reinterpret_cast<const char*>(this));
+        };
+        const BookLevel& bid = side_[0].best();
+        const BookLevel& ask = side_[1].best();
+        return BookLayout{at(&lock),      at(&bid.price),       at(&bid.size),
+                          at(&ask.price), at(&ask.size),        at(&last_update_id_),
+                          at(&revision_), at(&last_update_ns_), at(&valid_since_ns_),
+                          at(&invalid_)};
+    }
 
 private:
-    using Levels = std::vector<BookLevel>;
+    struct Ticker {
+        BookLevel level;
+        std::int64_t event_ms = 0;  // 0: none, or its time is unknown
+    };
 
     static std::size_t index(Side side) noexcept { return static_cast<std::size_t>(side); }
 
-    static bool better(Side side, std::int64_t a, std::int64_t b) noexcept { return side == Side::bid ? a > b : a < b; }
-
-    // Whether a level of `side` at `price` and one of the other side at `other` cannot both stand.
-    static bool crosses(Side side, std::int64_t price, std::int64_t other) noexcept {
-        return side == Side::bid ? price >= other : price <= other;
+    static bool is_newer(std::int64_t event_ms, std::int64_t than_ms) noexcept {
+        return event_ms != 0 && than_ms != 0 && event_ms > than_ms &&
+               static_cast<std::uint64_t>(event_ms) - static_cast<std::uint64_t>(than_ms) <= kMergeMsMax;
     }
 
-    // First level that is not worse than `price`: its place, or where it would go. Searched from the back, because
-    // most changes are near the touch, then by bisection.
-    static Levels::iterator find(Levels& levels, Side side, std::int64_t price) noexcept {
-        auto end = levels.end();
-        constexpr std::ptrdiff_t kLinear = 8;
-        const std::ptrdiff_t near = std::min<std::ptrdiff_t>(kLinear, end - levels.begin());
-        for (std::ptrdiff_t i = 0; i < near; ++i) {
-            if (better(side, price, (end - 1)->price)) {
-                return end;
-            }
-            --end;
-            if (end->price == price) {
-                return end;
-            }
+    void move_top(Side side, std::int64_t price, std::int64_t size) {
+        LevelSide& own = side_[index(side)];
+        if (size <= 0) {
+            own.remove_best();
+            return;
         }
-        return std::lower_bound(levels.begin(), end, price, [side](const BookLevel& level, std::int64_t wanted) {
-            return better(side, wanted, level.price);
-        });
+        const bool is_bid = side == Side::bid;
+        while (own.best().size > 0 && (is_bid ? own.best().price > price : own.best().price < price)) {
+            own.remove_best();
+        }
+        LevelSide& other = side_[index(opposite(side))];
+        while (other.best().size > 0 && (is_bid ? other.best().price <= price : other.best().price >= price)) {
+            other.remove_best();
+        }
+        own.set(price, size);
     }
 
     void judge(std::int64_t now_ns) noexcept {
-        BookInvalid reason = broken_;
-        if (reason == BookInvalid::none) {
-            const BookLevel* bid = best(Side::bid);
-            const BookLevel* ask = best(Side::ask);
-            if (bid == nullptr || ask == nullptr) {
-                reason = BookInvalid::empty;
-            } else if (bid->price >= ask->price) {
-                reason = BookInvalid::crossed;
-            }
+        const BookLevel& bid = side_[0].best();
+        const BookLevel& ask = side_[1].best();
+        const bool whole = (bid.size != 0) & (ask.size != 0);
+        const BookInvalid reason = broken_ != BookInvalid::none                  ? broken_
+                                   : !whole                                      ? BookInvalid::empty
+                                   : __builtin_expect(bid.price >= ask.price, 0) ? BookInvalid::crossed
+                                                                                 : BookInvalid::none;
+        if (reason == invalid_) {
+            return;
         }
-        if (reason == BookInvalid::none && invalid_ != BookInvalid::none) {
+        if (reason == BookInvalid::none) {
             valid_since_ns_ = now_ns;
         }
         invalid_ = reason;
     }
 
-    Levels side_[2];
-    LastTrade last_trade_;
+    LevelSide side_[2] = {LevelSide(Side::bid), LevelSide(Side::ask)};
     std::uint64_t last_update_id_ = 0;
     std::uint64_t revision_ = 0;
-    std::uint64_t dropped_levels_ = 0;
     std::int64_t last_update_ns_ = 0;
     std::int64_t valid_since_ns_ = 0;
     BookInvalid broken_ = BookInvalid::none;  // sticky reason
     BookInvalid invalid_ = BookInvalid::empty;
+    Ticker tickers_[2];
+    std::int64_t depth_ms_ = 0;  // event time of the newest depth message, 0: unknown
+    LastTrade last_trade_;
 };
 
 }  // namespace qtxconn

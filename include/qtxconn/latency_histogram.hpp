@@ -1,4 +1,4 @@
-// A log-linear histogram of durations in ns: fixed memory, O(1) record, percentiles within 1.6 % of the true value.
+// A log-linear histogram of durations in ns: fixed memory, O(1) record, percentiles within 0.8 % of the true value.
 #pragma once
 
 #include <array>
@@ -7,23 +7,30 @@
 
 namespace qtxconn {
 
-// Values below 64 ns are counted exactly; above, each power of two is split into 64 equal buckets. Negative durations
-// (a clock that stepped back) are not recorded but counted, so that they cannot hide.
+// Values below 128 ns are counted exactly; above, each power of two is split into 128 equal buckets, so that a bucket's
+// upper edge is at most 1/128 above any value in it, up to the largest int64 (292 years). 57 KiB, of which a recording
+// thread touches the few lines its values fall into. Negative durations (a clock that stepped back) are not recorded
+// but counted, so that they cannot hide.
 class LatencyHistogram {
 public:
-    static constexpr std::uint32_t kSubBits = 6;
+    static constexpr std::uint32_t kSubBits = 7;
     static constexpr std::uint32_t kSubCount = 1U << kSubBits;
     static constexpr std::size_t kBucketCount = (63 - kSubBits + 1) * kSubCount;
 
-    void record(std::int64_t duration_ns) noexcept {
+    void record(std::int64_t duration_ns) noexcept { record_many(duration_ns, 1); }
+
+    void record_many(std::int64_t duration_ns, std::uint64_t times) noexcept {
         if (duration_ns < 0) {
-            ++negative_count_;
+            negative_count_ += times;
+            return;
+        }
+        if (times == 0) {
             return;
         }
         const auto value = static_cast<std::uint64_t>(duration_ns);
-        ++buckets_[bucket_of(value)];
-        ++count_;
-        sum_ns_ += value;
+        buckets_[bucket_of(value)] += times;
+        count_ += times;
+        sum_ns_ += value * times;
         if (value < min_ns_) {
             min_ns_ = value;
         }
@@ -51,11 +58,18 @@ public:
         for (std::size_t i = 0; i < kBucketCount; ++i) {
             seen += buckets_[i];
             if (seen > 0 && static_cast<double>(seen) >= wanted) {
-                const std::uint64_t edge = upper_edge(i);
-                return static_cast<std::int64_t>(edge < max_ns_ ? edge : max_ns_);
+                return bucket_edge_ns(i);
             }
         }
         return max_ns();
+    }
+
+    // Bucket i < kBucketCount, in ascending order: how many values, and its upper edge, which is never above the
+    // maximum. record_many() of the pairs makes a histogram with the same percentiles.
+    std::uint64_t bucket_values(std::size_t i) const noexcept { return buckets_[i]; }
+    std::int64_t bucket_edge_ns(std::size_t i) const noexcept {
+        const std::uint64_t edge = upper_edge(i);
+        return static_cast<std::int64_t>(edge < max_ns_ ? edge : max_ns_);
     }
 
     void merge(const LatencyHistogram& other) noexcept {

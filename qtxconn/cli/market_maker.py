@@ -14,7 +14,7 @@ from qtxconn.core.events import (
     TradeEventListener,
 )
 from qtxconn.core.types import OrderType, TradeType
-from qtxconn.errors import OrderValidationError
+from qtxconn.errors import OrderRejectedError
 from qtxconn.qtx.hybrid import QtxPerpetualDerivative
 
 # The venue takes 300 orders in 10 s; two sides at this pace stay below it.
@@ -106,28 +106,24 @@ class MarketMaker(OrderEventListener, TradeEventListener):
 
     # -- ending ------------------------------------------------------------------------------------------------
 
-    async def stop(self, timeout_s: float = 10.0) -> None:
+    async def stop(self, timeout_s: float = 30.0) -> None:
         """Cancels every quote, then flattens by taking liquidity until the position is zero."""
         self._quoting = False
         await self._connector.cancel_all(timeout_s)
-        order = None
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self.position:
-                    order = self._connector.in_flight_orders[self._flatten()]
-                    await order.wait_until_done()
-        except TimeoutError as error:
-            raise TimeoutError(
-                f"not flat {timeout_s:g} s after the end: position {self.position}, {self.crossings} orders taken, "
-                f"the last {order!r}: {order.transitions}"
-            ) from error
+        async with asyncio.timeout(timeout_s):
+            while self.position:
+                client_order_id = self._flatten()
+                order = self._connector.in_flight_orders[client_order_id]
+                await order.wait_until_done()
+                if order.is_failure:
+                    raise OrderRejectedError(f"the position of {self.position} cannot be closed: {order!r}")
 
     def _flatten(self) -> str:
-        try:
-            return self._take(self._reducing_side(), abs(self.position))
-        except OrderValidationError:
-            # Below the venue's minimum: add a whole quote to it first, then the sum can be closed.
-            return self._take(self._reducing_side().opposite, self._amount)
+        """Takes the position's opposite. One smaller than a quote may be below the venue's minimum: it grows first."""
+        side, amount = self._reducing_side(), abs(self.position)
+        if amount < self._amount:
+            side, amount = side.opposite, self._amount
+        return self._take(side, amount)
 
     # -- own orders --------------------------------------------------------------------------------------------
 

@@ -1,35 +1,27 @@
 """Types of the base of every connector; underscored names are what an exchange overrides or calls."""
 
-import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import Enum
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
-from qtxconn.core.client_ids import ClientIds
 from qtxconn.core.client_order_tracker import ClientOrderTracker
 from qtxconn.core.clock import Clock
-from qtxconn.core.connector_hooks import ConnectorHooks
+from qtxconn.core.connector_orders import ConnectorOrders
 from qtxconn.core.events import ErrorEventListener, OrderEventListener, TradeEventListener
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.order_book import OrderBook
 from qtxconn.core.order_journal import OrderJournalBase
-from qtxconn.core.pubsub import PubSub
 from qtxconn.core.trading_rule import TradingRule
-from qtxconn.core.types import OrderType, PositionAction, TradeType
 
-class CancellationResult(NamedTuple):
-    order_id: str
-    success: bool
-
-class ConnectorBase(ConnectorHooks):
+class ConnectorBase(ConnectorOrders):
     def __init__(
         self,
         trading_pairs: Sequence[str] | None = None,
         trading_required: bool = True,
         *,
-        clock: Clock = ...,
+        clock: Clock | None = None,
         client_order_id_prefix: str = "",
         journal: OrderJournalBase | None = None,
     ) -> None: ...
@@ -81,84 +73,14 @@ class ConnectorBase(ConnectorHooks):
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *exc_info: object) -> None: ...
 
-    # -- rules
-    def supported_order_types(self) -> list[OrderType]: ...
-    def get_maker_order_type(self) -> OrderType: ...
-    def get_taker_order_type(self) -> OrderType: ...
-    def quantize_order_price(
-        self, trading_pair: str, price: Decimal | int | str, trade_type: TradeType | None = None
-    ) -> Decimal: ...
-    def quantize_order_amount(self, trading_pair: str, amount: Decimal | int | str) -> Decimal: ...
-    def generate_client_order_id(self) -> str: ...
-
-    # -- orders
-    def buy(
-        self,
-        trading_pair: str,
-        amount: Decimal | int | str,
-        order_type: OrderType = ...,
-        price: Decimal | int | str | None = None,
-        *,
-        position_action: PositionAction = ...,
-        **options: Any,
-    ) -> str: ...
-    def sell(
-        self,
-        trading_pair: str,
-        amount: Decimal | int | str,
-        order_type: OrderType = ...,
-        price: Decimal | int | str | None = None,
-        *,
-        position_action: PositionAction = ...,
-        **options: Any,
-    ) -> str: ...
-    def cancel(self, trading_pair: str, client_order_id: str) -> bool: ...
-    def adopt_external_order(
-        self,
-        trading_pair: str,
-        exchange_order_id: str,
-        trade_type: TradeType,
-        amount: Decimal | int | str,
-        order_type: OrderType = ...,
-        price: Decimal | int | str | None = None,
-        *,
-        client_order_id: str | None = None,
-        position_action: PositionAction = ...,
-    ) -> str: ...
-    async def cancel_all(self, timeout_seconds: float = 10.0) -> list[CancellationResult]: ...
-
     # -- what an exchange reads and calls
     @property
-    def _clock(self) -> Clock: ...
-    @property
-    def _order_tracker(self) -> ClientOrderTracker: ...
-    @property
-    def _client_ids(self) -> ClientIds: ...
-    @property
-    def _pubsub(self) -> PubSub: ...
-    @property
     def _trading_pairs(self) -> list[str]: ...
-    @property
-    def _trading_required(self) -> bool: ...
-    @property
-    def _trading_rules(self) -> dict[str, TradingRule]: ...
     @property
     def _order_books(self) -> dict[str, OrderBook]: ...
     def _set_balance(self, asset: str, total: Decimal, available: Decimal | None) -> None: ...
     def _account_name(self) -> str: ...
     def _set_connected(self, live: bool) -> None: ...
-    def _spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]: ...
-    def _alarm(
-        self, kind: str, message: str, order_id: str | None = None, error: BaseException | None = None
-    ) -> None: ...
-    def _order_accepted(self, client_order_id: str, exchange_order_id: str, timestamp_s: float) -> None: ...
-    def _order_rejected(self, client_order_id: str, error: BaseException) -> None: ...
-    def _order_unknown(self, client_order_id: str, error: BaseException) -> None: ...
-    def _cancel_accepted(
-        self, client_order_id: str, timestamp_s: float, executed_base: Decimal | None = None
-    ) -> None: ...
-    def _cancel_failed(self, client_order_id: str, error: BaseException) -> None: ...
 
     # -- what an exchange writes
-    def _submit_order(self, order: InFlightOrder) -> None: ...
-    def _submit_cancel(self, order: InFlightOrder) -> None: ...
+    def _make_order_tracker(self, client_order_id_prefix: str) -> ClientOrderTracker: ...

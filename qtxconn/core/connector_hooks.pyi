@@ -17,10 +17,13 @@ class ConnectorHooks:
     domain: str
     connector_type: ConnectorType | None
     client_order_id_max_length: int
+    client_order_id_bits: int
     is_cancel_request_in_exchange_synchronous: bool
+    cancels_by_client_id: bool
     submit_dead_after_s: float
     lookup_delays_s: tuple[float, ...]
     status_poll_interval_s: float
+    supports_amend: bool
     itemised_fills: bool
     provisional_fill_after_s: float
     market_data_timeout_s: float
@@ -45,6 +48,9 @@ class ConnectorHooks:
         **options: Any,
     ) -> tuple[str, float]: ...
     async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate | bool: ...
+    async def _place_amend(
+        self, order_id: str, tracked_order: InFlightOrder, price: Decimal, amount: Decimal
+    ) -> OrderUpdate: ...
     async def _request_order_status(self, tracked_order: InFlightOrder) -> OrderUpdate: ...
     async def _all_trade_updates_for_order(self, order: InFlightOrder) -> list[TradeUpdate]: ...
     def parse_error(self, code: int | str, message: str, http_status: int | None = None) -> VenueError: ...

@@ -15,7 +15,8 @@ ORDER_HOOKS = ("_place_order", "_place_cancel", "_request_order_status", "_all_t
 
 def missing_order_hooks(type connector_class):
     """The order hooks that a connector class has not written."""
-    return [hook for hook in ORDER_HOOKS if getattr(connector_class, hook) is getattr(ConnectorHooks, hook)]
+    hooks = ORDER_HOOKS + (("_place_amend",) if connector_class.supports_amend else ())
+    return [hook for hook in hooks if getattr(connector_class, hook) is getattr(ConnectorHooks, hook)]
 
 
 cdef class ConnectorHooks:
@@ -25,12 +26,15 @@ cdef class ConnectorHooks:
     domain = ""
     connector_type = None
     client_order_id_max_length = 36
+    client_order_id_bits = 63   # of the number in it; fewer where the venue takes only small numbers
     is_cancel_request_in_exchange_synchronous = True
+    cancels_by_client_id = True     # else a cancel waits here until the venue's id is known
     # Seconds after sending, from which on "no such order" is final: the request can no longer be accepted.
     submit_dead_after_s = 10.0
     # Seconds between the queries about an order whose outcome is not known; the last one repeats.
     lookup_delays_s = (0.0, 0.25, 1.0, 3.0, 10.0)
     status_poll_interval_s = 30.0
+    supports_amend = False      # _place_amend is written
     itemised_fills = True       # the venue reports executions one by one, not only executed amounts
     provisional_fill_after_s = 30.0     # after which executions that it counts but does not give are inferred
     market_data_timeout_s = 10.0
@@ -85,6 +89,12 @@ cdef class ConnectorHooks:
         """Asks for a cancel. -> the order as the answer shows it (OrderUpdate), or True where the answer only confirms.
         Raises OrderNotFoundError on "unknown order"."""
         raise NotImplementedError(f"{type(self).__name__} must define _place_cancel")
+
+    async def _place_amend(self, str order_id, InFlightOrder tracked_order, price, amount):
+        """Asks for another price and whole amount of a live order; both as they are to be. -> the order as the answer
+        shows it (OrderUpdate with "price" and "amount" in its misc_updates). Raises as _place_cancel does. Only with
+        `supports_amend`."""
+        raise NotImplementedError(f"{type(self).__name__} must define _place_amend")
 
     async def _request_order_status(self, InFlightOrder tracked_order):
         """-> OrderUpdate as the venue has it, asked by client order id. Raises OrderNotFoundError on its word only."""

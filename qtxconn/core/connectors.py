@@ -24,6 +24,7 @@ _COROUTINE_HOOKS = (
     "_stop_market_data",
     "_place_order",
     "_place_cancel",
+    "_place_amend",
     "_request_order_status",
     "_all_trade_updates_for_order",
     "_request_position_mode",

@@ -137,9 +137,9 @@ class OrphanOrderEvent(NamedTuple):
 class ErrorEvent(NamedTuple):
     """Something a strategy should know that is not an order's ordinary life.
 
-    `kind` is one of `overfill`, `late_fill`, `bad_amount`, `amend` (an ignored one), `fee`, `foreign` (an update's ids
-    are another order's), `fill_replaced`, `life_after_end`, `order_vanished`, `cancel_failed`, `outcome_unknown`,
-    `task`, `user_stream`, `market_data`.
+    `kind` is one of `overfill`, `late_fill`, `bad_amount`, `amend` (one that was ignored), `fee`, `foreign` (its ids
+    are another order's), `fill_replaced`, `life_after_end`, `order_vanished`, `cancel_failed`, `amend_failed`,
+    `amend_unanswered`, `outcome_unknown`, `task`, `user_stream`, `market_data`.
     """
 
     timestamp: float

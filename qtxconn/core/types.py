@@ -163,8 +163,9 @@ class OrderUpdate(NamedTuple):
     `update_timestamp` is the venue's clock in seconds (kept to 1 us; 0 when the venue gave none). Keys of
     `misc_updates` that are understood: `error_message`, `error_type` (on FAILED), `cumulative_base`, the executed
     amount in base asset that the report counts (an end takes effect once the fills up to it are booked),
-    `cumulative_quote`, the same in quote asset, and, on the venue's word on an amend only, `amended_price` (quote per
-    base) and `amended_amount` (base), what the order has from now on.
+    `cumulative_quote`, the same in quote asset, and two pairs for what the order itself is: `price` (quote per base)
+    and `amount` (base) as a query or an answer shows it, and on the venue's word on an amend only `amended_price` and
+    `amended_amount`, what it has from now on.
     """
 
     trading_pair: str

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
+
+from qtxconn.core.environment import environment
 
 
 class Backoff:
-    """Waits between attempts, in seconds. `uniform(low, high)` is the random source."""
+    """Waits between attempts, in seconds. `uniform(low, high)`, by default the environment's, is the random source."""
 
     def __init__(
         self,
         first_s: float = 0.25,
         max_s: float = 30.0,
         *,
-        uniform: Callable[[float, float], float] = random.uniform,
+        uniform: Callable[[float, float], float] | None = None,
     ) -> None:
         self._first_s = first_s
         self._max_s = max_s
-        self._uniform = uniform
+        self._uniform = uniform or environment().uniform
         self.attempts = 0
 
     def next_s(self) -> float:

@@ -98,6 +98,9 @@ class RestClient:
                 connector=aiohttp.TCPConnector(limit=self._connections_max, ttl_dns_cache=60),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
+            # By itself aiohttp sends GET, PUT and DELETE again when a kept connection turns out dead: cancels and
+            # amends too, and past the throttler, into a Retry-After.
+            self._session._retry_connection = False
 
     async def close(self) -> None:
         """Close every connection; requests under way end with ConnectionClosedError."""

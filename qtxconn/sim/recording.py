@@ -1,8 +1,9 @@
 """Reading a recorded market session: gzip, each line a receive time (ns), a space and Binance's message.
 
 A message is `{"stream": "<symbol>@depth@0ms" | "<symbol>@bookTicker" | "<symbol>@trade", "data": {...}}` as
-Binance USD-M's combined streams send it, or a REST depth snapshot `{"lastUpdateId", "bids", "asks", ...}`,
-which names no symbol. A recording may start in the middle of a session and may do without a snapshot.
+Binance USD-M's combined streams send it, or a REST depth snapshot `{"lastUpdateId", "bids", "asks", ...}`, which
+names its symbol only where `qtxconn record` has added it. A recording may start in the middle of a session and may
+do without a snapshot.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ DEPTH, TICKER, TRADE, SNAPSHOT = "depth", "bookTicker", "trade", "snapshot"
 class RecordedMessage:
     """One line.
 
-    `kind` is DEPTH, TICKER, TRADE, SNAPSHOT or another stream's name; `symbol` "" for a snapshot.
+    `kind` is DEPTH, TICKER, TRADE, SNAPSHOT or another stream's name; `symbol` is "" for a snapshot that names none.
     """
 
     line: int
@@ -87,7 +88,7 @@ def read_recording(path: Path) -> Iterator[RecordedMessage]:
         try:
             message = orjson.loads(text)
             if "lastUpdateId" in message:
-                yield RecordedMessage(number, receive_ns, SNAPSHOT, "", message)
+                yield RecordedMessage(number, receive_ns, SNAPSHOT, message.get("symbol", ""), message)
                 continue
             symbol, _, channel = message["stream"].partition("@")
             yield RecordedMessage(number, receive_ns, channel.partition("@")[0], symbol.upper(), message["data"])

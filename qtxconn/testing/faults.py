@@ -16,10 +16,12 @@ class RequestFault(Enum):
     LOST_ANSWER = "lost answer"  # carried out; the answer never arrives
     RESET_BEFORE = "reset before"  # the connection breaks before it is carried out
     RESET_AFTER = "reset after"  # the connection breaks after it was carried out
+    RESET_THEN_LATE = "reset then late"  # the connection breaks at once, and it arrives a little later all the same
     LATE = "late"  # it arrives seconds later, perhaps after the sender has given up
     ERROR_BEFORE = "error before"  # HTTP 5xx, not carried out
     ERROR_AFTER = "error after"  # HTTP 5xx, and yet carried out
     RATE_LIMITED = "rate limited"  # HTTP 429 with Retry-After
+    BANNED = "banned"  # HTTP 418 with a long Retry-After
 
 
 class StreamFault(Enum):
@@ -31,6 +33,8 @@ class StreamFault(Enum):
     BREAK = "break"  # the connection breaks in the middle of it
 
 
+RETRY_AFTER_S = {RequestFault.RATE_LIMITED: 1.0, RequestFault.BANNED: 20.0}
+READ_LAG_MAX_S = 2.0  # the time after which "no such order" counts must be longer
 REQUEST_FAULTS = tuple(fault for fault in RequestFault if fault is not RequestFault.NONE)
 STREAM_FAULTS = tuple(fault for fault in StreamFault if fault is not StreamFault.NONE)
 
@@ -54,7 +58,10 @@ class FaultPlan:
     read_lag_s: float = 0.0  # for so long the venue's queries do not see a new order
     outages: tuple[Outage, ...] = ()
     clock_steps: tuple[tuple[float, float], ...] = ()  # (when, seconds by which the client's wall clock jumps)
-    kill_at_s: float | None = None  # the client's process dies
+    kills_s: tuple[float, ...] = ()  # when the client's process dies
+    kill_connecting: float = 0.0  # probability that a process dies before it is connected, too
+    journal_records: int | None = None  # capacity of the client's journal; None: it has none
+    listen_key_s: float | None = None  # life of a listen key, where the venue has such; None: the usual hour
     chunked: bool = False  # bytes arrive in pieces
     started_s: float | None = None  # virtual time from which on there are faults; outages count from it
 
@@ -72,7 +79,9 @@ class FaultPlan:
         plan.stream_faults = {kind: p for kind in STREAM_FAULTS if (p := rng.choice(weights))}
         if StreamFault.BREAK in plan.stream_faults:
             plan.stream_faults[StreamFault.BREAK] /= 3  # each costs a reconnect: more would be an outage
-        plan.read_lag_s = rng.choice((0.0, 0.0, 0.2, 2.0))
+        if RequestFault.BANNED in plan.request_faults:
+            plan.request_faults[RequestFault.BANNED] /= 10  # each costs twenty seconds
+        plan.read_lag_s = rng.choice((0.0, 0.0, 0.2, READ_LAG_MAX_S))
         plan.outages = tuple(
             Outage(start, start + rng.choice((0.5, 3.0, 15.0)))
             for start in sorted(rng.uniform(0.0, duration_s) for _ in range(rng.choice((0, 0, 1, 2))))
@@ -81,8 +90,13 @@ class FaultPlan:
             (rng.uniform(0.0, duration_s), rng.choice((-5.0, -0.5, 0.5, 5.0)))
             for _ in range(rng.choice((0, 0, 0, 1, 3)))
         )
-        plan.kill_at_s = rng.uniform(0.0, duration_s) if rng.random() < 0.1 else None
         plan.chunked = rng.random() < 0.3
+        plan.listen_key_s = rng.choice((None, None, 4.0, 15.0))
+        if rng.random() < 0.25:
+            plan.kills_s = tuple(sorted(rng.uniform(0.0, duration_s) for _ in range(rng.choice((1, 1, 2, 3)))))
+            plan.kill_connecting = rng.choice((0.0, 0.0, 0.4))
+            # Small ones are rolled in the middle of it; without one the next process knows nothing of this one.
+            plan.journal_records = rng.choice((None, 24, 64, 1024, 1024))
         return plan
 
     def __str__(self) -> str:
@@ -91,7 +105,8 @@ class FaultPlan:
         return (
             f"latency {self.latency_s} s, requests {requests}, stream {streams}, read lag {self.read_lag_s} s, "
             f"outages {[(round(o.start_s, 3), round(o.end_s, 3)) for o in self.outages]}, clock steps "
-            f"{len(self.clock_steps)}, kill {self.kill_at_s}, chunked {self.chunked}"
+            f"{len(self.clock_steps)}, kills {[round(s, 3) for s in self.kills_s]} {self.kill_connecting}, journal "
+            f"{self.journal_records}, listen key {self.listen_key_s} s, chunked {self.chunked}"
         )
 
     def start(self, now_s: float) -> None:
@@ -105,6 +120,7 @@ class FaultPlan:
         self.stream_faults = {}
         self.read_lag_s = 0.0
         self.outages = ()
+        self.kill_connecting = 0.0
         self.chunked = False
 
     def in_outage(self, now_s: float) -> bool:
@@ -119,6 +135,10 @@ class FaultPlan:
     def late_s(self) -> float:
         """Of a request that is late: around what a client waits for, and around what a venue still takes."""
         return self.rng.uniform(0.5, 20.0)
+
+    def after_reset_s(self) -> float:
+        """Of a request whose connection is gone: the venue still takes it, after it has been asked about."""
+        return self.rng.uniform(0.1, 4.5)
 
     def request_fault(self, now_s: float) -> RequestFault:
         if self.started_s is None:

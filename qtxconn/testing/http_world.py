@@ -11,18 +11,19 @@ import orjson
 from aiohttp import web
 
 from qtxconn.exchanges.binance.perpetual import BinancePerpetual
+from qtxconn.sim.binance.listen_keys import LIFETIME_MS
 from qtxconn.sim.binance.server import BinanceServer
-from qtxconn.testing.faults import RequestFault, StreamFault
+from qtxconn.testing.faults import RETRY_AFTER_S, RequestFault, StreamFault
 from qtxconn.testing.market import API_KEY, API_SECRET, PAIR
-from qtxconn.testing.network import SimNetwork, SimTransport
+from qtxconn.testing.network import HOST, HOST_NAME, SimNetwork, SimTransport
 from qtxconn.testing.world import World
 
 if TYPE_CHECKING:
     from qtxconn.core.connectors import ConnectorBase
+    from qtxconn.storage.journal import OrderJournal
 
-RETRY_AFTER_S = 1
 GIVEN_UP_S = 15.0  # longer than any client waits
-STREAM_EVENTS_FAULTY = ("ORDER_TRADE_UPDATE",)
+STREAM_EVENTS_FAULTY = ("ORDER_TRADE_UPDATE", "depthUpdate")
 
 
 class HttpWorld(World):
@@ -30,12 +31,14 @@ class HttpWorld(World):
     frames are written."""
 
     connector_class = BinancePerpetual
+    live_books = True
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._network = SimNetwork(self.loop, self.plan, self.record)
         self._network.cut = self._cut
-        self._server = BinanceServer(self.market.venue)
+        life_ms = LIFETIME_MS if self.plan.listen_key_s is None else round(self.plan.listen_key_s * 1e3)
+        self._server = BinanceServer(self.market.venue, listen_key_lifetime_ms=life_ms)
         self._handle = self._server.rest.handle
         self._server.rest.handle = self._handle_faulty  # type: ignore[method-assign]
         self._push = self._server.streams._push
@@ -49,14 +52,15 @@ class HttpWorld(World):
 
     async def stop(self) -> None:
         await self._server.stop()
+        await super().stop()
 
     @contextmanager
     def sealed(self) -> Iterator[None]:
         with self._network.sealed(0):
             yield
 
-    def make_connector(self) -> ConnectorBase:
-        urls = self._server.endpoints()
+    def _make_connector(self, journal: OrderJournal | None) -> ConnectorBase:
+        urls = {name: url.replace(HOST, HOST_NAME) for name, url in self._server.endpoints().items()}
         self._connector = connector = self._class(
             API_KEY,
             API_SECRET,
@@ -65,12 +69,12 @@ class HttpWorld(World):
             ws_public_url=urls["ws_public"],
             ws_market_url=urls["ws_market"],
             ws_private_url=urls["ws_private"],
-            clock=self.client_clock,
+            journal=journal,
         )
-        connector.status_poll_interval_s = self.poll_interval_s
         return connector
 
     def kill(self, process: int) -> None:
+        super().kill(process)
         self._network.kill(process)
 
     def bury_the_dead(self) -> None:
@@ -78,16 +82,19 @@ class HttpWorld(World):
 
     def failures(self) -> list[str]:
         stream = getattr(self._connector, "_user_stream", None)
-        return ["a message of the user stream could not be handled"] if stream and stream.handler_errors else []
+        broken = ["a message of the user stream could not be handled"] if stream and stream.handler_errors else []
+        return super().failures() + broken
 
     # -- faults of requests --------------------------------------------------------------------------------------
 
     async def _handle_faulty(self, request: web.Request) -> web.Response:
         fault = self.plan.request_fault(self.loop.time())
+        transport: Any = request.transport
+        if transport is not None:
+            self._check_silence(transport.peer)
         if fault is RequestFault.NONE:
             return await self._handle(request)
         self.record("fault", fault.value, request.method, request.path)
-        transport: Any = request.transport
         if fault in (RequestFault.REFUSED, RequestFault.RESET_BEFORE):
             return self._reset(transport)
         if fault is RequestFault.LOST_REQUEST:
@@ -95,11 +102,19 @@ class HttpWorld(World):
             return self._reset(transport)
         if fault is RequestFault.ERROR_BEFORE:
             return web.Response(status=503, text="<html>unavailable</html>")
-        if fault is RequestFault.RATE_LIMITED:
-            headers = {"Retry-After": str(RETRY_AFTER_S)}
-            body = orjson.dumps({"code": -1003, "msg": "Too many requests."})
-            return web.Response(status=429, body=body, headers=headers, content_type="application/json")
+        if fault in RETRY_AFTER_S:
+            transport.peer.silence_s = RETRY_AFTER_S[fault]
+            headers = {"Retry-After": f"{RETRY_AFTER_S[fault]:.0f}"}
+            status, body = (
+                429 if fault is RequestFault.RATE_LIMITED else 418,
+                b'{"code":-1003,"msg":"Too many requests."}',
+            )
+            return web.Response(status=status, body=body, headers=headers, content_type="application/json")
         await request.read()
+        if fault is RequestFault.RESET_THEN_LATE:
+            self._network.reset_connection(transport)
+            await asyncio.sleep(self.plan.after_reset_s())
+            return await self._handle(request)
         if fault is RequestFault.LATE:
             await asyncio.sleep(self.plan.late_s())
             return await self._handle(request)
@@ -110,6 +125,16 @@ class HttpWorld(World):
         if fault is RequestFault.LOST_ANSWER:
             await asyncio.sleep(GIVEN_UP_S)
         return self._reset(transport)
+
+    def silence_left_s(self) -> float:
+        ends_s = [until_s for _, _, until_s in self._network.silences]
+        return max(0.0, max(ends_s, default=0.0) - self.loop.time())
+
+    def _check_silence(self, client: SimTransport) -> None:
+        """R1: nothing is sent between an answer with Retry-After and the end of that time."""
+        for process, from_s, until_s in self._network.silences:
+            if client.process == process and from_s + 1e-6 < client.sent_s < until_s - 1e-6:
+                self.too_early(until_s - client.sent_s)
 
     def _reset(self, transport: SimTransport) -> web.Response:
         if transport is not None:
@@ -123,6 +148,8 @@ class HttpWorld(World):
             self._push(name, event)
             return
         fault = self.plan.stream_fault(self.loop.time())
+        if event["e"] == "depthUpdate" and fault is not StreamFault.BREAK:
+            fault = StreamFault.NONE  # what a TCP connection does to market data: it breaks
         if fault is not StreamFault.NONE:
             self.record("fault", fault.value)
         if fault is StreamFault.REORDER and self._held is None:

@@ -1,10 +1,10 @@
-"""The invariants of the order life cycle (L1 to L10), checked against the simulated venue's own books."""
+"""The invariants L1 to L10 and B1, positions and balances, checked against the simulated venue's own books."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,11 @@ from qtxconn.core.events import (
 )
 from qtxconn.core.types import MarketEvent, OrderState
 from qtxconn.sim.model import ExecutionType, OrderStatus
-from qtxconn.testing.market import SYMBOL
+from qtxconn.testing.book_model import BookModel
+from qtxconn.testing.market import PAIR, SYMBOL
 
 if TYPE_CHECKING:
-    from qtxconn.core.connectors import ConnectorBase
+    from qtxconn.core.connectors import PerpetualDerivativeBase
     from qtxconn.core.in_flight_order import InFlightOrder
     from qtxconn.sim.account import Account
     from qtxconn.sim.model import Execution, SimOrder
@@ -81,15 +82,20 @@ class InvariantChecker:
     The connectors' own listeners must not raise, so the violation is kept in `violation` for the driver to raise.
     """
 
-    def __init__(self, market: SimMarket, record: Callable[..., None]) -> None:
+    def __init__(self, market: SimMarket, record: Callable[..., None], *, live_books: bool) -> None:
         self._market = market
+        self._live_books = live_books  # the world carries market data
+        self._book = BookModel(market, SYMBOL)
+        self._book_seen = (0, -1)  # life and revision of the book that was looked at last
         self._record = record
-        self._connector: ConnectorBase | None = None
-        self._orders: dict[str, OrderHistory] = defaultdict(OrderHistory)  # of the connector that lives now
+        self._connector: PerpetualDerivativeBase | None = None
+        self._orders: dict[str, OrderHistory] = defaultdict(OrderHistory)  # in all lives that are one to the user
         self._intents: dict[str, int] = {}  # client order id -> the life in which it was made
         self._accepted: dict[str, int] = {}  # client order id -> the venue's order id
         self._fills: dict[str, dict[str, Execution]] = defaultdict(dict)  # the venue's, by client order id
         self._life = 0
+        self._first_life = 0  # orders of an earlier one are not the living connector's own
+        self._connected = False
         self.violation: InvariantViolation | None = None
         market.venue.add_account_listener(self)
 
@@ -107,15 +113,39 @@ class InvariantChecker:
         if self.violation is not None:
             raise self.violation
 
-    def watch(self, connector: ConnectorBase) -> None:
-        """From now on this connector is the one that lives; the orders of an earlier one are not its own."""
+    def watch(self, connector: PerpetualDerivativeBase, *, remembers: bool) -> None:
+        """From now on this connector is the one that lives. One that `remembers` (with a journal) has the orders of
+        those before it too, and must go on with them as if it had never died."""
         self._life += 1
         self._connector = connector
-        self._orders.clear()
+        self._connected = False
+        if not remembers:
+            self._first_life = self._life
+            self._orders.clear()
         life = self._life
         for tag in ORDER_EVENTS:
             connector.add_listener(tag, lambda event: self._on_event(life, event))
         connector.set_error_event_listener(_Alarms(lambda event: self._on_alarm(life, event)))
+
+    def on_dead(self) -> None:
+        """The connector's process has been killed."""
+        self._connector = None
+        self._connected = False
+
+    def on_connected(self) -> None:
+        """connect() has returned: every order that had not ended is known again."""
+        self._connected = True
+        restored = 0
+        for order_id, life in self._intents.items():
+            if not self._is_own(life) or self._orders[order_id].end is not None:
+                continue
+            restored += 1
+            if self._tracked(order_id) is None:
+                self.fail("L1", f"{order_id} is not known any more after the restart")
+        self._record("restored", restored)
+
+    def _is_own(self, life: int) -> bool:
+        return life >= self._first_life
 
     # -- the user ----------------------------------------------------------------------------------------------
 
@@ -229,8 +259,8 @@ class InvariantChecker:
         self._accepted[order_id] = order.order_id
         if order_id not in self._intents:
             self.fail("L7", f"the venue accepted {order_id}, which nobody asked for")
-        elif self._intents[order_id] == self._life:
-            if self._tracked(order_id) is None:
+        elif self._is_own(self._intents[order_id]):
+            if self._connected and self._tracked(order_id) is None:
                 self.fail("L3", f"{order_id} is at the venue and not tracked")
             if self._orders[order_id].end is not None:
                 self.fail("L8", f"{order_id} ended as {self._orders[order_id].end} and was accepted later")
@@ -244,41 +274,68 @@ class InvariantChecker:
     def _executions(self, order_id: str) -> dict[str, Execution]:
         return self._fills[order_id]
 
+    # -- at any time -------------------------------------------------------------------------------------------
+
+    def check_book(self) -> None:
+        """B1: a book that is handed out as valid is the venue's, as of the update that it shows."""
+        book = self._connector.order_books.get(PAIR) if self._connector is not None else None
+        if book is None or not book.valid or self._book_seen == (self._life, book.revision):
+            return
+        self._book_seen = (self._life, book.revision)
+        difference = self._book.difference(book)
+        if difference is not None:
+            self.fail("B1", f"the book counts as valid, and its {difference}")
+
     # -- when things are quiet ---------------------------------------------------------------------------------
 
-    def differences(self) -> list[str]:
-        """What the living connector's orders lack to be as the venue has them; empty when nothing."""
-        found = []
+    def _account_differences(self) -> Iterator[str]:
+        connector, account = self._connector, self._market.account
+        assert connector is not None
+        position, balance = connector.get_position_amount(PAIR), connector.get_balance(account.quote)
+        there = account.position(self._market.instrument).quantity
+        if position != there:
+            yield f"A1: the position is {position} here and {there} at the venue"
+        if balance != account.wallet_balance:
+            yield f"A1: the balance is {balance} here and {account.wallet_balance} at the venue"
+        book = connector.order_books[PAIR]
+        if self._live_books and (not book.valid or book.last_update_id < self._book.last_id):
+            yield (f"B1: the book is at update {book.last_update_id} ({book.invalid_reason}), the venue's at "
+                   f"{self._book.last_id}")  # fmt: skip
+
+    def differences(self) -> Iterator[str]:
+        """What the living connector lacks to be as the venue is, found as it is asked for."""
+        yield from self._account_differences()
         for order_id, life in self._intents.items():
-            if life != self._life:
+            if not self._is_own(life):
                 continue
             order, there = self._tracked(order_id), self._venue_order(order_id)
             if order is None:
-                found.append(f"L1: {order_id} is not tracked any more")
+                # A process need not remember what had ended before it was started: the journal has been rolled.
+                if life == self._life or self._orders[order_id].end is None:
+                    yield f"L1: {order_id} is not tracked any more"
                 continue
             state = order.current_state
             if there is None:
                 if state is not OrderState.FAILED:
-                    found.append(f"L6: {order_id} never came to the venue and is {state.name}")
+                    yield f"L6: {order_id} never came to the venue and is {state.name}"
                 continue
             wanted = STATES[there.status]
             history = self._orders[order_id]
             if state is not wanted:
-                found.append(f"L1: {order_id} is {state.name} here and {there.status} at the venue")
+                yield f"L1: {order_id} is {state.name} here and {there.status} at the venue"
             executed = self._market.instrument.lots_to_quantity(there.filled)
             if order.executed_amount_base != executed:
-                found.append(f"L1: {order_id} has {order.executed_amount_base} executed here, {executed} at the venue")
+                yield f"L1: {order_id} has {order.executed_amount_base} executed here, {executed} at the venue"
             executions = self._executions(order_id)
-            if sorted(order.order_fills) != sorted(executions) or sorted(history.fills) != sorted(executions):
-                found.append(f"L2: {order_id} has other fills than the venue: {sorted(order.order_fills)}, "
-                             f"told {sorted(history.fills)}, venue {sorted(executions)}")  # fmt: skip
+            if not order.order_fills.keys() == history.fills.keys() == executions.keys():
+                yield (f"L2: {order_id} has other fills than the venue: {sorted(order.order_fills)}, "
+                       f"told {sorted(history.fills)}, venue {sorted(executions)}")  # fmt: skip
             if order.exchange_order_id != str(there.order_id):
-                found.append(f"L1: {order_id} has exchange id {order.exchange_order_id}, not {there.order_id}")
+                yield f"L1: {order_id} has exchange id {order.exchange_order_id}, not {there.order_id}"
             if not history.created:
-                found.append(f"L9: {order_id} was accepted and never reported as created")
+                yield f"L9: {order_id} was accepted and never reported as created"
             if wanted.is_terminal and history.end is not wanted:
-                found.append(f"L9: {order_id} ended as {wanted.name} and the user was told {history.end}")
-        return found
+                yield f"L9: {order_id} ended as {wanted.name} and the user was told {history.end}"
 
 
 class _Alarms:

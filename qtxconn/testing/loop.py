@@ -41,6 +41,26 @@ class SimTask(asyncio.Task[Any]):
         return self is other
 
 
+class SimHandle(asyncio.TimerHandle):
+    """A callback to come, without what asyncio's own keeps for its debug mode: a loop makes many."""
+
+    __slots__ = ()
+
+    def __init__(self, when: float, callback: Any, args: Any, loop: SimLoop, context: Any) -> None:
+        self._when = when
+        self._callback = callback
+        self._args = args
+        self._loop = loop
+        self._context = contextvars.copy_context() if context is None else context
+        self._cancelled = self._scheduled = False
+        self._repr = self._source_traceback = None
+
+    def cancel(self) -> None:
+        """A cancelled timer leaves the heap when it is due."""
+        self._cancelled = True
+        self._callback = self._args = None
+
+
 class SimLoop(base_events.BaseEventLoop):
     """Runs callbacks one after the other in an order that only `seed` decides; waiting costs no time.
 
@@ -56,6 +76,8 @@ class SimLoop(base_events.BaseEventLoop):
         self.steps = 0
         self.tasks_made = 0
         self.failures: list[str] = []  # exceptions that nobody caught
+        self._timers: list[tuple[float, int, SimHandle]] = []  # a heap
+        self._timers_made = 0
         self._rng = random.Random(f"loop {seed}")
         self._shuffled = shuffled
         self._steps_max = steps_max
@@ -79,22 +101,37 @@ class SimLoop(base_events.BaseEventLoop):
         task.set_name(str(name) if name is not None else f"task {task._number}")
         return task
 
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+        handle = SimHandle(0.0, callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        return self.call_at(self.elapsed_ns / 1e9 + delay, callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        timer = SimHandle(when, callback, args, self, context)
+        self._timers_made += 1
+        # Tuples: comparing them needs no Python code, and equal times keep their order.
+        heapq.heappush(self._timers, (when, self._timers_made, timer))
+        return timer
+
     def _run_once(self) -> None:
         """One round: the timers that are due, then everything that is ready. Replaces asyncio's own, which is private:
         tests/sim/test_loop.py holds it to account on every Python version."""
         ready: Any = self._ready  # type: ignore[attr-defined]
-        timers: list[Any] = self._scheduled  # type: ignore[attr-defined]
-        while timers and timers[0]._cancelled:
-            heapq.heappop(timers)._scheduled = False
-        now = self.elapsed_ns / 1e9
-        if not ready and not self._stopping:  # type: ignore[attr-defined]
-            if not timers:
-                raise SimulationError(f"everything waits for ever: {self._describe_tasks()}")
-            now = max(now, timers[0]._when)  # as given: its whole nanoseconds may lie a little before
+        timers = self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+        if ready or self._stopping:  # type: ignore[attr-defined]
+            now = self.elapsed_ns / 1e9
+        elif timers:
+            now = max(self.elapsed_ns / 1e9, timers[0][0])  # as given: its whole nanoseconds may lie a little before
             self.elapsed_ns = max(self.elapsed_ns, math.ceil(now * 1e9))  # up: a short wait must end
-        while timers and timers[0]._when <= now:
-            timer = heapq.heappop(timers)
-            timer._scheduled = False
+        else:
+            raise SimulationError(f"everything waits for ever: {self._describe_tasks()}")
+        while timers and timers[0][0] <= now:
+            timer = heapq.heappop(timers)[2]
             if not timer._cancelled:
                 ready.append(timer)
         batch = list(ready)
@@ -110,11 +147,13 @@ class SimLoop(base_events.BaseEventLoop):
                 continue
             if dead and handle._context.get(_process) in dead:
                 self._of_the_dead.append(handle)
-            else:
-                handle._run()
-
-    def _timer_handle_cancelled(self, handle: Any) -> None:
-        """Cancelled timers leave when they are due."""
+                continue
+            try:
+                handle._context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - as asyncio does
+                self.call_exception_handler({"message": "a callback failed", "exception": error})
 
     def _describe_tasks(self) -> str:
         tasks = sorted(asyncio.all_tasks(self), key=lambda task: getattr(task, "_number", 0))

@@ -59,3 +59,11 @@ class SimMarket:
         except Reject as reject:
             return f"take {side.name} {lots}: {reject.reason}"
         return f"take {side.name} {lots}"
+
+    def cancel_by_hand(self) -> str:
+        """The account's owner cancels one of its orders at the venue's web page. Says which."""
+        if not self.account.open_orders:
+            return "nothing"
+        order = self._rng.choice(list(self.account.open_orders.values()))
+        self.venue.cancel_order(self.account, SYMBOL, order.order_id, None)
+        return order.client_order_id

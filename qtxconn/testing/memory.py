@@ -7,17 +7,20 @@ import contextvars
 from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtxconn.core.connectors import PerpetualDerivativeBase
 from qtxconn.core.in_flight_order import InFlightOrder
+from qtxconn.core.order_journal import OrderJournalBase
 from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
     AddedToCostTradeFee,
     OrderState,
     OrderType,
     OrderUpdate,
+    Position,
     PositionMode,
+    PositionSide,
     TokenAmount,
     TradeType,
     TradeUpdate,
@@ -29,13 +32,14 @@ from qtxconn.errors import (
     OrderNotFoundError,
     OrderRejectedError,
     OutcomeUnknownError,
+    QtxconnError,
     RateLimitedError,
     RequestTimeoutError,
     TimestampError,
 )
 from qtxconn.sim import model
-from qtxconn.testing.faults import FaultPlan, RequestFault, StreamFault
-from qtxconn.testing.loop import SimClock, SimLoop
+from qtxconn.testing.faults import READ_LAG_MAX_S, RETRY_AFTER_S, FaultPlan, RequestFault, StreamFault
+from qtxconn.testing.loop import SimLoop
 from qtxconn.testing.market import PAIR, SYMBOL
 
 if TYPE_CHECKING:
@@ -72,6 +76,19 @@ def parse_execution(execution: Execution, market: SimMarket) -> TradeUpdate:
     )  # fmt: skip
 
 
+class AccountState(NamedTuple):
+    """Wallet balance (quote) and position (base, signed) as the venue has them."""
+
+    number: int  # executions so far: of two states the one with more is newer
+    wallet: Decimal
+    position: Decimal
+
+    @classmethod
+    def of(cls, market: SimMarket) -> AccountState:
+        account = market.account
+        return cls(len(account.executions), account.wallet_balance, account.position(market.instrument).quantity)
+
+
 class MemoryLink:
     """The way between one client and the venue. Requests may overtake each other; the user stream keeps its order."""
 
@@ -88,13 +105,17 @@ class MemoryLink:
         self._stream_messages: deque[tuple[int, Any]] = deque()
         self._held: Any = None  # a message that later ones overtake
         self.sent = 0
+        self._silent_until_s = 0.0  # told to wait by Retry-After
         self.on_fault: Callable[[str], None] = lambda text: None
+        self.on_too_early: Callable[[float], None] = lambda seconds: None
 
     # -- requests ----------------------------------------------------------------------------------------------
 
     async def request(self, carry_out: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:
         """Sends a request and returns what the venue answers, or raises as a connector's transport does."""
         loop, plan = self._loop, self.plan
+        if loop.time() < self._silent_until_s - 1e-6:
+            self.on_too_early(self._silent_until_s - loop.time())
         fault = plan.request_fault(loop.time())
         if fault is not RequestFault.NONE:
             self.on_fault(fault.value)
@@ -115,6 +136,12 @@ class MemoryLink:
         def later(call: Callable[..., None], *args: Any, delay_s: float = 0.0) -> None:
             loop.call_later(delay_s + plan.delay_s(), call, *args, context=self._world)
 
+        def limited() -> None:
+            wait_s = RETRY_AFTER_S[fault]
+            if not answer.done():
+                self._silent_until_s = max(self._silent_until_s, loop.time() + wait_s)
+            settle(None, RateLimitedError("too many requests", http_status=429, retry_after=wait_s))
+
         def reset() -> None:
             settle(None, ConnectionClosedError("the connection closed before the answer"))
 
@@ -125,8 +152,8 @@ class MemoryLink:
             if fault is RequestFault.ERROR_BEFORE:
                 later(settle, None, OutcomeUnknownError("unavailable", http_status=503))
                 return
-            if fault is RequestFault.RATE_LIMITED:
-                later(settle, None, RateLimitedError("too many requests", http_status=429, retry_after=1.0))
+            if fault in RETRY_AFTER_S:
+                later(limited)
                 return
             result, error = None, None
             try:
@@ -142,6 +169,9 @@ class MemoryLink:
 
         if fault is RequestFault.RESET_BEFORE:
             later(reset)
+        elif fault is RequestFault.RESET_THEN_LATE:
+            later(reset)
+            later(arrive, delay_s=plan.after_reset_s())
         elif fault is not RequestFault.LOST_REQUEST:
             later(arrive, delay_s=plan.late_s() if fault is RequestFault.LATE else 0.0)
         timeout = loop.call_later(timeout_s, settle, None, RequestTimeoutError(f"no answer within {timeout_s} s"))
@@ -149,6 +179,9 @@ class MemoryLink:
             return await answer
         finally:
             timeout.cancel()
+
+    def silence_left_s(self) -> float:
+        return max(0.0, self._silent_until_s - self._loop.time())
 
     # -- the user stream ---------------------------------------------------------------------------------------
 
@@ -215,15 +248,16 @@ class MemoryPerpetual(PerpetualDerivativeBase):
     """The exchange class under test at transport level: everything but HTTP and a venue's dialect is the real thing."""
 
     name = "memory_perpetual"
-    submit_dead_after_s = REQUEST_WINDOW_S + 1.0
+    submit_dead_after_s = REQUEST_WINDOW_S + READ_LAG_MAX_S + 1.0
     is_cancel_request_in_exchange_synchronous = True
 
-    def __init__(self, market: SimMarket, link: MemoryLink, clock: SimClock) -> None:
-        super().__init__([PAIR], clock=clock)
+    def __init__(self, market: SimMarket, link: MemoryLink, journal: OrderJournalBase | None = None) -> None:
+        super().__init__([PAIR], journal=journal)
         self._market = market
         self._link = link
         self._resume_at_ns = 0  # after "too many requests"
         self._live_once = asyncio.Event()
+        self._account_number = -1
 
     def supported_order_types(self) -> list[OrderType]:
         return [OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.MARKET]
@@ -268,7 +302,8 @@ class MemoryPerpetual(PerpetualDerivativeBase):
         try:
             return await self._link.request(lambda: carry_out(*args))
         except RateLimitedError as error:
-            self._resume_at_ns = self._clock.monotonic_ns() + round((error.retry_after or 0.0) * 1e9)
+            resume_at_ns = self._clock.monotonic_ns() + round((error.retry_after or 0.0) * 1e9)
+            self._resume_at_ns = max(self._resume_at_ns, resume_at_ns)
             raise
 
     async def _request_trading_rules(self) -> list[TradingRule]:
@@ -282,20 +317,43 @@ class MemoryPerpetual(PerpetualDerivativeBase):
         self._spawn(self._keep_stream(), "user stream")
         await self._live_once.wait()
 
+    def _on_message(self, message: tuple[tuple[TradeUpdate | None, OrderUpdate], AccountState]) -> None:
+        self._on_stream_message(message[0])
+        self._on_account_state(message[1])
+
+    def _on_account_state(self, state: AccountState) -> None:
+        if state.number < self._account_number:
+            return  # overtaken
+        self._account_number = state.number
+        self._set_balance("USDT", state.wallet, state.wallet)
+        zero = Decimal(0)
+        self._set_position(Position(PAIR, PositionSide.BOTH, zero, zero, state.position, Decimal(1)))
+
     async def _keep_stream(self) -> None:
         wait_s = 0.25
         while True:
             down = asyncio.Event()
             try:
-                await self._link.open_stream(self._on_stream_message, down.set)
+                await self._link.open_stream(self._on_message, down.set)
             except NetworkError:
                 await self._clock.sleep(wait_s)
                 wait_s = min(4.0, 2 * wait_s)
                 continue
             wait_s = 0.25
+            if self._live_once.is_set():
+                self._spawn(self._read_account_again(), "account")
             self._on_stream_live()
             await down.wait()
             self._on_stream_lost()
+
+    async def _read_account_again(self) -> None:
+        """What the stream may have missed."""
+        while True:
+            try:
+                await self._update_positions()
+                return
+            except QtxconnError:
+                await self._clock.sleep(1.0)
 
     def _on_stream_live(self) -> None:
         self._live_once.set()
@@ -314,17 +372,16 @@ class MemoryPerpetual(PerpetualDerivativeBase):
         self._link.close_stream()
 
     async def _update_balances(self) -> None:
-        wallet = self._market.account.wallet_balance
-        self._set_balance("USDT", wallet, wallet)
+        """Comes with the positions, which are read next."""
 
     async def _update_positions(self) -> None:
-        """Positions are not simulated at this level."""
+        self._on_account_state(await self._request(AccountState.of, self._market))
 
     async def _request_position_mode(self) -> PositionMode:
         return PositionMode.ONEWAY
 
     async def _start_market_data(self) -> None:
-        bids, asks, update_id = self._market.venue.depth(SYMBOL, 5)
+        bids, asks, update_id = self._market.venue.depth(SYMBOL)
         instrument = self._market.instrument
         levels = [
             [(instrument.ticks_to_price(ticks), instrument.lots_to_quantity(lots)) for ticks, lots in side]

@@ -22,7 +22,7 @@ from aiohttp._websocket.writer import WebSocketWriter
 from qtxconn.testing.faults import FaultPlan
 from qtxconn.testing.loop import SimLoop, SimulationError
 
-HOST = "127.0.0.1"
+HOST, HOST_NAME = "127.0.0.1", "venue.simulated"
 FIRST_PORT = 20_000
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"  # of every answer
 # asyncio runs what received data has woken before it tells of the end; protocols rely on that.
@@ -48,6 +48,8 @@ class SimTransport(asyncio.Transport):
         self._closing = False
         self._lost = False
         self._fed_ns = -1  # when data was given to the protocol last
+        self.sent_s = 0.0  # when this end began to send its last request; the first one by making the connection
+        self.silence_s: float | None = None  # what arrives at this end next says Retry-After
 
     # -- what protocols call -------------------------------------------------------------------------------------
 
@@ -82,6 +84,8 @@ class SimTransport(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._closing or self.peer is None or not data:
             return
+        if self._fed_ns >= 0:
+            self.sent_s = self._loop.time()
         self._network.carry(self, bytes(data))
 
     def writelines(self, list_of_data: Any) -> None:
@@ -120,6 +124,9 @@ class SimTransport(asyncio.Transport):
             elif not self._closing:
                 self._fed_ns = self._loop.elapsed_ns
                 self._protocol.data_received(data)
+                if self.silence_s is not None and not self._incoming:
+                    now_s, wait_s, self.silence_s = self._loop.time(), self.silence_s, None
+                    self._network.silences.append((self.process, now_s, now_s + wait_s))
 
     def reset(self) -> None:
         """The connection breaks for this end."""
@@ -171,6 +178,7 @@ class SimNetwork:
         self._transports: dict[int, SimTransport] = {}
         self._killed: list[SimTransport] = []
         self._made = 0
+        self.silences: list[tuple[int, float, float]] = []  # process, from when until when it was told to be silent
         self.refuses: Callable[[], bool] = lambda: plan.in_outage(loop.time())
         self.cut: Callable[[SimTransport, bytes], bool] = lambda sender, data: (
             False
@@ -178,7 +186,9 @@ class SimNetwork:
         loop.attach_network(self)
 
     def getaddrinfo(self, host: str, port: int) -> list[Any]:
-        if host not in (HOST, "localhost"):
+        if self.refuses():
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        if host not in (HOST, HOST_NAME):
             raise socket.gaierror(socket.EAI_NONAME, "this name is not in the simulation")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (HOST, port))]
 
@@ -197,6 +207,7 @@ class SimNetwork:
         if kwargs.get("ssl"):
             raise SimulationError("there is no TLS in the simulation: use http and ws addresses")
         address = kwargs.get("sock") or (host, port)
+        began_s = self.loop.time()
         await asyncio.sleep(self.plan.delay_s())
         listener = self.listeners.get(address[1])
         if listener is None or self.refuses():
@@ -209,6 +220,7 @@ class SimNetwork:
         server_protocol = listener.context.run(listener.factory)
         server = listener.context.copy().run(SimTransport, self, server_protocol, number + 1, address, here)
         client.peer, server.peer = server, client
+        client.sent_s = began_s
         for end in (client, server):
             self._transports[end.number] = end
         server._context.run(server_protocol.connection_made, server)
@@ -264,6 +276,7 @@ class SimNetwork:
         with (
             mock.patch.object(aiohttp.connector.aiohappyeyeballs, "start_connection", self.connect),
             mock.patch.object(aiohttp.connector, "monotonic", self.loop.time),
+            mock.patch.object(aiohttp.connector, "DefaultResolver", aiohttp.ThreadedResolver),
             mock.patch.object(aiohttp.client, "os", client_os),
             mock.patch.object(aiohttp.web_response, "rfc822_formatted_time", return_value=DATE),
             mock.patch.dict(WebSocketWriter.__init__.__kwdefaults__, random=rng),

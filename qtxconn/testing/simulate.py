@@ -9,6 +9,7 @@ the same; and a cancel_all(), after which nothing may be open.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import gc
 import hashlib
@@ -28,12 +29,13 @@ import click
 from qtxconn.core.connectors import ConnectorBase
 from qtxconn.core.types import OrderType
 from qtxconn.errors import NotReadyError, OrderValidationError, QtxconnError
+from qtxconn.storage.journal import OrderJournal
 from qtxconn.testing.faults import FaultPlan
 from qtxconn.testing.http_world import HttpWorld
 from qtxconn.testing.invariants import InvariantChecker, InvariantViolation
 from qtxconn.testing.loop import SimLoop, SimulationError, run
 from qtxconn.testing.market import PAIR
-from qtxconn.testing.world import MemoryWorld, World
+from qtxconn.testing.world import MemoryWorld, Mutate, World
 
 MODES: dict[str, type[World]] = {"transport": MemoryWorld, "http": HttpWorld}
 DURATIONS_S = (5.0, 15.0, 40.0)
@@ -43,8 +45,6 @@ STEPS_MAX = 300_000  # a schedule takes some thousand
 PART = 50  # schedules that one process runs in a row
 SETTLE_LOOK_S = 0.5
 QUIET_S = 1.0  # nothing may change any more for so long
-
-Mutate = Callable[[type[ConnectorBase]], type[ConnectorBase]]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,14 @@ class Trace:
 class Schedule:
     """One seed's run."""
 
-    def __init__(self, seed: int, mode: str, mutate: Mutate | None, show: Callable[[str], None] | None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        mode: str,
+        mutate: Mutate | None,
+        journal_class: type[OrderJournal],
+        show: Callable[[str], None] | None,
+    ) -> None:
         self.seed = seed
         self.mode = mode
         self._rng = random.Random(f"workload {seed}")
@@ -95,9 +102,9 @@ class Schedule:
         self.loop = SimLoop(seed, shuffled=self._rng.random() < 0.75, steps_max=STEPS_MAX)
         self.trace = Trace(self.loop, show)
         self.world: World = MODES[mode](
-            self.loop, self.plan, random.Random(f"market {seed}"), self.trace.record, mutate
+            self.loop, self.plan, random.Random(f"market {seed}"), self.trace.record, mutate, journal_class
         )
-        self.checker = InvariantChecker(self.world.market, self.trace.record)
+        self.checker = InvariantChecker(self.world.market, self.trace.record, live_books=self.world.live_books)
         self._connector: ConnectorBase | None = None
         self._connectors: list[ConnectorBase] = []  # also those whose process has died
         self._context = contextvars.copy_context()
@@ -107,29 +114,43 @@ class Schedule:
     # -- the client's process ----------------------------------------------------------------------------------
 
     async def _start_process(self) -> None:
-        self._process, self._context = self.loop.new_process()
-        connector = self._context.run(self.world.make_connector)
-        self._connector = connector
-        self._connectors.append(connector)
-        self.checker.watch(connector)
+        """Starts the client; again, should it die before it is connected."""
+        while True:
+            self._process, self._context = self.loop.new_process()
+            connector = self._connector = self._context.run(self.world.start_client)
+            self._connectors.append(connector)
+            self.checker.watch(connector, remembers=self.plan.journal_records is not None)
+            if await self._connect(connector):
+                self.checker.on_connected()
+                return
+
+    async def _connect(self, connector: ConnectorBase) -> bool:
+        """Tries until it is connected, as a supervisor would. False: the process died meanwhile."""
+        dies = self.plan.started_s is not None and self._rng.random() < self.plan.kill_connecting
         while True:
             connecting = self.loop.create_task(connector.connect(), name="connect", context=self._context)
+            if dies:
+                await asyncio.wait([connecting], timeout=self._rng.expovariate(1.0))
+                if not connecting.done():
+                    await self._kill()
+                    return False
             try:
                 await connecting
-                return
-            except QtxconnError as error:  # as a supervisor would: again
+                return True
+            except QtxconnError as error:
                 self.trace.record("connect failed", type(error).__name__)
-                await self.world.sleep(1.0)
+                await asyncio.sleep(1.0)
 
-    async def _restart(self) -> None:
-        """The client dies between two instructions; a new one starts with nothing but what the venue knows."""
+    async def _kill(self) -> None:
+        """The client dies between two instructions; what is left of it is the journal, where it has one."""
         self.trace.record("kill")
         self.loop.kill(self._process)
         self.world.kill(self._process)
-        self._ids.clear()
+        self.checker.on_dead()
         self._connector = None
-        await self.world.sleep(self._rng.uniform(0.1, 3.0))
-        await self._start_process()
+        if self.plan.journal_records is None:
+            self._ids.clear()
+        await asyncio.sleep(self._rng.uniform(0.1, 3.0))
 
     def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self._context.run(method, *args, **kwargs)
@@ -163,6 +184,12 @@ class Schedule:
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not come out
             self.checker.fail("L10", f"cancel of {order_id} raised {type(error).__name__}: {error}")
 
+    def _cancel_unknown(self) -> None:
+        """An order that never was: nothing may be sent for it."""
+        assert self._connector is not None
+        if self._call(self._connector.cancel, PAIR, "1"):
+            self.checker.fail("L10", "cancel of an id that was never given returned True")
+
     def _act(self) -> None:
         rng = self._rng
         choice = rng.random()
@@ -175,6 +202,10 @@ class Schedule:
         elif choice < 0.60:
             for _ in range(3):
                 self._place()
+        elif choice < 0.63:
+            self.trace.record("by hand", self.world.market.cancel_by_hand())
+        elif choice < 0.65:
+            self._cancel_unknown()
         elif choice < 0.90:
             self._cancel(rng.choice(self._ids[-6:]))
         else:
@@ -190,19 +221,20 @@ class Schedule:
         steps = sorted(self.plan.clock_steps)
         end_s = loop.time() + self.duration_s
         start_s = loop.time()
-        kill_at_s = self.plan.kill_at_s
+        kills = list(self.plan.kills_s)
         placed = 0
         while loop.time() < end_s or placed < wanted:
-            await self.world.sleep(rng.expovariate(1.0) * pause_s)
+            await asyncio.sleep(rng.expovariate(1.0) * pause_s)
             self._check()
             now_s = loop.time() - start_s
             while steps and steps[0][0] <= now_s:
                 step_s = steps.pop(0)[1]
                 self.trace.record("clock step", step_s)
                 self.world.client_clock.step(step_s)
-            if kill_at_s is not None and now_s >= kill_at_s:
-                kill_at_s = None
-                await self._restart()
+            if kills and kills[0] <= now_s:
+                kills.pop(0)
+                await self._kill()
+                await self._start_process()
             if rng.random() < 0.5:
                 self.trace.record("others", self.world.market.others_act())
             elif placed < wanted:
@@ -216,6 +248,7 @@ class Schedule:
     # -- judging -----------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
+        self.checker.check_book()
         self.checker.raise_if_violated()
         failures = self.loop.failures + self.world.failures()
         if failures:
@@ -226,15 +259,14 @@ class Schedule:
         deadline_s = self.loop.time() + limit_s
         quiet_since_s: float | None = None
         while True:
-            await self.world.sleep(SETTLE_LOOK_S)
+            await asyncio.sleep(SETTLE_LOOK_S)
             self._check()
-            differences = self.checker.differences()
+            difference = next(self.checker.differences(), None)
             now_s = self.loop.time()
-            if differences:
+            if difference is not None:
                 quiet_since_s = None
                 if now_s >= deadline_s:
-                    raise InvariantViolation(f"{differences[0]} (still, {limit_s:g} s after the last fault; "
-                                             f"{len(differences)} differences)")  # fmt: skip
+                    raise InvariantViolation(f"{difference} (still, {limit_s:g} s after the last fault)")
             elif quiet_since_s is None:
                 quiet_since_s = now_s
             elif now_s - quiet_since_s >= QUIET_S:
@@ -255,6 +287,7 @@ class Schedule:
         """Nothing fails any more, so cancel_all() must end everything."""
         connector = self._connector
         assert connector is not None
+        await asyncio.sleep(self.world.silence_left_s())
         task = self.loop.create_task(connector.cancel_all(10.0), name="cancel_all", context=self._context)
         results = await task
         self._check()
@@ -276,27 +309,31 @@ class Schedule:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No log output, no garbage collection in between, and the process's random numbers as they were."""
+    """No log output, and no garbage collection in between."""
     logger = logging.getLogger("qtxconn")
-    disabled, state = logger.manager.disable, random.getstate()
+    disabled, collects = logger.manager.disable, gc.isenabled()
     logging.disable(logging.CRITICAL)
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
-        random.setstate(state)
+        if collects:
+            gc.enable()
         logging.disable(disabled)
 
 
 def run_schedule(
-    seed: int, mode: str = "transport", *, mutate: Mutate | None = None, show: Callable[[str], None] | None = None
+    seed: int,
+    mode: str = "transport",
+    *,
+    mutate: Mutate | None = None,
+    journal_class: type[OrderJournal] = OrderJournal,
+    show: Callable[[str], None] | None = None,
 ) -> Result:
-    """Runs one schedule. `mutate` replaces the connector class by a subclass (with a planted bug); `show` is given
-    every line of the trace. Nothing is raised for a violation: it is in the result."""
+    """Runs one schedule. `mutate` and `journal_class` replace the connector class and the journal by subclasses (with a
+    planted bug); `show` is given every line of the trace. Nothing is raised for a violation: it is in the result."""
     with _quiet():
-        random.seed(seed)  # what waits between attempts draws from the process's own
-        schedule = Schedule(seed, mode, mutate, show)
+        schedule = Schedule(seed, mode, mutate, journal_class, show)
         violation = None
         digest, steps, virtual_s = "", 0, 0.0
 
@@ -324,13 +361,18 @@ def run_many(first: int, count: int, mode: str) -> tuple[int, str, list[Result]]
     """(schedules run, digest of their digests, those that violated something)."""
     digest = hashlib.blake2b(digest_size=16)
     failed = []
-    for seed in range(first, first + count):
-        result = run_schedule(seed, mode)
-        digest.update(result.digest.encode())
-        if result.violation is not None:
-            failed.append(result)
-        if seed % 64 == 0:
-            gc.collect()
+    gc.freeze()  # what is there before the schedules need not be looked at again and again
+    try:
+        with _quiet():
+            for seed in range(first, first + count):
+                result = run_schedule(seed, mode)
+                digest.update(result.digest.encode())
+                if result.violation is not None:
+                    failed.append(result)
+                if seed % 16 == 0:
+                    gc.collect()
+    finally:
+        gc.unfreeze()
     return count, digest.hexdigest(), failed
 
 

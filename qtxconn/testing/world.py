@@ -2,31 +2,83 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
+import os
 import random
+import shutil
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qtxconn.testing.faults import FaultPlan
+from qtxconn.core.client_ids import ClientIds
+from qtxconn.core.environment import Environment, use_environment
+from qtxconn.storage.journal import OrderJournal
+from qtxconn.testing.faults import RETRY_AFTER_S, FaultPlan, RequestFault
 from qtxconn.testing.loop import SimClock, SimLoop
 from qtxconn.testing.market import SimMarket
-from qtxconn.testing.memory import MemoryLink, MemoryPerpetual, parse_execution, parse_order
+from qtxconn.testing.memory import AccountState, MemoryLink, MemoryPerpetual, parse_execution, parse_order
 
 if TYPE_CHECKING:
-    from qtxconn.core.connectors import ConnectorBase
+    from qtxconn.core.connectors import PerpetualDerivativeBase
     from qtxconn.sim.account import Account
     from qtxconn.sim.model import Execution, ExecutionType, SimOrder
 
-FIRST_ORDER_ID = 1_000_000_000_000_000
+RECORD_BYTES = 256
+# Where a file system in memory is at hand, the files are there; nothing but speed depends on it.
+MEMORY_FOLDER = "/dev/shm" if os.path.isdir("/dev/shm") else None
+SIM_INSTANCE = 7  # of the client order ids: every process of the client takes it over from the one before
+
+
+Mutate = Callable[[type["PerpetualDerivativeBase"]], type["PerpetualDerivativeBase"]]
+
+
+class ClientProcess:
+    """What one process of the client holds beside its memory: the leased ids and the journal, both files in `folder`.
+
+    Made in the context of the process: what is made there afterwards uses this environment.
+    """
+
+    def __init__(
+        self, folder: Path, clock: SimClock, plan: FaultPlan, rng: random.Random, journal_class: type[OrderJournal]
+    ) -> None:
+        self._rng = rng
+        self._ids = ids = ClientIds(instance=SIM_INSTANCE, clock=clock, directory=folder)
+        self.journal: OrderJournal | None = None
+        if plan.journal_records is not None:
+            self.journal = journal_class(folder / "orders.journal", capacity=plan.journal_records, clock=clock)
+        use_environment(Environment(clock, rng.uniform, lambda name, bits: ids))
+
+    def kill(self) -> bool:
+        """The system takes back what it held. Perhaps it was about to write another record, and part of it is there:
+        True."""
+        self._ids.close()
+        if self.journal is None:
+            return False
+        used, room = self.journal.records, self.journal.capacity - self.journal.records
+        self.journal.close()
+        if used and room and self._rng.random() < 0.5:
+            with open(self.journal.path, "r+b") as file:
+                file.seek(used * RECORD_BYTES)
+                last = file.read(RECORD_BYTES)
+                file.write(last[: self._rng.randrange(RECORD_BYTES)])
+            return True
+        return False
+
+    def close(self) -> None:
+        self._ids.close()
+        if self.journal is not None:
+            self.journal.close()
 
 
 class World(ABC):
-    """Everything but the user. `mutate` may replace the connector class by a subclass."""
+    """Everything but the user. `mutate` may replace the connector class by a subclass; so may `journal_class` the
+    journal's."""
 
-    connector_class: ClassVar[type[ConnectorBase]]
+    connector_class: ClassVar[type[PerpetualDerivativeBase]]
+    live_books: ClassVar[bool]  # whether market data is simulated
 
     def __init__(
         self,
@@ -34,7 +86,8 @@ class World(ABC):
         plan: FaultPlan,
         rng: random.Random,
         record: Callable[..., None],
-        mutate: Callable[[type[ConnectorBase]], type[ConnectorBase]] | None,
+        mutate: Mutate | None,
+        journal_class: type[OrderJournal],
     ) -> None:
         self.loop = loop
         self.plan = plan
@@ -43,78 +96,90 @@ class World(ABC):
         self.market = SimMarket(SimClock(loop), rng)
         # Half of the seeds never poll: the stream, its recovery and the look-ups must be enough.
         self.poll_interval_s = rng.choice((30.0, 100_000.0))
-        self._next_id = FIRST_ORDER_ID
-        base = mutate(self.connector_class) if mutate is not None else self.connector_class
-        self._class = type(base.__name__, (_SimIds, base), {"name": base.name, "simulated_world": self})
-
-    def next_client_order_id(self) -> str:
-        self._next_id += 1
-        return str(self._next_id)
+        self.client: ClientProcess | None = None
+        self._failures: list[str] = []
+        self._client_rng = random.Random(rng.random())
+        self._folder = Path(tempfile.mkdtemp(prefix="qtxconn-simulation-", dir=MEMORY_FOLDER))
+        base = self.connector_class
+        self._class = mutate(base) if mutate is not None else base
+        self._journal_class = journal_class
 
     @property
     def settle_limit_s(self) -> float:
         """How long after the last fault both sides may still differ: a request on its way may be accepted, then be
-        looked up, and "no such order" is believed only after the dead time of a submit."""
-        return 2 * self.connector_class.submit_dead_after_s + 40.0
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        looked up, and "no such order" is believed only after the dead time of a submit. A ban may be under way."""
+        return 2 * self.connector_class.submit_dead_after_s + 40.0 + RETRY_AFTER_S[RequestFault.BANNED]
 
     async def start(self) -> None:  # noqa: B027 - a world in memory has nothing to open
         """Opens the venue."""
 
-    async def stop(self) -> None:  # noqa: B027
-        """Closes it."""
+    async def stop(self) -> None:
+        """Closes it, and disposes of the files."""
+        if self.client is not None:
+            self.client.close()
+        shutil.rmtree(self._folder)
 
     @contextmanager
     def sealed(self) -> Iterator[None]:
         """Whatever libraries must not reach for is replaced meanwhile."""
         yield
 
-    @abstractmethod
-    def make_connector(self) -> ConnectorBase:
+    def start_client(self) -> PerpetualDerivativeBase:
         """A fresh connector, not connected; called in the context of the process it belongs to."""
+        self.client = ClientProcess(self._folder, self.client_clock, self.plan, self._client_rng, self._journal_class)
+        connector = self._make_connector(self.client.journal)
+        connector.status_poll_interval_s = self.poll_interval_s
+        return connector
 
     @abstractmethod
+    def _make_connector(self, journal: OrderJournal | None) -> PerpetualDerivativeBase:
+        """The connector at this venue."""
+
     def kill(self, process: int) -> None:
-        """The process has died: its connections end."""
+        """The process has died: its connections end, its locks are free."""
+        assert self.client is not None
+        if self.client.kill():
+            self.record("torn record")
 
     def bury_the_dead(self) -> None:  # noqa: B027
         """Killed processes run again, to be disposed of."""
 
     def failures(self) -> list[str]:
-        """What went wrong in the world itself."""
-        return []
+        """What went wrong beside the orders."""
+        return self._failures
 
+    @abstractmethod
+    def silence_left_s(self) -> float:
+        """How long the client may not send anything yet."""
 
-class _SimIds:
-    """Client order ids of a simulation: counted, so that every run has the same."""
-
-    simulated_world: ClassVar[World]
-
-    def generate_client_order_id(self) -> str:
-        return self.simulated_world.next_client_order_id()
+    def too_early(self, seconds: float) -> None:
+        """A request was sent before a Retry-After had ended."""
+        self._failures.append(f"R1: a request was sent {seconds:.6f} s before the venue's Retry-After had ended")
 
 
 class MemoryWorld(World):
     """Transport level: the connector's hooks call the venue through a MemoryLink."""
 
     connector_class = MemoryPerpetual
+    live_books = False
 
     async def start(self) -> None:
         self._link: MemoryLink | None = None
         self.market.venue.add_account_listener(self)
 
-    def make_connector(self) -> ConnectorBase:
+    def _make_connector(self, journal: OrderJournal | None) -> PerpetualDerivativeBase:
         self._link = contextvars.Context().run(MemoryLink, self.loop, self.plan, self.market)
         self._link.on_fault = lambda text: self.record("fault", text)
-        connector = self._class(self.market, self._link, self.client_clock)
-        connector.status_poll_interval_s = self.poll_interval_s
-        return connector
+        self._link.on_too_early = self.too_early
+        return self._class(self.market, self._link, journal)
 
     def kill(self, process: int) -> None:
+        super().kill(process)
         if self._link is not None:
             self._link.close_stream()
+
+    def silence_left_s(self) -> float:
+        return self._link.silence_left_s() if self._link is not None else 0.0
 
     # -- the venue's account listener: what its user stream carries ----------------------------------------------
 
@@ -123,7 +188,7 @@ class MemoryWorld(World):
     ) -> None:
         if account is self.market.account and self._link is not None:
             fill = parse_execution(execution, self.market) if execution is not None else None
-            self._link.push((fill, parse_order(order, self.market)))
+            self._link.push(((fill, parse_order(order, self.market)), AccountState.of(self.market)))
 
     def on_account(self, account: Account, reason: str, assets: Any, positions: Any) -> None:
-        """Balances and positions are not simulated at this level."""
+        """Goes with the order that is the cause."""

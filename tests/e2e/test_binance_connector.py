@@ -37,14 +37,21 @@ async def venue() -> AsyncIterator[VenueProcess]:
         yield venue
 
 
-def connector(venue: VenueProcess, secret: str = SECRET) -> BinancePerpetual:
-    urls = {f"{name}_url": venue.endpoints[name] for name in ("ws_public", "ws_market", "ws_private")}
-    return BinancePerpetual(KEY, secret, [PAIR], rest_url=venue.endpoints["rest"], **urls)
+@pytest.fixture(params=["rest", "websocket"])
+def order_path(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def connector(venue: VenueProcess, order_path: str, secret: str = SECRET) -> BinancePerpetual:
+    urls = {
+        f"{name}_url": venue.endpoints[name] for name in ("rest", "ws_public", "ws_market", "ws_private", "ws_trade")
+    }
+    return BinancePerpetual(KEY, secret, [PAIR], order_path=order_path, **urls)
 
 
 @asynccontextmanager
-async def trading(venue: VenueProcess) -> AsyncIterator[tuple[BinancePerpetual, list[Any]]]:
-    exchange = connector(venue)
+async def trading(venue: VenueProcess, order_path: str) -> AsyncIterator[tuple[BinancePerpetual, list[Any]]]:
+    exchange = connector(venue, order_path)
     events: list[Any] = []
     for tag in MarketEvent:
         exchange.add_listener(tag, events.append)
@@ -61,8 +68,8 @@ def passive_price(exchange: BinancePerpetual) -> Decimal:
     return exchange.quantize_order_price(PAIR, exchange.get_order_book(PAIR).best_bid * D("0.97"))
 
 
-async def test_connects_and_keeps_a_book(venue: VenueProcess) -> None:
-    async with trading(venue) as (exchange, _):
+async def test_connects_and_keeps_a_book(venue: VenueProcess, order_path: str) -> None:
+    async with trading(venue, order_path) as (exchange, _):
         assert exchange.is_ready, exchange.not_ready_reason
         assert exchange.get_balance("USDT") == 50000
         assert exchange.get_position(PAIR) is None
@@ -74,8 +81,8 @@ async def test_connects_and_keeps_a_book(venue: VenueProcess) -> None:
         await until(lambda: exchange.get_mark_price(PAIR) is not None)
 
 
-async def test_a_resting_order_is_created_queried_and_cancelled(venue: VenueProcess) -> None:
-    async with trading(venue) as (exchange, events):
+async def test_a_resting_order_is_created_queried_and_cancelled(venue: VenueProcess, order_path: str) -> None:
+    async with trading(venue, order_path) as (exchange, events):
         order_id = exchange.buy(PAIR, LOT, OrderType.LIMIT_MAKER, passive_price(exchange))
         order = exchange.in_flight_orders[order_id]
         await until(lambda: order.current_state is OrderState.OPEN)
@@ -89,8 +96,8 @@ async def test_a_resting_order_is_created_queried_and_cancelled(venue: VenueProc
         assert of_order(events, order_id) == ["BuyOrderCreatedEvent", "OrderCancelledEvent"]
 
 
-async def test_market_orders_fill_and_flatten(venue: VenueProcess) -> None:
-    async with trading(venue) as (exchange, events):
+async def test_market_orders_fill_and_flatten(venue: VenueProcess, order_path: str) -> None:
+    async with trading(venue, order_path) as (exchange, events):
         for place, action in ((exchange.buy, PositionAction.OPEN), (exchange.sell, PositionAction.CLOSE)):
             order_id = place(PAIR, LOT, OrderType.MARKET, position_action=action)
             order = exchange.in_flight_orders[order_id]
@@ -113,8 +120,8 @@ async def test_market_orders_fill_and_flatten(venue: VenueProcess) -> None:
         assert exchange.get_balance("USDT") < 50000  # fees and spread
 
 
-async def test_post_only_that_would_cross_is_refused(venue: VenueProcess) -> None:
-    async with trading(venue) as (exchange, events):
+async def test_post_only_that_would_cross_is_refused(venue: VenueProcess, order_path: str) -> None:
+    async with trading(venue, order_path) as (exchange, events):
         price = exchange.quantize_order_price(PAIR, exchange.get_order_book(PAIR).best_ask * D("1.01"))
         order_id = exchange.buy(PAIR, LOT, OrderType.LIMIT_MAKER, price)
         await until(lambda: "MarketOrderFailureEvent" in of_order(events, order_id))
@@ -122,8 +129,10 @@ async def test_post_only_that_would_cross_is_refused(venue: VenueProcess) -> Non
         assert failure.error_type == "PostOnlyRejectedError"
 
 
-async def test_an_order_that_vanished_behind_our_back_is_found_out_on_cancel(venue: VenueProcess) -> None:
-    async with trading(venue) as (exchange, events):
+async def test_an_order_that_vanished_behind_our_back_is_found_out_on_cancel(
+    venue: VenueProcess, order_path: str
+) -> None:
+    async with trading(venue, order_path) as (exchange, events):
         order_id = exchange.sell(PAIR, LOT, OrderType.LIMIT, exchange.get_order_book(PAIR).best_ask * D("1.02"))
         order = exchange.in_flight_orders[order_id]
         await until(lambda: order.current_state is OrderState.OPEN)
@@ -135,8 +144,8 @@ async def test_an_order_that_vanished_behind_our_back_is_found_out_on_cancel(ven
         assert of_order(events, order_id) == ["SellOrderCreatedEvent", "OrderCancelledEvent"]
 
 
-async def test_fills_during_a_break_of_the_user_stream_are_recovered(venue: VenueProcess) -> None:
-    async with trading(venue) as (exchange, events):
+async def test_fills_during_a_break_of_the_user_stream_are_recovered(venue: VenueProcess, order_path: str) -> None:
+    async with trading(venue, order_path) as (exchange, events):
         resting_id = exchange.buy(PAIR, LOT, OrderType.LIMIT, passive_price(exchange))
         resting = exchange.in_flight_orders[resting_id]
         await until(lambda: resting.current_state is OrderState.OPEN)
@@ -163,13 +172,13 @@ async def test_fills_during_a_break_of_the_user_stream_are_recovered(venue: Venu
         assert exchange.get_position_amount(PAIR) == LOT
 
 
-async def test_a_wrong_secret_is_told(venue: VenueProcess) -> None:
+async def test_a_wrong_secret_is_told(venue: VenueProcess, order_path: str) -> None:
     with pytest.raises(AuthenticationError, match="signature"):
-        await connector(venue, "not-the-secret").connect()
+        await connector(venue, order_path, "not-the-secret").connect()
 
 
-async def test_many_orders_at_once_all_end_as_the_venue_says(venue: VenueProcess) -> None:
-    async with trading(venue) as (exchange, events):
+async def test_many_orders_at_once_all_end_as_the_venue_says(venue: VenueProcess, order_path: str) -> None:
+    async with trading(venue, order_path) as (exchange, events):
         price = passive_price(exchange)
         ids = [exchange.buy(PAIR, LOT, OrderType.LIMIT, price) for _ in range(50)]
         await until(lambda: all(exchange.in_flight_orders[i].current_state is OrderState.OPEN for i in ids))
@@ -180,3 +189,28 @@ async def test_many_orders_at_once_all_end_as_the_venue_says(venue: VenueProcess
             assert of_order(events, order_id) == ["BuyOrderCreatedEvent", "OrderCancelledEvent"]
         symbol = exchange.exchange_symbol_associated_to_pair(PAIR)
         assert await exchange._request(OPEN_ORDERS, {"symbol": symbol}) == []
+
+
+@pytest.mark.parametrize("is_up", [True, False], ids=["up", "down"])
+async def test_orders_take_the_websocket_api_while_it_is_up_and_rest_meanwhile(
+    venue: VenueProcess, is_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with trading(venue, "websocket") as (exchange, events):
+        over_rest: list[str] = []
+        request = exchange._rest.request
+
+        async def noted(method: str, path: str, **options: Any) -> Any:
+            over_rest.append(f"{method} {path}")
+            return await request(method, path, **options)
+
+        monkeypatch.setattr(exchange._rest, "request", noted)
+        if not is_up:
+            await exchange._order_stream.close()
+        order_id = exchange.buy(PAIR, LOT, OrderType.LIMIT, passive_price(exchange))
+        order = exchange.in_flight_orders[order_id]
+        await until(lambda: order.current_state is OrderState.OPEN)
+        exchange.cancel(PAIR, order_id)
+        await until(lambda: order.is_done)
+        assert of_order(events, order_id) == ["BuyOrderCreatedEvent", "OrderCancelledEvent"]
+        assert over_rest.count("POST /fapi/v1/order") == (not is_up)
+        assert over_rest.count("DELETE /fapi/v1/order") == (not is_up)

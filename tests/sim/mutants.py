@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from qtxconn.core.client_order_tracker import ClientOrderTracker
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.types import OrderState, OrderUpdate, TradeUpdate
 from qtxconn.errors import (
@@ -15,27 +16,48 @@ from qtxconn.errors import (
     OrderRejectedError,
     OutcomeUnknownError,
 )
+from qtxconn.storage.journal import OrderJournal
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A connector class with a bug, and the mode in which it is simulated."""
+    """A connector or journal class with a bug, and the mode in which it is simulated."""
 
     name: str
     mode: str
-    mutate: Callable[[type], type]
+    mutate: Callable[[type], type] | None = None
+    journal_class: type[OrderJournal] = OrderJournal
 
 
 MUTANTS: list[Mutant] = []
 
 
 def mutant(mode: str) -> Callable[[type], type]:
+    """Puts a class in front of the connector class."""
+
     def register(overrides: type) -> type:
         name = overrides.__name__
         MUTANTS.append(Mutant(name, mode, lambda base: type(name, (overrides, base), {"name": base.name})))
         return overrides
 
     return register
+
+
+def journal_mutant(journal_class: type[OrderJournal]) -> type[OrderJournal]:
+    MUTANTS.append(Mutant(journal_class.__name__, "transport", journal_class=journal_class))
+    return journal_class
+
+
+def tracker_mutant(tracker_class: type[ClientOrderTracker]) -> type[ClientOrderTracker]:
+    class Overrides:
+        def _make_order_tracker(self, prefix: str) -> ClientOrderTracker:
+            return tracker_class(
+                self._pubsub, self._clock, client_order_id_prefix=prefix, itemised_fills=self.itemised_fills
+            )
+
+    Overrides.__name__ = tracker_class.__name__
+    mutant("transport")(Overrides)
+    return tracker_class
 
 
 # Methods of the overrides below call `super()` on whatever class they are put in front of.
@@ -299,6 +321,125 @@ class IdsStartAnewAfterRestart:
         return str(5_000_000_000_000_000 + self.ids_made)
 
 
+# -- finding out -------------------------------------------------------------------------------------------------
+# The first was a defect of qtxconn itself, found by this simulation.
+
+
+@mutant("transport")
+class FailedCatchUpIsLeftToThePoll:
+    def _resolve(self, order: InFlightOrder, cancel_error: Exception | None = None) -> Any:
+        if cancel_error is None and order.acked_ns:
+            return None
+        return super()._resolve(order, cancel_error)
+
+
+@mutant("transport")
+class PositionsAreNotReadAgain:
+    async def _read_account_again(self) -> None:
+        """What the stream has missed stays missed."""
+
+
+@mutant("transport")
+class RetryAfterIsIgnored:
+    async def _request(self, carry_out: Callable[..., Any], *args: Any) -> Any:
+        self._resume_at_ns = 0
+        return await super()._request(carry_out, *args)
+
+
+# -- the tracker -------------------------------------------------------------------------------------------------
+
+
+@tracker_mutant
+class TrackerWithoutFillDeduplication(ClientOrderTracker):
+    fills = 0
+
+    def process_trade_update(self, update: TradeUpdate) -> None:
+        self.fills += 1
+        super().process_trade_update(update._replace(trade_id=f"{update.trade_id}-{self.fills}"))
+
+
+@tracker_mutant
+class TrackerFailsWhatIsUnknown(ClientOrderTracker):
+    def mark_unknown(self, order: InFlightOrder) -> None:
+        self.mark_failed(order, OutcomeUnknownError("no answer"))
+
+
+@tracker_mutant
+class TrackerTakesAbsenceForACancel(ClientOrderTracker):
+    def mark_absent(self, order: InFlightOrder, error: BaseException) -> None:
+        self.process_order_update(
+            OrderUpdate(order.trading_pair, 0.0, OrderState.CANCELED, order.client_order_id, order.exchange_order_id)
+        )
+
+
+@tracker_mutant
+class TrackerForgetsWhatHasEnded(ClientOrderTracker):
+    def process_order_update(self, update: OrderUpdate) -> None:
+        super().process_order_update(update)
+        order = self.fetch_order(update.client_order_id)
+        if order is not None and order.is_done:
+            self.stop_tracking_order(order.client_order_id)
+
+
+@tracker_mutant
+class TrackerIgnoresExecutedAmounts(ClientOrderTracker):
+    def process_order_update(self, update: OrderUpdate) -> None:
+        super().process_order_update(update._replace(misc_updates=None))
+
+
+@tracker_mutant
+class TrackerShowsACancelBeforeItIsConfirmed(ClientOrderTracker):
+    def mark_pending_cancel(self, order: InFlightOrder) -> None:
+        super().mark_pending_cancel(order)
+        self.process_order_update(
+            OrderUpdate(order.trading_pair, 0.0, OrderState.CANCELED, order.client_order_id, order.exchange_order_id)
+        )
+
+
+@tracker_mutant
+class TrackerRemembersNoVenueIds(ClientOrderTracker):
+    def process_order_update(self, update: OrderUpdate) -> None:
+        super().process_order_update(update._replace(exchange_order_id=None))
+
+
+# -- the journal -------------------------------------------------------------------------------------------------
+
+
+@journal_mutant
+class JournalIsNotReplayed(OrderJournal):
+    def restore(self, connector: Any) -> list[InFlightOrder]:
+        super().restore(connector)
+        for order_id in list(connector._order_tracker.all_orders):
+            connector._order_tracker.stop_tracking_order(order_id)
+        return []
+
+
+@journal_mutant
+class JournalIsWrittenAfterTheAnswer(OrderJournal):
+    def entries(self) -> list[dict[str, Any]]:
+        entries = super().entries()
+        answered = {entry["client_id"] for entry in entries if entry["kind"] in ("ack", "reject", "end")}
+        return [entry for entry in entries if entry["client_id"] in answered]
+
+
+@journal_mutant
+class JournalKeepsNoFills(OrderJournal):
+    def entries(self) -> list[dict[str, Any]]:
+        return [entry for entry in super().entries() if entry["kind"] != "fill"]
+
+
+@journal_mutant
+class JournalKeepsNoEnds(OrderJournal):
+    def entries(self) -> list[dict[str, Any]]:
+        return [entry for entry in super().entries() if entry["kind"] not in ("end", "reject")]
+
+
+@journal_mutant
+class JournalKeepsNoAnswers(OrderJournal):
+    def entries(self) -> list[dict[str, Any]]:
+        return [entry for entry in super().entries() if entry["kind"] != "ack"]
+
+
 # -- Binance, over HTTP ------------------------------------------------------------------------------------------
 
 
@@ -348,3 +489,55 @@ class FillsTakenFromTheReportTwice:
         super()._on_order_trade_update(event)
         if event["o"]["x"] == "TRADE":
             super()._on_order_trade_update(event | {"o": event["o"] | {"t": event["o"]["t"] + 10**9}})
+
+
+@mutant("http")
+class RetryAfterIsNotObeyed:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._throttler.pause_until = lambda monotonic_ns: None
+
+
+@mutant("http")
+class ExpiredListenKeyIsKept:
+    def _on_user_message(self, data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
+        if b"listenKeyExpired" not in (data if isinstance(data, bytes) else data.encode()):
+            super()._on_user_message(data, received_ns, monotonic_ns)
+
+
+@mutant("http")
+class PositionsAreNotReadOnReconnect:
+    async def _recover(self) -> None:
+        update, self._update_positions = self._update_positions, self._leave_positions
+        try:
+            await super()._recover()
+        finally:
+            self._update_positions = update
+
+    async def _leave_positions(self) -> None:
+        """They stay as they were."""
+
+
+@mutant("http")
+class BookGapIsIgnored:
+    """After a break of the stream the book goes on with the next diff, as if there had been none before it."""
+
+    async def _start_order_books(self) -> None:
+        await super()._start_order_books()
+        for feed in self._book_feeds.values():
+            feed.stop = lambda: None
+
+    def _on_market_event(self, event: dict[str, Any], received_ns: int) -> None:
+        if event["e"] == "depthUpdate":
+            book = self._order_books[self._pair_of(event["s"])]
+            event = event | {"pu": book.last_update_id if book.valid else event["pu"]}
+        super()._on_market_event(event, received_ns)
+
+
+@mutant("http")
+class CancelsAreRepeatedByTheTransport:
+    """aiohttp's own way, and a defect of qtxconn itself: what it resends does not wait for Retry-After."""
+
+    async def _start_network(self) -> None:
+        await super()._start_network()
+        self._rest._session._retry_connection = True

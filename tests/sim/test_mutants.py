@@ -28,14 +28,14 @@ MUTANTS = _load_mutants()
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(MUTANTS) >= 20
+    assert len(MUTANTS) >= 50
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.mode}-{mutant.name}")
 def test_the_planted_bug_is_found(mutant) -> None:
     for seed in range(1, SEEDS_MAX + 1):
-        result = run_schedule(seed, mutant.mode, mutate=mutant.mutate)
+        result = run_schedule(seed, mutant.mode, mutate=mutant.mutate, journal_class=mutant.journal_class)
         if result.violation is not None:
             assert run_schedule(seed, mutant.mode).violation is None, "it is not the planted bug that was found"
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 
@@ -36,6 +36,16 @@ class BinanceAuth:
         stamp = f"recvWindow={self._recv_window_ms}&timestamp={self._now_ms()}"
         query = f"{request.query}&{stamp}" if request.query else stamp
         return replace(self.identify(request), query=f"{query}&signature={self.signature(query)}")
+
+    def sign_params(self, params: Mapping[str, str]) -> dict[str, str]:
+        """The parameters of a WebSocket-API request, with key, time and signature: sorted by name, not encoded."""
+        signed = dict(params) | {
+            "apiKey": self._key,
+            "recvWindow": str(self._recv_window_ms),
+            "timestamp": str(self._now_ms()),
+        }
+        signed["signature"] = self.signature("&".join(f"{name}={signed[name]}" for name in sorted(signed)))
+        return signed
 
     def identify(self, request: RestRequest) -> RestRequest:
         """Adds the key header only (listen keys)."""

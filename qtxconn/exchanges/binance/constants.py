@@ -31,6 +31,7 @@ REST_URL = "https://fapi.binance.com"
 WS_PUBLIC_URL = "wss://fstream.binance.com/public"
 WS_MARKET_URL = "wss://fstream.binance.com/market"
 WS_PRIVATE_URL = "wss://fstream.binance.com/private"
+WS_TRADE_URL = "wss://ws-fapi.binance.com/ws-fapi/v1"
 
 CLIENT_ORDER_ID_LENGTH_MAX = 36
 RECV_WINDOW_MS = 5_000
@@ -46,6 +47,12 @@ RATE_LIMITS = (
     RateLimit(ORDERS_10S, 300, 10.0),
     RateLimit(ORDERS_1M, 1_200, 60.0),
 )
+# The same counters in the answers of the WebSocket API: (type, interval).
+USED_COUNTERS = {
+    ("REQUEST_WEIGHT", "1MINUTE"): IP,
+    ("ORDERS", "10SECOND"): ORDERS_10S,
+    ("ORDERS", "1MINUTE"): ORDERS_1M,
+}
 USED_HEADERS = {
     "X-MBX-USED-WEIGHT-1M": IP,
     "X-MBX-ORDER-COUNT-10S": ORDERS_10S,
@@ -67,14 +74,16 @@ class Endpoint(NamedTuple):
     weights: Mapping[str, int] = {IP: 1}
     security: Security = Security.SIGNED
     priority: bool = False  # may use the reserved share of the limits
+    ws_method: str = ""  # of the WebSocket API
 
 
 SERVER_TIME = Endpoint("GET", "/fapi/v1/time", security=Security.NONE)
 EXCHANGE_INFO = Endpoint("GET", "/fapi/v1/exchangeInfo", security=Security.NONE)
 DEPTH = Endpoint("GET", "/fapi/v1/depth", {IP: 20}, Security.NONE)  # at DEPTH_LIMIT
 PREMIUM_INDEX = Endpoint("GET", "/fapi/v1/premiumIndex", security=Security.NONE)
-PLACE_ORDER = Endpoint("POST", "/fapi/v1/order", {ORDERS_10S: 1, ORDERS_1M: 1})
-CANCEL_ORDER = Endpoint("DELETE", "/fapi/v1/order", priority=True)
+PLACE_ORDER = Endpoint("POST", "/fapi/v1/order", {ORDERS_10S: 1, ORDERS_1M: 1}, ws_method="order.place")
+AMEND_ORDER = Endpoint("PUT", "/fapi/v1/order", {IP: 1, ORDERS_10S: 1, ORDERS_1M: 1}, ws_method="order.modify")
+CANCEL_ORDER = Endpoint("DELETE", "/fapi/v1/order", priority=True, ws_method="order.cancel")
 QUERY_ORDER = Endpoint("GET", "/fapi/v1/order", priority=True)
 OPEN_ORDERS = Endpoint("GET", "/fapi/v1/openOrders", priority=True)  # of one symbol
 CANCEL_ALL = Endpoint("DELETE", "/fapi/v1/allOpenOrders", priority=True)

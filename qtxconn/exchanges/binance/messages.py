@@ -30,7 +30,7 @@ from qtxconn.core.types import (
     TradeType,
     TradeUpdate,
 )
-from qtxconn.errors import MessageError, OutcomeUnknownError, QtxconnError, VenueError
+from qtxconn.errors import MessageError, OutcomeUnknownError, QtxconnError, RateLimitedError, VenueError
 from qtxconn.exchanges.binance import constants
 
 logger = logging.getLogger(__name__)
@@ -176,6 +176,11 @@ def build_order_params(
     return params
 
 
+def build_amend_params(trade_type: TradeType, price: Decimal, order_amount: Decimal) -> dict[str, str]:
+    """Parameters of PUT /fapi/v1/order beside the order's id; `order_amount` is the whole order's, base asset."""
+    return {"side": trade_type.name, "price": f"{price:f}", "quantity": f"{order_amount:f}"}
+
+
 @wire("order")
 def parse_order(payload: dict[str, Any], trading_pair: str) -> OrderUpdate:
     """An order object of the REST or WebSocket API."""
@@ -185,7 +190,12 @@ def parse_order(payload: dict[str, Any], trading_pair: str) -> OrderUpdate:
         _order_state(payload["status"]),
         str(payload["clientOrderId"]),
         str(payload["orderId"]),
-        {"cumulative_base": amount(payload["executedQty"]), "cumulative_quote": amount(payload["cumQuote"])},
+        {
+            "cumulative_base": amount(payload["executedQty"]),
+            "cumulative_quote": amount(payload["cumQuote"]),
+            "price": amount(payload["price"]),
+            "amount": amount(payload["origQty"]),
+        },
     )
 
 
@@ -212,13 +222,16 @@ def parse_order_trade_update(event: dict[str, Any], trading_pair: str) -> tuple[
     order = event["o"]
     client_order_id, exchange_order_id = str(order["c"]), str(order["i"])
     timestamp = int(order["T"]) / 1e3
+    misc = {"cumulative_base": amount(order["z"])}
+    if order["x"] == "AMENDMENT":
+        misc |= {"amended_price": amount(order["p"]), "amended_amount": amount(order["q"])}
     update = OrderUpdate(
         trading_pair,
         timestamp,
         _order_state(order["X"]),
         client_order_id,
         exchange_order_id,
-        {"cumulative_base": amount(order["z"])},
+        misc,
     )
     filled = amount(order["l"])
     if order["x"] not in ("TRADE", "CALCULATED") or filled <= 0:
@@ -389,3 +402,16 @@ def parse_error_body(http_status: int, body: bytes) -> VenueError:
     except (ValueError, KeyError, TypeError):
         pass
     return parse_error(code, message, http_status)
+
+
+def parse_ws_error(answer: dict[str, Any]) -> VenueError:
+    """The error of a WebSocket-API answer: `{"status", "error": {"code", "msg", "data": {"serverTime", "retryAfter"}}}`
+    (ms since 1970). One that cannot be read leaves the outcome unknown."""
+    try:
+        error = answer["error"]
+        parsed = parse_error(int(error["code"]), str(error["msg"]), int(answer["status"]))
+        if isinstance(parsed, RateLimitedError) and "data" in error:
+            parsed.retry_after = max(0, int(error["data"]["retryAfter"]) - int(error["data"]["serverTime"])) / 1e3
+    except (KeyError, TypeError, ValueError):
+        return OutcomeUnknownError("the WebSocket API gave neither a result nor a readable error")
+    return parsed

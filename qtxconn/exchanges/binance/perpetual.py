@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from qtxconn.core.book_sync import BookSync
-from qtxconn.core.clock import SYSTEM_CLOCK, Clock
+from qtxconn.core.clock import Clock
 from qtxconn.core.connectors import PerpetualDerivativeBase
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.order_journal import OrderJournalBase
@@ -33,6 +33,7 @@ from qtxconn.errors import (
     OrderRejectedError,
     OrderValidationError,
     QtxconnError,
+    RateLimitedError,
     ThrottledError,
     TimestampError,
     VenueError,
@@ -46,6 +47,10 @@ from qtxconn.net.throttler import Throttler
 from qtxconn.net.time_sync import TimeSync
 from qtxconn.net.websocket import WebSocketClient
 
+ORDER_TIMEOUT_S = 10.0
+THROTTLE_WAIT_MAX_S = 10.0  # longer than this no order request waits for the rate limit
+RATE_LIMIT_WAIT_S = 10.0  # after a refusal for the rate limit that does not say how long
+ORDER_PATHS = ("rest", "websocket")
 STREAM_TIMEOUT_S = 10.0
 TIME_SYNC_INTERVAL_S = 300.0
 BALANCE_REFRESH_S = 1.0  # available balances are not streamed: read again after account events, this often at most
@@ -55,7 +60,8 @@ RECOVERY_OVERLAP_MS = 60_000  # fills are read again from this long before the u
 class BinancePerpetual(PerpetualDerivativeBase):
     """Binance USD-M perpetuals in one-way mode.
 
-    Times on the wire are the venue's own, estimated by TimeSync. Orders are sent once over REST; the user
+    Times on the wire are the venue's own, estimated by TimeSync. Orders are sent once, over the path that `order_path`
+    names: "rest", or "websocket" (the venue's WebSocket API; while it is down, over REST). The user
     stream is the truth about them. When the stream breaks, it is made again, and what it may have missed is
     read over REST before it counts as live.
     """
@@ -64,6 +70,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
     qtx_venue = "binance-futures"
     client_order_id_max_length = constants.CLIENT_ORDER_ID_LENGTH_MAX
     is_cancel_request_in_exchange_synchronous = True
+    supports_amend = True
     submit_dead_after_s = constants.RECV_WINDOW_MS / 1e3 + 5.0  # the venue refuses a request older than its window
 
     def __init__(
@@ -77,7 +84,9 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ws_public_url: str = constants.WS_PUBLIC_URL,
         ws_market_url: str = constants.WS_MARKET_URL,
         ws_private_url: str = constants.WS_PRIVATE_URL,
-        clock: Clock = SYSTEM_CLOCK,
+        ws_trade_url: str = constants.WS_TRADE_URL,
+        order_path: str = "rest",
+        clock: Clock | None = None,
         client_order_id_prefix: str = "",
         journal: OrderJournalBase | None = None,
     ) -> None:
@@ -94,17 +103,19 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ):
             if trading_required and not value:
                 raise ConfigurationError(f"{key} is missing; trading needs it (or set trading_required=False)")
-        self._time = TimeSync(clock)
+        if order_path not in ORDER_PATHS:
+            raise ConfigurationError(f"order_path: is {order_path!r}; it must be one of {', '.join(ORDER_PATHS)}")
+        self._time = TimeSync(self._clock)
         self._auth = BinanceAuth(
             binance_perpetual_api_key,
             binance_perpetual_api_secret,
             lambda: self._time.now_ns() // messages.MS_NS,
             constants.RECV_WINDOW_MS,
         )
-        self._throttler = Throttler(constants.RATE_LIMITS, clock)
+        self._throttler = Throttler(constants.RATE_LIMITS, self._clock)
         self._rest = RestClient(
             rest_url,
-            clock=clock,
+            clock=self._clock,
             parse_error=messages.parse_error_body,
             throttler=self._throttler,
             on_headers=self._observe_used_weights,
@@ -114,6 +125,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
             ws_market_url,
             ws_private_url,
         )
+        self._ws_trade_url = ws_trade_url if order_path == "websocket" else None
+        self._order_stream: WebSocketClient | None = None
         self._user_stream: WebSocketClient | None = None
         self._market_streams: list[WebSocketClient] = []
         self._book_feeds: dict[str, BookFeed] = {}  # by the exchange's symbol
@@ -207,13 +220,22 @@ class BinancePerpetual(PerpetualDerivativeBase):
             order_id, symbol, amount, trade_type, order_type, price, position_action, time_in_force
         )
         try:
-            update = self.parse_order_result(await self._request(constants.PLACE_ORDER, params))
+            update = self.parse_order_result(await self._request_order(constants.PLACE_ORDER, params))
         except ThrottledError as error:
             raise OrderRejectedError(str(error)) from error  # our own refusal: nothing was sent
         return update.exchange_order_id, update.update_timestamp
 
     async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate:
-        return self.parse_order_result(await self._request(constants.CANCEL_ORDER, self._order_params(tracked_order)))
+        answer = await self._request_order(constants.CANCEL_ORDER, self._order_params(tracked_order))
+        return self.parse_order_result(answer)
+
+    async def _place_amend(
+        self, order_id: str, tracked_order: InFlightOrder, price: Decimal, amount: Decimal
+    ) -> OrderUpdate:
+        params = self._order_params(tracked_order) | messages.build_amend_params(
+            tracked_order.trade_type, price, amount
+        )
+        return self.parse_order_result(await self._request(constants.AMEND_ORDER, params))
 
     async def _place_cancel_all(self, trading_pair: str) -> None:
         """Cancels every open order of the pair at the venue, also those that are not tracked here."""
@@ -251,6 +273,40 @@ class BinancePerpetual(PerpetualDerivativeBase):
                 break
             page = await self._request(constants.USER_TRADES, params | first | {"fromId": str(int(page[-1]["id"]) + 1)})
         return fills
+
+    async def _request_order(self, endpoint: Endpoint, params: dict[str, str]) -> Any:
+        """One request that changes an order, over the WebSocket API where that is the order path and up."""
+        stream = self._order_stream
+        if stream is None or not stream.is_live:
+            return await self._request(endpoint, params)  # known before it is sent, so nothing goes out twice
+        await self._throttler.acquire(endpoint.weights, priority=endpoint.priority, wait_max_s=THROTTLE_WAIT_MAX_S)
+        request_id = str(next(self._request_ids))
+        body = {"id": request_id, "method": endpoint.ws_method, "params": self._auth.sign_params(params)}
+        return await stream.request(request_id, orjson.dumps(body).decode(), timeout_s=ORDER_TIMEOUT_S)
+
+    async def _start_order_stream(self, url: str) -> None:
+        self._order_stream = stream = WebSocketClient(
+            url, clock=self._clock, name=f"{self.name} order stream", on_message=self._on_order_answer
+        )
+        self._spawn(stream.run(), "order stream")
+        await stream.wait_live(STREAM_TIMEOUT_S)
+
+    def _on_order_answer(self, data: str | bytes, _received_ns: int, _monotonic_ns: int) -> None:
+        answer = orjson.loads(data)
+        for limit in answer.get("rateLimits", ()):
+            limit_id = constants.USED_COUNTERS.get(
+                (limit["rateLimitType"], f"{limit['intervalNum']}{limit['interval']}")
+            )
+            if limit_id is not None:
+                self._throttler.observe_used(limit_id, int(limit["count"]))
+        result = answer.get("result")
+        if result is None:
+            result = messages.parse_ws_error(answer)
+            if isinstance(result, RateLimitedError):
+                wait_s = RATE_LIMIT_WAIT_S if result.retry_after is None else result.retry_after
+                self._throttler.pause_until(self._clock.monotonic_ns() + round(wait_s * 1e9))
+        if self._order_stream is not None:
+            self._order_stream.resolve(answer.get("id"), result)
 
     def parse_error(self, code: int | None, message: str, http_status: int | None = None) -> VenueError:
         return messages.parse_error(code, message, http_status)
@@ -309,11 +365,14 @@ class BinancePerpetual(PerpetualDerivativeBase):
         await stream.wait_live(STREAM_TIMEOUT_S)
         self._spawn(self._keep_listen_key(), "listen key")
         self._spawn(self._keep_balances(), "balances")
+        if self._ws_trade_url is not None:
+            await self._start_order_stream(self._ws_trade_url)
 
     async def _stop_user_stream(self) -> None:
-        if self._user_stream is not None:
-            await self._user_stream.close()
-            self._user_stream = None
+        for stream in (self._order_stream, self._user_stream):
+            if stream is not None:
+                await stream.close()
+        self._order_stream = self._user_stream = None
 
     async def _request_user_stream_url(self) -> str:
         """Asked before every connection: the venue gives the live listen key, or a new one."""
@@ -360,6 +419,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             elif isinstance(answer, BaseException):
                 raise answer  # the connection counts as broken and all of this is done again
             else:
+                self._process_amend(order, answer)
                 updates.append(answer)
         client_ids = {update.exchange_order_id: update.client_order_id for update in updates}
         since_ms = self._user_stream_broke_ms - RECOVERY_OVERLAP_MS
@@ -492,9 +552,12 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._spawn(stream.run(), name)
         await stream.wait_live(STREAM_TIMEOUT_S)
 
+    async def request_raw_depth(self, symbol: str) -> dict[str, Any]:
+        """The venue's own answer to a depth request, its deepest."""
+        return await self._request(constants.DEPTH, {"symbol": symbol, "limit": str(constants.DEPTH_LIMIT)})
+
     async def _request_depth(self, symbol: str) -> messages.DepthSnapshot:
-        params = {"symbol": symbol, "limit": str(constants.DEPTH_LIMIT)}
-        return messages.parse_depth_snapshot(await self._request(constants.DEPTH, params), self._clock.now_ns())
+        return messages.parse_depth_snapshot(await self.request_raw_depth(symbol), self._clock.now_ns())
 
     def _on_market_event(self, event: dict[str, Any], received_ns: int) -> None:
         symbol = event["s"]

@@ -21,7 +21,7 @@ from qtxconn.sim.binance.account_view import account_update
 from qtxconn.sim.binance.connections import BACKLOG_MAX_BYTES, Connection, text_frame
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import Iterable
 
     from qtxconn.sim.account import Account, SimPosition
     from qtxconn.sim.binance.listen_keys import ListenKey, ListenKeys
@@ -44,19 +44,8 @@ DEPTH_INTERVALS_MS = {
     "depth@250ms": 250,
     "depth@500ms": 500,
 }
-MARK_PRICE_INTERVALS_MS = {"markPrice@1s": 1_000, "markPrice": 3_000}
+MARK_PRICE_INTERVALS_S = {"markPrice@1s": 1, "markPrice": 3}
 STREAMS_PER_CONNECTION_MAX = 1024
-LISTEN_KEY_CHECK_S = 1.0
-
-
-async def every(interval_s: float) -> AsyncIterator[None]:
-    """Yields at multiples of `interval_s` from now; beats missed while the consumer was busy are left out."""
-    loop = asyncio.get_running_loop()
-    start, beat = loop.time(), 0
-    while True:
-        beat = max(beat + 1, int((loop.time() - start) / interval_s))
-        await asyncio.sleep(start + beat * interval_s - loop.time())
-        yield
 
 
 class DepthBatch:
@@ -68,6 +57,10 @@ class DepthBatch:
         self._asks: dict[int, int] = {}
         self._first: DepthUpdate | None = None
         self._last: DepthUpdate | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self._first is None
 
     def add(self, update: DepthUpdate) -> None:
         self._first = self._first or update
@@ -116,41 +109,52 @@ class Streams:
             for symbol, prefix in self._prefix.items()
             for suffix, interval in DEPTH_INTERVALS_MS.items()
         }
-        self._tasks: list[asyncio.Task[None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._started_s = 0.0
+        self._next_second: asyncio.TimerHandle | None = None
         self.disconnected_slow = 0
 
     def start(self) -> None:
-        """Begins listening and beating. Needs a running loop."""
+        """Begins listening. Needs a running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._started_s = self._loop.time()
+        self._on_second(0)
         self._venue.add_market_listener(self)
         self._venue.add_account_listener(self)
         self._listen_keys.on_expired = self._on_listen_key_expired
-        beats: list[tuple[float, Callable[[], None]]] = [(LISTEN_KEY_CHECK_S, self._listen_keys.expire)]
-        for interval in {ms for ms in DEPTH_INTERVALS_MS.values() if ms}:
-            beats.append((interval / 1000, lambda interval=interval: self._flush_depth(interval)))
-        for suffix, interval in MARK_PRICE_INTERVALS_MS.items():
-            beats.append((interval / 1000, lambda suffix=suffix: self._push_mark_prices(suffix)))
-        self._tasks = [asyncio.create_task(self._run_beat(interval, call)) for interval, call in beats]
 
     async def stop(self) -> None:
-        """Ends the beats and says goodbye to every client."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Ends what happens every second and says goodbye to every client."""
+        if self._next_second is not None:
+            self._next_second.cancel()
         await asyncio.gather(
             *(c.connection.socket.close(code=1001, message=b"venue stops") for c in list(self._connections)),
             return_exceptions=True,
         )
 
-    @staticmethod
-    async def _run_beat(interval_s: float, call: Callable[[], None]) -> None:
-        async for _ in every(interval_s):
-            call()
+    def _next_beat(self, interval_s: float) -> int:
+        """The number of the next multiple of `interval_s` since the start."""
+        assert self._loop is not None
+        return int((self._loop.time() - self._started_s) / interval_s) + 1
+
+    def _on_second(self, number: int) -> None:
+        """What is due in whole seconds; those missed while the venue was busy are left out."""
+        assert self._loop is not None
+        following = max(number + 1, self._next_beat(1.0))
+        self._next_second = self._loop.call_at(self._started_s + following, self._on_second, following)
+        self._listen_keys.expire()
+        for suffix, interval_s in MARK_PRICE_INTERVALS_S.items():
+            if number % interval_s == 0:
+                self._push_mark_prices(suffix)
 
     # -- the market speaks ----------------------------------------------------------------------------------
 
     def on_depth(self, symbol: str, update: DepthUpdate) -> None:
-        for _, batch in self._batches.values():
+        for name, (interval_ms, batch) in self._batches.items():
             if batch.instrument.symbol == symbol:
+                if batch.is_empty:
+                    due_s = self._started_s + self._next_beat(interval_ms / 1000) * interval_ms / 1000
+                    self._loop.call_at(due_s, self._flush_depth, name, batch)  # type: ignore[union-attr]
                 batch.add(update)
         name = self._prefix[symbol] + "depth@0ms"
         if name in self._subscribers:
@@ -170,10 +174,10 @@ class Streams:
                 event = build(self._venue.instruments[symbol], trade, self._clock.now_ms())
                 self._push(name, event)
 
-    def _flush_depth(self, interval_ms: int) -> None:
-        for name, (interval, batch) in self._batches.items():
-            if interval == interval_ms and (event := batch.take()) is not None:
-                self._push(name, event)
+    def _flush_depth(self, name: str, batch: DepthBatch) -> None:
+        event = batch.take()
+        if event is not None and name in self._subscribers:
+            self._push(name, event)
 
     def _push_mark_prices(self, suffix: str) -> None:
         for symbol, prefix in self._prefix.items():

@@ -121,7 +121,7 @@ def test_a_diff_that_is_no_book_data_invalidates() -> None:
     sync = BookSync(target := book())
     sync.process_snapshot(snapshot(10))
     with pytest.raises(MessageError):
-        sync.process_diff(diff(11, 11, 10, bid="99.05"))  # off the grid
+        sync.process_diff(diff(11, 11, 10, bid="99.x"))
     assert not target.valid
     assert sync.needs_snapshot
 

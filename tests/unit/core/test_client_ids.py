@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from qtxconn.core.client_ids import ClientIds, shared_client_ids
+from qtxconn.core.client_ids import (
+    ClientIds,
+    NumericClientIds,
+    client_id_from_cloid,
+    cloid_from_client_id,
+    shared_client_ids,
+)
 from qtxconn.core.clock import Clock
 from qtxconn.errors import ConfigurationError
 
@@ -173,3 +179,66 @@ def test_the_directory_comes_from_the_environment_and_is_private(
 
 def test_a_process_shares_one_source() -> None:
     assert shared_client_ids() is shared_client_ids()
+    assert shared_client_ids("lighter", 48) is shared_client_ids("lighter", 48)
+    assert shared_client_ids("lighter", 48) is not shared_client_ids("dydx", 32)
+
+
+# -- small numbers ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", [32, 48, 63])
+def test_small_ids_have_at_most_their_bits_and_no_two_are_alike_over_restarts(bits: int, tmp_path: Path) -> None:
+    drawn: list[int] = []
+    for run in range(5):
+        ids = NumericClientIds("venue", bits, directory=tmp_path)
+        drawn += [ids.next() for _ in range(1 + 2000 * run)]  # below, at and above what is reserved ahead
+        del ids
+    assert drawn == sorted(set(drawn))
+    assert drawn[0] > 0
+    assert drawn[-1] < 2**bits
+
+
+def test_a_million_small_ids_are_all_different(tmp_path: Path) -> None:
+    ids = NumericClientIds("lighter", 48, directory=tmp_path)
+    assert len({ids.next() for _ in range(1_000_000)}) == 1_000_000
+
+
+def test_processes_and_venues_have_counters_of_their_own(tmp_path: Path) -> None:
+    first, second = (NumericClientIds("lighter", 48, directory=tmp_path) for _ in range(2))
+    assert not {first.next() for _ in range(100)} & {second.next() for _ in range(100)}
+    assert NumericClientIds("dydx", 32, directory=tmp_path).next() == 1
+    with pytest.raises(ConfigurationError, match="between 0 and 15"):
+        NumericClientIds("dydx", 32, instance=16, directory=tmp_path)
+    with pytest.raises(ConfigurationError, match="32 to 63 bits"):
+        NumericClientIds("venue", 16, directory=tmp_path)
+
+
+def test_small_ids_continue_above_what_a_journal_knows(tmp_path: Path) -> None:
+    ids = NumericClientIds("lighter", 48, directory=tmp_path)
+    ids.raise_above(1_000_000)
+    ids.raise_above(10)
+    ids.raise_above((3 << 38) + 5)  # another process's
+    assert ids.next() == 1_000_001
+    del ids
+    assert NumericClientIds("lighter", 48, directory=tmp_path).next() > 1_000_001
+
+
+def test_small_ids_that_run_out_begin_again(tmp_path: Path) -> None:
+    ids = NumericClientIds("dydx", 32, directory=tmp_path)
+    ids.raise_above(2**28 - 2)
+    assert [ids.next() for _ in range(3)] == [2**28 - 1, 1, 2]
+    del ids
+    assert 2 < NumericClientIds("dydx", 32, directory=tmp_path).next() < 10_000
+
+
+@pytest.mark.parametrize("number", [1, 2**31, 2**63 - 1])
+def test_a_cloid_carries_the_client_order_id(number: int) -> None:
+    cloid = cloid_from_client_id(number)
+    assert len(cloid) == 34
+    assert int(cloid, 16) >> 64
+    assert client_id_from_cloid(cloid) == number
+
+
+@pytest.mark.parametrize("cloid", ["", "0x" + "0" * 32, "0x" + "f" * 32, cloid_from_client_id(1)[:-1] + "g"])
+def test_a_cloid_made_elsewhere_is_not_ours(cloid: str) -> None:
+    assert client_id_from_cloid(cloid) is None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtxconn.core.book_types import LEVEL_DTYPE
 from qtxconn.core.order_book import OrderBook
-from qtxconn.errors import AmountError, ConfigurationError, MessageError
+from qtxconn.errors import ConfigurationError, MessageError
 
 BIDS = [("100.5", "1.2"), ("100.4", "3"), ("100", "0.1")]
 ASKS = [("100.7", "0.5"), ("100.9", "2")]
@@ -81,7 +84,8 @@ def test_an_unknown_reason_is_refused(book: OrderBook) -> None:
 
 @pytest.mark.parametrize(
     "level",
-    [("100.55", "1"), ("100.5", "0.05"), ("-1", "1"), ("100", "-1"), ("abc", "1"), ("100", "NaN"), (100.5, "1"),
+    [("100.500000000000000001", "1"), ("100.5", "1e18"),
+     ("-1", "1"), ("100", "-1"), ("abc", "1"), ("100", "NaN"), (100.5, "1"),
      ("100", None), ("1e18", "1"), ("", "1"), ("inf", "1")],
     ids=str,
 )  # fmt: skip
@@ -99,20 +103,112 @@ def test_depth_beyond_the_book_is_no_error(book: OrderBook) -> None:
     assert len(book.bid_entries(2**62)) == 3
 
 
-def test_the_cost_of_a_volume_is_exact(book: OrderBook) -> None:
-    assert book.get_price_for_volume(True, "0.5") == Decimal("100.7")
-    assert book.get_price_for_volume(True, "0.51") == Decimal("100.9")  # rounded up to 0.6
-    assert book.get_price_for_volume(True, "2.5") == Decimal("100.9")
-    assert book.get_price_for_volume(True, "2.6") is book.get_vwap_for_volume(True, "2.6") is None
-    assert book.get_price_for_volume(False, "4.3") == Decimal(100)
-    assert book.get_vwap_for_volume(True, "0.5") == Decimal("100.7")
-    assert book.get_vwap_for_volume(True, "1") == Decimal("100.8")
-    assert book.get_volume_for_price(True, "100.6") == 0
-    assert book.get_volume_for_price(True, "100.85") == Decimal("0.5")
-    assert book.get_volume_for_price(False, "100.4") == Decimal("4.2")
-    for volume in ("0", "-1"):
-        with pytest.raises(AmountError, match="volume must be positive"):
-            book.get_price_for_volume(True, volume)
+def test_an_older_diff_changes_nothing_and_does_not_move_the_id_back(book: OrderBook) -> None:
+    assert book.apply_diffs([("100.5", "9")], [], 12)
+    revision = book.revision
+    assert not book.apply_diffs([("100.5", "1")], [], 11)
+    assert (book.best_bid_size, book.last_update_id, book.revision) == (Decimal(9), 12, revision)
+    assert book.apply_diffs([("100.5", "2")], [], 12)  # venues number by time, too: equal is not older
+    assert book.best_bid_size == 2
+    book.apply_snapshot(BIDS, ASKS, 3)  # a snapshot begins anew
+    assert book.last_update_id == 3
+
+
+def test_a_price_off_the_tick_makes_the_book_finer_and_loses_nothing(book: OrderBook) -> None:
+    book.apply_trade("100.6", "0.3", True)
+    book.apply_diffs([("100.55", "1")], [("100.7", "0.0005")], 11)
+    assert book.bid_entries() == [(Decimal("100.55"), Decimal(1)), *((Decimal(p), Decimal(a)) for p, a in BIDS)]
+    assert book.ask_entries(1) == [(Decimal("100.7"), Decimal("0.0005"))]
+    assert (book.tick_size, book.lot_size) == (Decimal("0.1"), Decimal("0.1"))
+    assert (book.price_step, book.size_step) == (Decimal("0.01"), Decimal("0.0001"))
+    assert (book.last_trade_price, book.touch) == (Decimal("100.6"), (100.55, 100.7))
+    half = OrderBook("A-B", "0.5", "1")
+    half.apply_snapshot([("100.5", "1")], [("101.3", "1")], 1)
+    assert (half.price_step, half.best_bid, half.best_ask) == (Decimal("0.1"), Decimal("100.5"), Decimal("101.3"))
+
+
+def test_without_a_tick_the_book_takes_the_step_from_the_numbers() -> None:
+    book = OrderBook("A-B", None, None)
+    assert book.tick_size is book.lot_size is None
+    book.apply_snapshot([("0.0000012345", "1000000000")], [("0.00000124", "0.5")], 1)
+    assert (book.price_step, book.size_step) == (Decimal("1E-10"), Decimal("0.1"))
+    assert book.bid_entries() == [(Decimal("0.0000012345"), Decimal(10**9))]
+    assert book.ask_entries() == [(Decimal("0.00000124"), Decimal("0.5"))]
+    with pytest.raises(MessageError, match="amount 1 at price 9999999999 is too much"):
+        book.apply_diffs([("9999999999", "1")], [], 2)
+    with pytest.raises(MessageError, match="cannot be counted in steps"):
+        book.apply_diffs([("1", "0.00000000000001")], [], 2)
+    assert book.last_update_id == 1
+    assert book.valid
+
+
+def test_the_touch_is_there_as_floats(book: OrderBook) -> None:
+    assert book.touch == (100.5, 100.7)
+    book.apply_diffs([(price, "0") for price, _ in BIDS], [], 11)
+    assert book.touch == (None, 100.7)
+    assert OrderBook("A-B", "0.0000000001", "1").touch == (None, None)
+
+
+def test_the_live_touch_is_a_view_on_the_book(book: OrderBook) -> None:
+    view = book.live_touch()
+    assert (view["bid_price"], view["bid_size"], view["ask_price"], view["ask_size"]) == (1005, 12, 1007, 5)
+    assert (view["last_update_id"], view["last_update_ns"], view["invalid"]) == (10, 1000, 0)
+    before = int(view["sequence"]), int(view["revision"])
+    assert before[0] % 2 == 0
+    book.apply_diffs([("100.6", "2")], [], 11, 2000)
+    assert (view["bid_price"], view["bid_size"], view["last_update_id"]) == (1006, 20, 11)
+    assert view["sequence"] > before[0]
+    assert view["sequence"] % 2 == 0
+    assert view["revision"] == before[1] + 1 == book.revision
+    book.invalidate("gap")
+    assert view["invalid"] == 3
+    with pytest.raises(ValueError, match="read-only"):
+        view["bid_price"] = 0
+    del book
+    gc.collect()
+    assert view["bid_price"] == 1006  # the view keeps the book's memory
+
+
+def test_depth_goes_into_the_callers_arrays(book: OrderBook) -> None:
+    bids, asks = np.zeros(2, LEVEL_DTYPE), np.zeros(4, LEVEL_DTYPE)
+    assert book.depth_into(bids, asks) == (2, 2)
+    assert bids.tolist() == [(1005, 12), (1004, 30)]
+    assert asks.tolist() == [(1007, 5), (1009, 20), (0, 0), (0, 0)]
+    assert book.depth_into(bids[:0], asks[:0]) == (0, 0)
+    wrong = (np.zeros(2), np.zeros((2, 2), LEVEL_DTYPE), [1, 2], None)
+    for array in wrong:
+        with pytest.raises(ValueError, match="one-dimensional numpy arrays of LEVEL_DTYPE"):
+            book.depth_into(bids, array)
+    frozen = np.zeros(4, LEVEL_DTYPE)
+    frozen.flags.writeable = False
+    for refused in (frozen, np.zeros(8, LEVEL_DTYPE)[::2]):
+        with pytest.raises((ValueError, BufferError)):
+            book.depth_into(bids, refused)
+        with pytest.raises((ValueError, BufferError)):
+            book.depth_into(refused, asks)
+
+
+def test_a_snapshot_is_a_copy_of_both_sides(book: OrderBook) -> None:
+    taken = book.snapshot()
+    book.apply_diffs([("100.6", "2")], [], 11, 2000)
+    assert taken.bids.tolist() == [(1005, 12), (1004, 30), (1000, 1)]
+    assert taken.asks.tolist() == [(1007, 5), (1009, 20)]
+    assert (taken.last_update_id, taken.last_update_ns, taken.invalid_reason) == (10, 1000, None)
+    assert book.snapshot(1).bids.tolist() == [(1006, 20)]
+    empty = OrderBook("A-B", "1", "1").snapshot()
+    assert (len(empty.bids), len(empty.asks), empty.invalid_reason) == (0, 0, "empty")
+
+
+def test_a_deep_book_reads_the_same_everywhere() -> None:
+    """1,000 levels a side: a ring near the touch, an array behind it."""
+    book = OrderBook("A-B", "0.1", "0.001")
+    bids = [(Decimal(600000) - n * n * Decimal("0.1"), Decimal(n + 1) / 1000) for n in range(1000)]
+    asks = [(Decimal("600000.1") + n * Decimal("0.2"), Decimal(n + 1) / 1000) for n in range(1000)]
+    book.apply_snapshot(bids, asks, 1)
+    assert (book.bid_entries(2000), book.ask_entries(2000)) == (bids, asks)
+    levels = book.snapshot()
+    assert [Decimal(int(p)) / 10 for p in levels.bids["price"]] == [price for price, _ in bids]
+    assert [Decimal(int(s)) / 1000 for s in levels.asks["size"]] == [amount for _, amount in asks]
 
 
 def test_trades_are_noted(book: OrderBook) -> None:

@@ -44,6 +44,7 @@ class ScriptedBinance:
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.sockets: dict[str, list[web.WebSocketResponse]] = {"public": [], "market": [], "private": []}
         self.subscribed: list[list[str]] = []
+        self.placed: dict[str, dict[str, str]] = {}  # client order id -> parameters
         self.url = ""
         self.answers: dict[str, Any] = {
             "GET /fapi/v1/time": lambda _: {"serverTime": TIME_MS},
@@ -80,6 +81,8 @@ class ScriptedBinance:
         call = f"{request.method} {request.path}"
         params = dict(request.query)
         self.requests.append((call, params))
+        if "newClientOrderId" in params:
+            self.placed[params["newClientOrderId"]] = params
         if "signature" in params:
             assert request.headers["X-MBX-APIKEY"] == KEY
         try:
@@ -106,11 +109,15 @@ class ScriptedBinance:
 
     def order(self, params: dict[str, str], status: str = "NEW", executed: str = "0", **more: Any) -> dict[str, Any]:
         """An order object that answers a request about an order."""
+        client_order_id = params.get("newClientOrderId") or params["origClientOrderId"]
+        placed = self.placed.get(client_order_id, {})
         return {
             "orderId": 77,
             "symbol": params["symbol"],
             "status": status,
-            "clientOrderId": params.get("newClientOrderId") or params.get("origClientOrderId"),
+            "clientOrderId": client_order_id,
+            "price": placed.get("price", "0"),
+            "origQty": placed.get("quantity", "0.002"),
             "executedQty": executed,
             "cumQuote": "0",
             "updateTime": TIME_MS,

@@ -36,6 +36,14 @@ def test_published_signatures(payload: str, signature: str) -> None:
     assert auth().signature(payload) == signature
 
 
+def test_a_websocket_request_is_signed_over_its_sorted_parameters() -> None:
+    signer = BinanceAuth(KEY, SECRET, lambda: 1645423376532, 100)
+    order = {"symbol": "BTCUSDT", "side": "SELL", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.01000000"}
+    signed = signer.sign_params(order | {"price": "52000.00", "newOrderRespType": "ACK"})
+    assert signed["signature"] == "cc15477742bd704c29492d96c7ead9414dfd8e0ec4a00f947bb5bb454ddbd08a"
+    assert signed["apiKey"] == KEY
+
+
 def test_all_shared_vectors(shared_dir: Path) -> None:
     for vector in orjson.loads((shared_dir / "fixtures/binance/signing_vectors.json").read_bytes()):
         assert BinanceAuth(KEY, vector["secret"], lambda: 0, 0).signature(vector["payload"]) == vector["signature"]

@@ -420,3 +420,17 @@ def test_answers_without_a_known_code_go_by_the_http_status(status: int, body: b
 
 def test_an_error_that_has_a_hint_shows_it() -> None:
     assert "synchronise this machine's clock" in str(messages.parse_error(-1021, "outside of the recvWindow."))
+
+
+def test_a_websocket_refusal_is_the_same_error_as_over_rest_and_says_how_long_to_wait() -> None:
+    answer = {"id": "1", "status": 400, "error": {"code": -2011, "msg": "Unknown order sent."}}
+    assert type(messages.parse_ws_error(answer)) is OrderNotFoundError
+    times = {"serverTime": 1_700_000_000_000, "retryAfter": 1_700_000_012_500}
+    error = messages.parse_ws_error({"status": 429, "error": {"code": -1003, "msg": "slow down", "data": times}})
+    assert isinstance(error, RateLimitedError)
+    assert error.retry_after == 12.5
+
+
+@pytest.mark.parametrize("answer", [{}, {"error": None}, {"status": 400, "error": {"code": "x", "msg": ""}}], ids=str)
+def test_a_websocket_answer_that_says_nothing_leaves_the_outcome_unknown(answer: dict[str, Any]) -> None:
+    assert type(messages.parse_ws_error(answer)) is OutcomeUnknownError

@@ -139,7 +139,8 @@ async def test_reads_are_repeated_and_bounded_and_orders_are_sent_once(
     assert error.value.http_status == 503
 
 
-async def test_an_order_is_not_repeated_when_a_kept_connection_turns_out_dead() -> None:
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+async def test_an_order_is_not_repeated_when_a_kept_connection_turns_out_dead(method: str) -> None:
     requests = 0
 
     async def answer_then_hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -153,7 +154,7 @@ async def test_an_order_is_not_repeated_when_a_kept_connection_turns_out_dead() 
     async with raw_server(answer_then_hang_up) as url, client(url) as rest:
         await rest.request("POST", "/first")
         with pytest.raises(ConnectionClosedError):
-            await rest.request("POST", "/order", auth=sign)
+            await rest.request(method, "/order", auth=sign)
     assert requests == 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -318,3 +319,20 @@ async def test_the_backoff_starts_anew_only_after_a_stable_connection(server: Se
         await clock.advance(11.0)
         await server.connections[-1].close()
         await until(lambda: backoff.attempts == 1)
+
+
+async def test_close_ends_run_though_the_connection_takes_the_cancellation_for_its_own_end(server: Server) -> None:
+    """As a TaskGroup does whose child fails in that very moment: found by the simulation."""
+    ws = client(server, backoff=Backoff(first_s=3600.0, max_s=3600.0, uniform=lambda low, high: high))
+
+    async def swallow_the_cancellation(session: object) -> ConnectionClosedError:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return ConnectionClosedError("broken")
+
+    ws._run_connection = swallow_the_cancellation  # type: ignore[method-assign]
+    async with asyncio.timeout(TIMEOUT_S):
+        task = asyncio.create_task(ws.run())
+        await asyncio.sleep(0.01)
+        await ws.close()
+        await task

@@ -1,0 +1,353 @@
+// One side of a book: a sorted array for few or scattered levels, and in front of it a ring of ticks for many dense
+// ones.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "qtxconn/enums.hpp"
+
+namespace qtxconn {
+
+struct BookLevel {
+    std::int64_t price = 0;  // ticks
+    std::int64_t size = 0;   // lots, > 0 while the level exists
+};
+
+// A price is held as a key: unsigned, and greater means better on either side, so that one code serves both without a
+// branch on the side. With base = a multiple of 64 and best = the greatest key:
+//
+//            sorted array          |            ring of kRing ticks             |
+//     deepest ... nearest (back)  base ........ best ... room for a better one  base + kRing
+//
+// The array holds exactly the levels below `base`, so no level is in both and no two keys of the ring share a slot
+// (slot = key modulo kRing). When the touch drifts out of the ring, or near its lower end, `recentre` moves the base
+// and carries the levels it passes from one to the other. In ring mode the best level of a side is in the ring.
+//
+// A side begins as an array (window_ == 0) and takes a ring once it has kRingLevels levels of which half would be in
+// it. So a quiet symbol costs a few hundred bytes, and a grid much finer than the levels' distance (an unknown tick)
+// stays with the array. Memory only grows: nothing is allocated once a side has been as large as it gets. The array has
+// room for every level of the side at any time, so a ring that moves allocates nothing either.
+class LevelSide {
+public:
+    static constexpr std::size_t kRing = 8192;  // ticks
+    static constexpr std::size_t kRingLevels = 64;
+    static constexpr std::size_t kLevelsMax = 65536;  // beyond it the deepest level is dropped and counted
+
+    explicit LevelSide(Side side) noexcept : flip_(kSignBit - static_cast<std::uint64_t>(side)) {}
+
+    // Sets the size at a price; a size of 0 or less removes the level, if there is one.
+    void set(std::int64_t price, std::int64_t size) {
+        const std::uint64_t key = key_of(price);
+        if (key - base_ < window_ && count_ < reserved_) {
+            set_in_ring(key, size);
+        } else {
+            set_elsewhere(key, size);
+        }
+    }
+
+    void remove_best() {
+        if (best_.size > 0) {
+            set(best_.price, 0);
+        }
+    }
+
+    void clear() noexcept {
+        if (window_ != 0) {
+            std::fill_n(ring_.get(), kWords, 0);
+        }
+        array_.clear();
+        count_ = 0;
+        set_best_empty();
+    }
+
+    // Multiplies every price and size: the grid became finer. The products fit (the caller has looked).
+    void rescale(std::int64_t price_factor, std::int64_t size_factor) noexcept {
+        if (window_ != 0) {
+            spill(kRing);
+            window_ = 0;
+            ring_.reset();
+            ring_retry_ = kRingLevels;
+        }
+        for (BookLevel& level : array_) {
+            level.price *= price_factor;
+            level.size *= size_factor;
+        }
+        take_best_of_array();
+    }
+
+    const BookLevel& best() const noexcept { return best_; }  // size 0: the side is empty
+    std::size_t count() const noexcept { return count_; }
+    std::uint64_t dropped() const noexcept { return dropped_; }
+    bool has_ring() const noexcept { return window_ != 0; }
+
+    // Size at a price, 0 where there is no level.
+    std::int64_t size_at(std::int64_t price) const noexcept {
+        const std::uint64_t key = key_of(price);
+        if (key - base_ < window_) {
+            return (ring_[word_of(key)] >> (key % 64) & 1) != 0 ? ring_size_at(key) : 0;
+        }
+        const auto at = std::lower_bound(
+            array_.begin(), array_.end(), key,
+            [this](const BookLevel& level, std::uint64_t wanted) { return key_of(level.price) < wanted; });
+        return at != array_.end() && at->price == price ? at->size : 0;
+    }
+
+    // Calls visit(level) from the best level on, until it returns false.
+    template <typename Visit>
+    void for_each(Visit visit) const {
+        if (window_ != 0 && best_.size > 0) {
+            for (std::uint64_t at = best_key_ / 64 * 64;; at -= 64) {
+                for (std::uint64_t bits = ring_[word_of(at)]; bits != 0;) {
+                    const std::uint64_t key = at + highest_bit(bits);
+                    if (!visit(BookLevel{price_of(key), ring_size_at(key)})) {
+                        return;
+                    }
+                    bits ^= std::uint64_t{1} << (key % 64);
+                }
+                if (at == base_) {
+                    break;
+                }
+            }
+        }
+        for (auto level = array_.rbegin(); level != array_.rend(); ++level) {
+            if (!visit(*level)) {
+                return;
+            }
+        }
+    }
+
+private:
+    static constexpr std::uint64_t kSignBit = std::uint64_t{1} << 63;
+    static constexpr std::size_t kWords = kRing / 64;
+    // The best level is put here, so that it may rise by a quarter of the ring, or fall by five eighths, before the
+    // ring has to move again.
+    static constexpr std::uint64_t kBelowBest = kRing / 4 * 3;
+    static constexpr std::uint64_t kLow = kRing / 8;
+    static constexpr std::uint64_t kBaseMax = UINT64_MAX - kRing + 1;
+    static_assert(kBaseMax % 64 == 0);
+
+    // Bids: the sign bit flipped, so that order survives. Asks: all others flipped too, which reverses it.
+    std::uint64_t key_of(std::int64_t price) const noexcept { return static_cast<std::uint64_t>(price) ^ flip_; }
+    std::int64_t price_of(std::uint64_t key) const noexcept { return static_cast<std::int64_t>(key ^ flip_); }
+    static std::size_t word_of(std::uint64_t key) noexcept { return key % kRing / 64; }
+    static std::uint64_t highest_bit(std::uint64_t bits) noexcept {
+        return 63 - static_cast<std::uint64_t>(__builtin_clzll(bits));
+    }
+
+    // The ring is one block: kWords words of occupancy, then a size for every tick, which is only read where the bit
+    // of its tick is set.
+    std::int64_t ring_size_at(std::uint64_t key) const noexcept {
+        return static_cast<std::int64_t>(ring_[kWords + key % kRing]);
+    }
+
+    // Without a branch on what there is at the key, since neither is likely. The array has room for one more level.
+    void set_in_ring(std::uint64_t key, std::int64_t size) noexcept {
+        std::uint64_t* const ring = ring_.get();
+        const std::uint64_t has = size > 0 ? 1 : 0;
+        const std::uint64_t old = ring[word_of(key)];
+        const std::uint64_t now = (old & ~(std::uint64_t{1} << key % 64)) | has << key % 64;
+        ring[word_of(key)] = now;
+        ring[kWords + key % kRing] = static_cast<std::uint64_t>(size);
+        count_ += static_cast<std::uint32_t>(has) - static_cast<std::uint32_t>(old >> key % 64 & 1);
+        if (key >= best_key_) {
+            find_best(key);
+        }
+    }
+
+    // The best level is at `key` or deeper, and was in the ring before the last change.
+    void find_best(std::uint64_t key) noexcept {
+        std::uint64_t at = key / 64 * 64;
+        std::uint64_t bits = ring_[word_of(key)] & (~std::uint64_t{0} >> (63 - key % 64));
+        while (bits == 0) {
+            if (at == base_) {
+                take_best_into_ring();
+                return;
+            }
+            at -= 64;
+            bits = ring_[word_of(at)];
+        }
+        best_key_ = at + highest_bit(bits);
+        best_ = BookLevel{price_of(best_key_), ring_size_at(best_key_)};
+        if (best_key_ - base_ < kLow && !array_.empty()) {
+            recentre(best_key_);
+        }
+    }
+
+    // The ring ran empty.
+    [[gnu::noinline]] void take_best_into_ring() noexcept {
+        if (array_.empty()) {
+            set_best_empty();
+            return;
+        }
+        best_ = array_.back();
+        best_key_ = key_of(best_.price);
+        recentre(best_key_);
+    }
+
+    void set_best_empty() noexcept {
+        best_ = BookLevel{};
+        best_key_ = 0;
+    }
+
+    void take_best_of_array() noexcept {
+        if (array_.empty()) {
+            set_best_empty();
+        } else {
+            best_ = array_.back();
+            best_key_ = key_of(best_.price);
+        }
+    }
+
+    [[gnu::noinline]] void set_elsewhere(std::uint64_t key, std::int64_t size) {
+        if (window_ == 0) {
+            set_in_array(key, size);
+            take_best_of_array();
+            if (count_ >= ring_retry_) {
+                make_ring();
+            }
+            return;
+        }
+        if (key < base_ && best_.size > 0) {
+            set_in_array(key, size);
+            return;
+        }
+        if (size_at(price_of(key)) == 0) {
+            if (size <= 0) {
+                return;
+            }
+            if (count_ >= reserved_) {
+                make_room();
+            }
+            if (key - base_ >= window_) {
+                recentre(key);
+            }
+        }
+        set_in_ring(key, size);
+    }
+
+    // Searched from the back, because most changes are near the touch, then by bisection.
+    void set_in_array(std::uint64_t key, std::int64_t size) {
+        constexpr std::ptrdiff_t kLinear = 8;
+        const auto is_deeper = [this](const BookLevel& level, std::uint64_t wanted) {
+            return key_of(level.price) < wanted;
+        };
+        auto at = array_.end();
+        const auto near = at - std::min<std::ptrdiff_t>(kLinear, at - array_.begin());
+        while (at != near && key_of((at - 1)->price) >= key) {
+            --at;
+        }
+        if (at == near) {
+            at = std::lower_bound(array_.begin(), near, key, is_deeper);
+        }
+        const bool exists = at != array_.end() && at->price == price_of(key);
+        if (size > 0) {
+            if (exists) {
+                at->size = size;
+            } else {
+                insert_into_array(at, BookLevel{price_of(key), size});
+            }
+        } else if (exists) {
+            array_.erase(at);
+            --count_;
+        }
+    }
+
+    void insert_into_array(std::vector<BookLevel>::iterator at, const BookLevel& level) {
+        if (count_ >= reserved_) {
+            const auto index = at - array_.begin();
+            if (count_ >= kLevelsMax && index == 0) {
+                ++dropped_;  // deeper than all the others
+                return;
+            }
+            const std::size_t before = array_.size();
+            make_room();
+            at = array_.begin() + index - static_cast<std::ptrdiff_t>(before - array_.size());
+        }
+        array_.insert(at, level);
+        ++count_;
+    }
+
+    // Room for one more level. Growth is by a quarter: many books hold about as many levels as they ever will.
+    [[gnu::noinline]] void make_room() {
+        if (count_ < kLevelsMax) {
+            constexpr std::size_t kStep = 4;
+            const std::size_t grown = array_.capacity() + std::max(array_.capacity() / 4, kStep);
+            array_.reserve(std::min((grown + kStep - 1) / kStep * kStep, kLevelsMax));
+            reserved_ = static_cast<std::uint32_t>(array_.capacity());
+        } else {
+            array_.erase(array_.begin());  // never empty: a ring has fewer slots than kLevelsMax
+            --count_;
+            ++dropped_;
+        }
+    }
+
+    // Takes a ring if at least half of the levels would be in it; else looks again when there are twice as many.
+    void make_ring() noexcept {
+        const std::uint64_t base = base_for(best_key_);
+        const auto inside = std::count_if(array_.begin(), array_.end(),
+                                          [this, base](const BookLevel& level) { return key_of(level.price) >= base; });
+        ring_retry_ = count_ * 2;
+        if (static_cast<std::size_t>(inside) * 2 < count_) {
+            return;
+        }
+        ring_.reset(new (std::nothrow) std::uint64_t[kWords + kRing]);
+        if (ring_ == nullptr) {
+            return;
+        }
+        std::fill_n(ring_.get(), kWords, 0);
+        window_ = kRing;
+        base_ = kBaseMax;
+        recentre(best_key_);
+    }
+
+    static std::uint64_t base_for(std::uint64_t best_key) noexcept {
+        const std::uint64_t base = best_key > kBelowBest ? (best_key - kBelowBest) / 64 * 64 : 0;
+        return std::min(base, kBaseMax);
+    }
+
+    // Moves the ring to where `best_key`, which no level surpasses, has its place.
+    [[gnu::noinline]] void recentre(std::uint64_t best_key) noexcept {
+        const std::uint64_t base = base_for(best_key);
+        if (base > base_) {
+            spill(std::min<std::uint64_t>(base - base_, kRing));
+            base_ = base;
+            return;
+        }
+        base_ = base;
+        while (!array_.empty() && key_of(array_.back().price) >= base) {
+            const std::uint64_t key = key_of(array_.back().price);
+            ring_[word_of(key)] |= std::uint64_t{1} << (key % 64);
+            ring_[kWords + key % kRing] = static_cast<std::uint64_t>(array_.back().size);
+            array_.pop_back();
+        }
+    }
+
+    // Levels in the ring's first `ticks` (a multiple of 64) go to the back of the array, deepest first.
+    void spill(std::uint64_t ticks) noexcept {
+        for (std::uint64_t at = base_; at != base_ + ticks; at += 64) {
+            for (std::uint64_t& bits = ring_[word_of(at)]; bits != 0; bits &= bits - 1) {
+                const std::uint64_t key = at + static_cast<std::uint64_t>(__builtin_ctzll(bits));
+                array_.push_back(BookLevel{price_of(key), ring_size_at(key)});
+            }
+        }
+    }
+
+    BookLevel best_;
+    std::uint64_t best_key_ = 0;
+    std::uint64_t base_ = 0;
+    std::uint64_t window_ = 0;  // kRing, or 0 without a ring
+    std::uint64_t flip_;
+    std::unique_ptr<std::uint64_t[]> ring_;
+    std::vector<BookLevel> array_;  // worst first; capacity for all levels of the side
+    std::uint32_t count_ = 0;
+    std::uint32_t reserved_ = 0;  // capacity of the array
+    std::uint32_t ring_retry_ = kRingLevels;
+    std::uint64_t dropped_ = 0;
+};
+
+}  // namespace qtxconn

@@ -1,0 +1,104 @@
+"""Types of a connector's orders; underscored names are what an exchange overrides or calls."""
+
+import asyncio
+from collections.abc import Coroutine
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from qtxconn.core.client_ids import ClientIdSource
+from qtxconn.core.client_order_tracker import ClientOrderTracker
+from qtxconn.core.clock import Clock
+from qtxconn.core.connector_hooks import ConnectorHooks
+from qtxconn.core.in_flight_order import InFlightOrder
+from qtxconn.core.pubsub import PubSub
+from qtxconn.core.trading_rule import TradingRule
+from qtxconn.core.types import OrderType, OrderUpdate, PositionAction, TradeType
+
+class CancellationResult(NamedTuple):
+    order_id: str
+    success: bool
+
+class ConnectorOrders(ConnectorHooks):
+    # -- rules
+    def supported_order_types(self) -> list[OrderType]: ...
+    def get_maker_order_type(self) -> OrderType: ...
+    def get_taker_order_type(self) -> OrderType: ...
+    def quantize_order_price(
+        self, trading_pair: str, price: Decimal | int | str, trade_type: TradeType | None = None
+    ) -> Decimal: ...
+    def quantize_order_amount(self, trading_pair: str, amount: Decimal | int | str) -> Decimal: ...
+    def generate_client_order_id(self) -> str: ...
+
+    # -- orders
+    def buy(
+        self,
+        trading_pair: str,
+        amount: Decimal | int | str,
+        order_type: OrderType = ...,
+        price: Decimal | int | str | None = None,
+        *,
+        position_action: PositionAction = ...,
+        **options: Any,
+    ) -> str: ...
+    def sell(
+        self,
+        trading_pair: str,
+        amount: Decimal | int | str,
+        order_type: OrderType = ...,
+        price: Decimal | int | str | None = None,
+        *,
+        position_action: PositionAction = ...,
+        **options: Any,
+    ) -> str: ...
+    def amend(
+        self,
+        trading_pair: str,
+        client_order_id: str,
+        *,
+        price: Decimal | int | str | None = None,
+        amount: Decimal | int | str | None = None,
+    ) -> bool: ...
+    def cancel(self, trading_pair: str, client_order_id: str) -> bool: ...
+    def adopt_external_order(
+        self,
+        trading_pair: str,
+        exchange_order_id: str,
+        trade_type: TradeType,
+        amount: Decimal | int | str,
+        order_type: OrderType = ...,
+        price: Decimal | int | str | None = None,
+        *,
+        client_order_id: str | None = None,
+        position_action: PositionAction = ...,
+    ) -> str: ...
+    async def cancel_all(self, timeout_seconds: float = 10.0) -> list[CancellationResult]: ...
+
+    # -- what an exchange reads and calls
+    @property
+    def _clock(self) -> Clock: ...
+    @property
+    def _order_tracker(self) -> ClientOrderTracker: ...
+    @property
+    def _client_ids(self) -> ClientIdSource: ...
+    @property
+    def _pubsub(self) -> PubSub: ...
+    @property
+    def _trading_required(self) -> bool: ...
+    @property
+    def _trading_rules(self) -> dict[str, TradingRule]: ...
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]: ...
+    def _alarm(
+        self, kind: str, message: str, order_id: str | None = None, error: BaseException | None = None
+    ) -> None: ...
+    def _process_amend(self, order: InFlightOrder, update: OrderUpdate) -> None: ...
+    def _order_accepted(self, client_order_id: str, exchange_order_id: str, timestamp_s: float) -> None: ...
+    def _order_rejected(self, client_order_id: str, error: BaseException) -> None: ...
+    def _order_unknown(self, client_order_id: str, error: BaseException) -> None: ...
+    def _cancel_accepted(
+        self, client_order_id: str, timestamp_s: float, executed_base: Decimal | None = None
+    ) -> None: ...
+    def _cancel_failed(self, client_order_id: str, error: BaseException) -> None: ...
+
+    # -- what an exchange writes
+    def _submit_order(self, order: InFlightOrder) -> None: ...
+    def _submit_cancel(self, order: InFlightOrder) -> None: ...
