@@ -46,6 +46,13 @@ STRUCTS: dict[str, dict[str, str]] = {
     "l2_book.hpp": {"BookLevel": "price size", "LastTrade": "price size time_ns taker_side", "L2Book": "lock"},
     "book_query.hpp": {"BookQuery": "lots tick_lots price size complete overflow"},
     "latency_histogram.hpp": {"LatencyHistogram": ""},
+    "binance_wire.hpp": {
+        "binance::EventHead": "kind symbol",
+        "binance::OrderTradeUpdate": "symbol client_order_id fee_asset exchange_order_id trade_id transaction_ms price "
+        "amount executed fill_price fill_amount fee state trade_type is_maker is_fill",
+        "binance::DepthUpdate": "symbol first_id last_id prev_id transaction_ms bid_count ask_count bids asks",
+        "binance::PublicTrade": "symbol trade_id transaction_ms price amount is_buy",
+    },
     "qtx_packet.hpp": {
         "qtx::Level": "price size",
         "qtx::PacketView": "type index tx_ms event_ms local_ns sn_id ask_count bid_count body",
@@ -95,10 +102,10 @@ def layouts() -> dict[str, dict[str, int]]:
     for header in sorted((ROOT / "include" / "qtxconn").glob("*.hpp")):
         lines.append(f'#include "qtxconn/{header.name}"')
         text = re.sub(r"//[^\n]*", "", header.read_text())
-        space = "qtxconn::qtx::" if "namespace qtxconn::qtx {" in text else "qtxconn::"
+        space = next(iter(re.findall(r"^namespace (qtxconn(?:::\w+)?) \{", text, re.M)), "qtxconn")
         for enum, body in re.findall(r"\nenum class (\w+)[^{;]*\{([^}]*)\}", text):
             for member in re.findall(r"(\w+)\s*(?:=[^,]*)?(?:,|$)", body.strip()):
-                lines.append(f'ROW("enum {enum}", "{member}", static_cast<int>({space}{enum}::{member}))')
+                lines.append(f'ROW("enum {enum}", "{member}", static_cast<int>({space}::{enum}::{member}))')
     includes = sorted(line for line in lines if line.startswith("#"))
     rows = "\n".join(line for line in lines if not line.startswith("#"))
     source = "\n".join(
