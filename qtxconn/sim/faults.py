@@ -41,6 +41,8 @@ class RequestFault(StrEnum):
     """The connection breaks before it is carried out."""
     RESET_AFTER = "reset after"
     """The connection breaks after it was carried out."""
+    RESET_THEN_LATE = "reset then late"
+    """The connection breaks at once, and `delay_s` later it arrives all the same."""
     LATE = "late"
     """It arrives `delay_s` later, perhaps after the sender has given up."""
     SLOW_ANSWER = "slow answer"

@@ -64,8 +64,10 @@ class RequestGate:
         if rule is None:
             return await handle(request)
         fault, answer = rule.fault, None
-        if fault is RequestFault.LATE:
+        if fault in (RequestFault.LATE, RequestFault.RESET_THEN_LATE):
             await request.read()
+            if fault is RequestFault.RESET_THEN_LATE:
+                _abort(request)
             await asyncio.sleep(rule.delay_s)
         if fault not in _BEFORE:
             answer = await handle(request)
@@ -93,7 +95,9 @@ class RequestGate:
             connection.send(text_frame(answer()))
             return
         fault, reply = rule.fault, b""
-        if fault is RequestFault.LATE:
+        if fault is RequestFault.RESET_THEN_LATE:
+            connection.abort()
+        if fault in (RequestFault.LATE, RequestFault.RESET_THEN_LATE):
             await asyncio.sleep(rule.delay_s)
         if fault not in _BEFORE:
             reply = answer()
