@@ -57,6 +57,10 @@ class RequestFault(StrEnum):
     """HTTP 418 with Retry-After `retry_after_s`."""
     HTML = "html"
     """A web page with status 200, as proxies send; not carried out."""
+    GZIP_BOMB = "gzip bomb"
+    """Status 200 and 64 MiB of blanks, compressed to some 64 kB; not carried out. HTTP only."""
+    UNKNOWN_FIELDS = "unknown fields"
+    """Carried out; the objects of the answer have a field that nobody has heard of."""
     TORN = "torn"
     """Carried out; the connection breaks in the middle of the answer."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import hmac
 import time
@@ -70,6 +71,23 @@ async def test_a_web_page_with_status_200(client, session, fault, server) -> Non
     fault("html", "GET *")
     async with session.get(f"{client.base}/fapi/v1/time") as response:
         assert (response.status, response.content_type) == (200, "text/html")
+
+
+async def test_unknown_fields(client, fault) -> None:
+    fault("unknown fields", "*")
+    _, order, headers = await client.signed("POST", "/fapi/v1/order", **ORDER)
+    assert (order["status"], "unheardOf" in order) == ("NEW", True)
+    assert headers["X-MBX-ORDER-COUNT-1M"]
+    _, [listed], _ = await client.signed("GET", "/fapi/v1/openOrders")
+    assert (listed["orderId"], "unheardOf" in listed) == (order["orderId"], True)
+
+
+async def test_a_gzip_bomb_is_small_until_it_is_opened(client, session, fault) -> None:
+    fault("gzip bomb", "GET *")
+    async with session.get(f"{client.base}/fapi/v1/time", auto_decompress=False) as response:
+        body = await response.read()
+    assert (response.headers["Content-Encoding"], len(body) < 100_000) == ("gzip", True)
+    assert len(gzip.decompress(body)) == fault_gate.BOMB_BYTES
 
 
 @pytest.mark.parametrize(
