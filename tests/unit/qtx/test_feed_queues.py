@@ -144,7 +144,9 @@ async def test_options_are_checked(server):
 
 
 levels = st.lists(st.tuples(st.integers(1, 6).map(Decimal), st.integers(0, 3).map(Decimal)), max_size=4)
-diffs = st.builds(lambda bids, asks, whole: DiffMessage("A-B", 1, 0.0, bids, asks, whole), levels, levels, st.booleans())
+diffs = st.builds(
+    lambda bids, asks, whole: DiffMessage("A-B", 1, 0.0, bids, asks, whole), levels, levels, st.booleans()
+)
 
 
 @given(st.lists(diffs, min_size=1, max_size=12), st.integers(1, 3), st.lists(st.booleans(), max_size=12))

@@ -25,6 +25,7 @@ from qtx_server import (
 from qtxconn.errors import ConfigurationError, NetworkError, RequestTimeoutError
 from qtxconn.qtx.udp_feed import UdpFeed
 
+
 @pytest.fixture
 async def feed(server, driver):
     feed = UdpFeed("127.0.0.1", server.port, driver=driver, subscribe_timeout_s=0.2)
