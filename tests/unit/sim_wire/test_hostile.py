@@ -15,6 +15,7 @@ from qtxconn.sim.binance import auth, trading
 from qtxconn.sim.binance.errors import ApiError
 from qtxconn.sim.binance.server import BinanceServer
 from qtxconn.sim.binance.streams import StreamConnection
+from qtxconn.sim.binance.ws_api import Session
 
 
 def refusal(call: Callable[[], Any]) -> ApiError | None:
@@ -75,8 +76,7 @@ def test_any_bytes_are_parameters_or_refused(query, body) -> None:
     error = refusal(lambda: auth.parse_params(query, body))
     assert error is None or error.code == -1100
     for part in (query, body):
-        rest, signature = auth.split_signature(part)
-        assert (signature is None) == (rest == part)
+        assert (auth.without_signature(part) == part) == (b"&signature=" not in b"&" + part)
 
 
 json_values = st.recursive(
@@ -120,5 +120,5 @@ def test_any_stream_request_is_answered(idle_server, data) -> None:
 @shared
 @given(data=requests)
 def test_any_ws_api_request_is_answered(idle_server, data) -> None:
-    answer = orjson.loads(idle_server.ws_api.answer(data, "127.0.0.1"))
+    answer = orjson.loads(idle_server.ws_api.answer(data, Session("127.0.0.1", 0)))
     assert answer["status"] in (400, 401)
