@@ -116,7 +116,8 @@ public:
     static constexpr std::size_t kNewsRoom = 2 * (sizeof(FeedNews) + kLevelsMax * sizeof(LevelCount)) + 64;
     static constexpr std::size_t kSymbolsMax = std::size_t{1} << 18;
 
-    explicit FeedDecoder(const FeedOptions& options) : news(kNewsBytes), options_(options), scratch_(kLevelsMax) {}
+    explicit FeedDecoder(const FeedOptions& options, std::size_t news_bytes = kNewsBytes)
+        : news(news_bytes), options_(options), scratch_(kLevelsMax) {}
 
     // Numbers grow from 0 and are not used again.
     FeedSymbol& add_symbol(L2Book* book, Fixed tick, Fixed lot, SequenceRule rule) {

@@ -132,7 +132,7 @@ public:
     }
 
     // Numbers grow from 0 and are not used again.
-    int add_symbol(L2Book* book, Fixed tick, Fixed lot, SequenceRule rule) {
+    int add_symbol(L2Book* book, Fixed tick, Fixed lot, SequenceRule rule = SequenceRule::contiguous) {
         int number = -1;
         writer_.call([&] { number = decoder_.add_symbol(book, tick, lot, rule).number; });
         return number;

@@ -1,7 +1,10 @@
 // One thread at a time owns some data; the others hand it work to do there, without a lock on the owner's path.
 #pragma once
 
+#include <pthread.h>
+
 #include <atomic>
+#include <cstdint>
 #include <exception>
 #include <thread>
 
@@ -24,7 +27,7 @@ public:
     // A task that comes after the last look is run by its caller, who finds that nobody is busy.
     void end() noexcept {
         run_tasks();
-        owner_.store(nullptr, std::memory_order_relaxed);
+        owner_.store(0, std::memory_order_relaxed);
         busy_.store(false, std::memory_order_release);
     }
 
@@ -69,11 +72,8 @@ private:
         std::atomic<bool> done{false};
     };
 
-    // An address of the calling thread's own.
-    static const void* self() noexcept {
-        static thread_local const char mark = 0;
-        return &mark;
-    }
+    // Not a thread_local's address: each extension module would have one of its own.
+    static std::uintptr_t self() noexcept { return static_cast<std::uintptr_t>(pthread_self()); }
 
     // In the order in which they were given.
     void run_all() noexcept {
@@ -98,7 +98,7 @@ private:
     }
 
     std::atomic<bool> busy_{false};
-    std::atomic<const void*> owner_{nullptr};
+    std::atomic<std::uintptr_t> owner_{0};  // 0: nobody
     std::atomic<Task*> tasks_{nullptr};
 };
 

@@ -10,48 +10,20 @@ import time
 from decimal import Decimal
 
 import pytest
+from feed_tools import BTC, ETH, FULL, deliver, new_book, subscribed, until
 from qtx_server import (
     DEPTH,
     TICKER_ASK,
     TICKER_BID,
     TRADE_BUY,
     TRADE_SELL,
-    QtxServer,
     depth,
     header,
     single,
-    start_server,
 )
 
-from qtxconn.core.order_book import OrderBook
 from qtxconn.errors import ConfigurationError, NetworkError, RequestTimeoutError
 from qtxconn.qtx.udp_feed import UdpFeed
-
-BTC, ETH = "binance-futures:btcusdt", "binance-futures:ethusdt"
-FULL = depth(9, 1, asks=[(60000.1, 1.0), (60000.2, 2.0)], bids=[(60000.0, 3.0), (59999.9, 4.0)])
-
-
-def new_book(pair: str = "BTC-USDT") -> OrderBook:
-    return OrderBook(pair, Decimal("0.1"), Decimal("0.001"))
-
-
-async def until(condition, limit_s: float = 10.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        await asyncio.sleep(0.002)
-
-
-@pytest.fixture
-async def server():
-    server = await start_server()
-    yield server
-    server.transport.close()
-
-
-@pytest.fixture(params=["asyncio", "thread"])
-def driver(request):
-    return request.param
 
 
 @pytest.fixture
@@ -65,24 +37,11 @@ async def feed(server, driver):
 @pytest.fixture
 async def book(server, feed):
     """A subscribed book that has its first full depth."""
-    server.after_answer = [FULL]
-    book = new_book()
-    await feed.subscribe(BTC, book)
-    await until(lambda: book.valid)
-    server.after_answer = []
-    return book
+    return await subscribed(server, feed)
 
 
 def messages(feed: UdpFeed) -> int:
     return feed.get_statistics()["datagrams"]
-
-
-async def deliver(server: QtxServer, feed: UdpFeed, *datagrams: bytes) -> None:
-    """Sends datagrams and waits until the feed has seen them all."""
-    wanted = messages(feed) + len(datagrams)
-    for datagram in datagrams:
-        server.send(datagram)
-    await until(lambda: messages(feed) >= wanted)
 
 
 class TestSubscribing:
