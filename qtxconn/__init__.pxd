@@ -37,17 +37,21 @@ from qtxconn.core.l2_book cimport (
     take_to_price,
 )
 from qtxconn.core.order_book cimport OrderBook
+from qtxconn.core.order_event_sink cimport OrderEventSink
 from qtxconn.core.order_store cimport (
     Applied,
+    Fee,
     Fill,
     OrderEvent,
     OrderEventKind,
+    OrderListener,
     OrderRecord,
     OrderState,
     OrderStore,
     OrderType,
     PositionAction,
     TradeType,
+    VenueId,
     can_move,
     is_terminal,
     kNoFill,

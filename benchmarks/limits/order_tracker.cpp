@@ -139,7 +139,7 @@ using qtxconn::Fixed;
 
 // What a wire parser has made of one order's messages before the tracker sees them.
 struct Message {
-    qtxconn::VenueOrderId venue_id;
+    qtxconn::VenueId venue_id;
     qtxconn::Fill fills[2];
 };
 
@@ -147,15 +147,14 @@ std::vector<Message> make_messages(std::size_t orders) {
     std::vector<Message> messages(orders);
     static std::uint64_t number = 8'000'000'000;
     for (Message& message : messages) {
-        message.venue_id.assign(std::to_string(number));
+        message.venue_id = number;
         for (int i = 0; i < 2; ++i) {
             qtxconn::Fill& fill = message.fills[i];
-            fill.trade_id.assign(std::to_string(2 * number + static_cast<std::uint64_t>(i)));
-            fill.fee_asset.assign("USDT");
-            fill.price = Fixed{600001, 1};
-            fill.amount = Fixed{i == 0 ? 4 : 6, 3};
-            fill.quote = Fixed{i == 0 ? 2400004 : 3600006, 4};
-            fill.fee = Fixed{96, 2};
+            fill.trade_id = 2 * number + static_cast<std::uint64_t>(i);
+            fill.set_price(Fixed{600001, 1});
+            fill.set_amount(Fixed{i == 0 ? 4 : 6, 3});
+            fill.set_quote(Fixed{i == 0 ? 2400004 : 3600006, 4});
+            fill.set_fee({1, Fixed{96, 2}});
         }
         ++number;
     }
@@ -172,9 +171,14 @@ struct Session {
     std::uint32_t track() {
         qtxconn::InFlightOrder order;
         order.client_id = next_id++;
-        order.amount = Fixed{1, 2};
-        order.price = Fixed{600001, 1};
+        order.set_amount(Fixed{1, 2});
+        order.set_price(Fixed{600001, 1});
         return tracker.start_tracking(order);
+    }
+
+    Session() {
+        tracker.intern_symbol("BTC-USDT");
+        tracker.intern_asset("USDT");
     }
 
     void run(const std::vector<Message>& messages) {

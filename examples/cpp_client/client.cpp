@@ -80,11 +80,13 @@ bool buy(qtx::OrderClient& client, qx::ClientOrderTracker& tracker, const qx::Bo
     qx::OrderIdSource ids(0, now_s);
     order.client_id = ids.next(now_s);
     order.symbol = tracker.intern_symbol(symbol);
-    order.amount = kAmount;
+    order.set_amount(kAmount);
     order.created_ns = now_ns;
-    if (qx::from_increments(ask_level.price, kTick, order.price) != qx::FixedError::ok) {
+    qx::Fixed order_price;
+    if (qx::from_increments(ask_level.price, kTick, order_price) != qx::FixedError::ok) {
         return false;
     }
+    order.set_price(order_price);
     const std::uint32_t tracked = tracker.start_tracking(order);
     tracker.process_state(tracked, qx::OrderState::pending_submit, 0, {}, now_ns);
 
@@ -96,8 +98,8 @@ bool buy(qtx::OrderClient& client, qx::ClientOrderTracker& tracker, const qx::Bo
     request.client_order_id = order.client_id;
     request.order_type = qtx::kTypeIoc;
     request.place_ts_ns = static_cast<std::uint64_t>(now_ns);
-    request.price = {price, qx::format_fixed(order.price, price)};
-    request.size = {amount, qx::format_fixed(order.amount, amount)};
+    request.price = {price, qx::format_fixed(order_price, price)};
+    request.size = {amount, qx::format_fixed(kAmount, amount)};
     request.symbol = view(symbol);
     return ask(client, request, "order");
 }

@@ -1,75 +1,65 @@
-// The order store and tracker: finds an order by client id or venue id in O(1), applies updates, queues events.
+// The order store and tracker: finds an order by client id or venue id in O(1), applies updates, tells events.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "qtxconn/flat_index.hpp"
+#include "qtxconn/fill_store.hpp"
+#include "qtxconn/hash_chains.hpp"
 #include "qtxconn/in_flight_order.hpp"
-#include "qtxconn/text.hpp"
+#include "qtxconn/order_events.hpp"
+#include "qtxconn/slab.hpp"
+#include "qtxconn/venue_ids.hpp"
 
 namespace qtxconn {
 
-enum class OrderEventKind : std::uint8_t {
-    created = 1,    // the venue has the order (also inferred from a first fill): once, before all others
-    filled = 2,     // one execution
-    completed = 3,  // terminal: fully executed
-    cancelled = 4,  // terminal
-    failed = 5,     // terminal
-    expired = 6,    // terminal
-    overfill = 7,   // alarm: a fill that exceeds the order was refused
-    late_fill = 8,  // a fill of an order that had already ended, booked all the same
-    replaced = 9,   // a real fill took the place of provisional ones that were told before
-};
-
-// Queued while an update is applied and delivered afterwards, so that a listener may call back into the tracker.
-struct OrderEvent {
-    OrderEventKind kind = OrderEventKind::created;
-    std::uint32_t slot = 0;
-    std::uint32_t generation = 0;
-    std::int32_t fill = kNoFill;
-    std::int64_t time_ns = 0;
-    Fixed amount;  // of a fill: what it adds to the executed amount
-};
-
 // What became of a venue id that an update carries.
-enum class VenueId : std::uint8_t {
+enum class VenueIdOutcome : std::uint8_t {
     head = 0,     // the order's id
     learned = 1,  // new: the head from now on
     past = 2,     // one that it had before
     taken = 3,    // another order's
 };
 
-// Records live in blocks that never move; a slot is reused under a new generation after release(). Fills are keyed by
-// (symbol, trade id, side) across the account: a trade with oneself has both sides under one id. The newest
-// `forgotten_fills_max` fills of released orders stay known, so that a repeat of them is still told from a new fill.
-// One thread at a time: Python callers are serialised by the GIL, a nogil strategy owns a tracker of its own.
+// Records never move; a slot is used again under a new generation after release(). One thread at a time: Python callers
+// are serialised by the GIL, a nogil strategy owns a tracker of its own.
 class ClientOrderTracker {
 public:
-    static constexpr std::uint32_t kNone = FlatIndex::kNone;
+    static constexpr std::uint32_t kNone = UINT32_MAX;
     static constexpr std::size_t kForgottenFills = 4096;
 
+    // The newest `forgotten_fills_max` fills of released orders stay known; see FillStore.
     explicit ClientOrderTracker(std::size_t forgotten_fills_max = kForgottenFills)
-        : forgotten_(forgotten_fills_max, kNoFill) {}
+        : fills_(orders_, ids_, forgotten_fills_max) {}
+    ClientOrderTracker(const ClientOrderTracker&) = delete;
+    ClientOrderTracker& operator=(const ClientOrderTracker&) = delete;
 
-    // -- symbols -----------------------------------------------------------------------------------------------
+    // -- names -------------------------------------------------------------------------------------------------
 
     // Number of a trading pair, given on first use. A connector has few pairs and looks them up once per order.
     std::uint32_t intern_symbol(std::string_view symbol) {
         for (std::size_t i = 0; i < symbols_.size(); ++i) {
-            if (symbols_[i] == symbol) {
+            if (symbols_[i].name == symbol) {
                 return static_cast<std::uint32_t>(i);
             }
         }
-        symbols_.emplace_back(symbol);
+        symbols_.push_back(Symbol{std::string(symbol)});
         return static_cast<std::uint32_t>(symbols_.size() - 1);
     }
 
-    std::string_view symbol(std::uint32_t number) const noexcept { return symbols_[number]; }
+    std::string_view symbol(std::uint32_t number) const noexcept { return symbols_[number].name; }
+
+    // Number of an asset in which fees are paid; kNoAsset for a new one when kAssetsMax are known.
+    std::uint32_t intern_asset(std::string_view asset) { return fills_.intern_asset(asset); }
+    std::string_view asset(std::uint32_t number) const noexcept { return fills_.asset(number); }
+
+    // Ids of venue's orders and trades, from their text and back; see VenueIdTable.
+    VenueIdTable& ids() noexcept { return ids_; }
+    const VenueIdTable& ids() const noexcept { return ids_; }
 
     // -- orders ------------------------------------------------------------------------------------------------
 
@@ -78,93 +68,85 @@ public:
         if (find(order.client_id) != kNone) {
             return kNone;
         }
-        const std::uint32_t slot = take_slot();
-        InFlightOrder& record = at(slot);
+        const std::uint32_t slot = orders_.take();
+        InFlightOrder& record = orders_.at(slot);
         const std::uint32_t generation = record.generation + 1;
         record = order;
         record.generation = generation;
         record.first_fill = record.last_fill = kNoFill;
-        record.fill_count = record.provisional_count = 0;
+        record.has_provisional = false;
         record.past_id = kNoId;
-        by_client_id_.insert(hash_number(record.client_id), slot);
-        if (!record.exchange_order_id.empty()) {
-            by_exchange_id_.insert(record.exchange_order_id.hash(), slot);
+        if (record.transition_count == 0) {
+            record.past_state = record.state;
+        }
+        start_at_scales_of_symbol(record);
+        by_client_id_.insert(record.client_id, slot, ClientLink{this},
+                             [this](std::uint32_t other) { return orders_.at(other).client_id; });
+        if (record.exchange_id != kNoVenueId) {
+            ids_.keep(record.exchange_id);
+            index_exchange_id(record, slot);
         }
         return slot;
     }
 
-    // Forgets an order. Events about it that are still queued must have been taken before.
+    // Forgets an order. What is still queued about it is void.
     void release(std::uint32_t slot) {
-        InFlightOrder& record = at(slot);
-        by_client_id_.erase(hash_number(record.client_id), slot);
-        if (!record.exchange_order_id.empty()) {
-            by_exchange_id_.erase(record.exchange_order_id.hash(), slot);
+        InFlightOrder& record = orders_.at(slot);
+        by_client_id_.erase(record.client_id, slot, ClientLink{this});
+        if (record.exchange_id != kNoVenueId) {
+            by_exchange_id_.erase(record.exchange_id, slot, ExchangeLink{this});
+            ids_.let_go(record.exchange_id);
         }
-        while (record.past_id != kNoId) {
-            const std::int32_t past = record.past_id;
-            by_past_id_.erase(past_ids_[index(past)].id.hash(), number(past));
-            record.past_id = past_ids_[index(past)].next;
-            free_past_ids_.push_back(past);
+        if (record.past_id != kNoId) {
+            drop_past_ids(record);
         }
-        for (std::int32_t fill = record.first_fill; fill != kNoFill;) {
-            const std::int32_t following = fills_[index(fill)].next;
-            if (fills_[index(fill)].is_provisional) {
-                free_fills_.push_back(fill);
-            } else {
-                forget_fill(fill);
-            }
-            fill = following;
-        }
+        fills_.forget_all(record);
+        keep_scales_of_symbol(record);
         record.client_id = 0;
         record.first_fill = record.last_fill = kNoFill;
         ++record.generation;
-        free_slots_.push_back(slot);
+        orders_.put_back(slot);
     }
 
     std::uint32_t find(std::uint64_t client_id) const noexcept {
-        return by_client_id_.find(hash_number(client_id),
-                                  [&](std::uint32_t slot) { return at(slot).client_id == client_id; });
+        return by_client_id_.find(
+            client_id, [this](std::uint32_t slot) { return orders_.at(slot).next_by_client_id; },
+            [&](std::uint32_t slot) { return orders_.at(slot).client_id == client_id; });
     }
 
     // The order that has this venue id, or had it before. `symbol` is the number of the trading pair, or kNone for any:
     // some venues number the orders of each pair apart.
-    std::uint32_t find_exchange_id(const VenueOrderId& id, std::uint32_t symbol = kNone) const noexcept {
-        const std::uint32_t head = by_exchange_id_.find(
-            id.hash(), [&](std::uint32_t slot) { return at(slot).exchange_order_id == id && is_on(slot, symbol); });
-        if (head != kNone) {
-            return head;
+    std::uint32_t find_exchange_id(VenueId id, std::uint32_t symbol = kNone) const noexcept {
+        if (id == kNoVenueId) {
+            return kNone;
         }
-        const std::uint32_t past = by_past_id_.find(id.hash(), [&](std::uint32_t candidate) {
-            return past_ids_[candidate].id == id && is_on(past_ids_[candidate].order, symbol);
-        });
-        return past == kNone ? kNone : past_ids_[past].order;
+        const std::uint32_t head = by_exchange_id_.find(
+            id, [this](std::uint32_t slot) { return orders_.at(slot).next_by_exchange_id; },
+            [&](std::uint32_t slot) { return orders_.at(slot).exchange_id == id && is_on(slot, symbol); });
+        return head != kNone || by_past_id_.size() == 0 ? head : find_past_id(id, symbol);
     }
 
     std::uint32_t find_exchange_id(std::string_view exchange_order_id, std::uint32_t symbol = kNone) const noexcept {
-        VenueOrderId id;
-        return id.assign(exchange_order_id) && !id.empty() ? find_exchange_id(id, symbol) : kNone;
+        return find_exchange_id(ids_.find(exchange_order_id), symbol);
     }
 
     // A fill with this trade id that was booked, or told as nobody's; kNoFill if it is new.
-    std::int32_t find_trade(std::uint32_t symbol, const TradeId& trade_id, TradeType side = kAnySide) const noexcept {
-        const std::uint32_t found = by_trade_id_.find(trade_key(symbol, trade_id), [&](std::uint32_t candidate) {
-            const Fill& fill = fills_[candidate];
-            return fill.trade_id == trade_id && fill.symbol == symbol &&
-                   (fill.trade_type == side || fill.trade_type == kAnySide || side == kAnySide);
-        });
-        return found == kNone ? kNoFill : static_cast<std::int32_t>(found);
+    std::int32_t find_trade(std::uint32_t symbol, VenueId trade_id, TradeType side = kAnySide) const noexcept {
+        return fills_.find(symbol, trade_id, side);
     }
 
-    InFlightOrder& at(std::uint32_t slot) noexcept { return blocks_[slot / kBlock][slot % kBlock]; }
-    const InFlightOrder& at(std::uint32_t slot) const noexcept { return blocks_[slot / kBlock][slot % kBlock]; }
-    const Fill& fill(std::int32_t number) const noexcept { return fills_[index(number)]; }
+    InFlightOrder& at(std::uint32_t slot) noexcept { return orders_.at(slot); }
+    const InFlightOrder& at(std::uint32_t slot) const noexcept { return orders_.at(slot); }
+    const Fill& fill(std::int32_t number) const noexcept { return fills_.at(number); }
+    // Fee `number` of a fill, from 0; its asset is kNoAsset if there are fewer.
+    Fee fee(const Fill& fill, std::size_t number) const noexcept { return fills_.fee(fill, number); }
     std::size_t size() const noexcept { return by_client_id_.size(); }
     // Of all orders that are remembered, and those of forgotten ones that still are.
-    std::size_t fill_count() const noexcept { return by_trade_id_.size(); }
+    std::size_t fill_count() const noexcept { return fills_.size(); }
 
     // The id that the order had before `past` (a result of this, or the order's past_id).
-    const VenueOrderId& past_id(std::int32_t past) const noexcept { return past_ids_[index(past)].id; }
-    std::int32_t next_past_id(std::int32_t past) const noexcept { return past_ids_[index(past)].next; }
+    VenueId past_id(std::int32_t past) const noexcept { return past_ids_.at(number(past)).id; }
+    std::int32_t next_past_id(std::int32_t past) const noexcept { return past_ids_.at(number(past)).next; }
 
     // -- updates -----------------------------------------------------------------------------------------------
 
@@ -172,124 +154,119 @@ public:
     // executed (0: it does not say); `now_ns` is local wall time.
     Applied process_state(std::uint32_t slot, OrderState next, std::int64_t venue_ns, Fixed executed,
                           std::int64_t now_ns, TransitionReason reason = TransitionReason::report) {
-        InFlightOrder& order = at(slot);
-        const OrderState from = order.state;
+        InFlightOrder& order = orders_.at(slot);
         const Applied applied = count(apply_state(order, next, venue_ns, executed));
         if (applied == Applied::changed) {
-            note_transition(order, from, reason, now_ns);
+            note_transition(order, reason, now_ns);
         }
         if (applied == Applied::changed || applied == Applied::unchanged) {
-            stamp(order, next, now_ns);
-            queue_lifecycle(slot, next, now_ns);
+            if (next == OrderState::pending_submit && order.submitted_ns == 0) {
+                order.submitted_ns = now_ns;
+            }
+            if (is_in(next, kWordsOfLife | kTerminalStates)) {
+                note_word(order, slot, next != OrderState::failed, now_ns);
+            }
+            note_end(order, slot, now_ns);
         }
         return applied;
     }
 
     // Books a fill once. A real one takes the place of provisional ones: what they had told is not told again.
-    Applied process_fill(std::uint32_t slot, const Fill& fill, std::int64_t now_ns) {
-        InFlightOrder& order = at(slot);
+    // `more_fees` are those beyond the one in the fill.
+    Applied process_fill(std::uint32_t slot, const Fill& fill, std::int64_t now_ns, const Fee* more_fees = nullptr,
+                         std::size_t more_fees_count = 0) {
+        InFlightOrder& order = orders_.at(slot);
         if (!fill.is_provisional) {
-            const std::int32_t known = find_trade(order.symbol, fill.trade_id, order.trade_type);
+            const std::int32_t known = fills_.find(order.symbol, fill.trade_id, order.trade_type);
             if (known != kNoFill) {
-                const Fill& other = fills_[index(known)];
-                if (other.order == kNoOrder && other.client_id == order.client_id) {
-                    by_trade_id_.erase(trade_key(other.symbol, other.trade_id), number(known));  // tracked anew
-                } else {
-                    const bool repeat = other.order == slot || other.client_id == 0;
-                    return count(repeat ? Applied::duplicate_fill : Applied::foreign);
+                const Applied repeat = fills_.repeated(order, slot, known);
+                if (repeat != Applied::changed) {
+                    return count(repeat);
                 }
             }
-        }
-        const Replacement replacement = fill.is_provisional ? Replacement{} : replaceable(order, fill);
-        const Fixed base = order.executed_base;
-        const Fixed quote = order.executed_quote;
-        const OrderState from = order.state;
-        const bool late = is_terminal(from);
-        const bool replaces = replacement.base.units != 0;
-        if (replaces) {
-            subtract(base, replacement.base, order.executed_base);
-            subtract(quote, replacement.quote, order.executed_quote);
-        }
-        const Applied applied = count(apply_fill(order, fill));
-        if (applied != Applied::changed) {
-            order.executed_base = base;
-            order.executed_quote = quote;
-            if (applied == Applied::overfill) {
-                queue(OrderEventKind::overfill, slot, kNoFill, now_ns);
+            if (order.has_provisional) {
+                return book_in_place(order, slot, fill, now_ns, more_fees, more_fees_count);
             }
-            return applied;
         }
-        Fixed added = fill.amount;
-        if (replaces) {
-            subtract(order.executed_base, base, added);
-            drop_provisional(order, fill);
+        const OrderState from = order.state;
+        const Applied applied = count(apply_fill(order, fill));
+        if (applied == Applied::changed) {
+            const std::int32_t stored = note_fill(order, slot, fill, from, now_ns, more_fees, more_fees_count);
+            queue_fill(order, slot, stored, from, now_ns).amount = fill.amount();
+            note_end(order, slot, now_ns);
+        } else if (applied == Applied::overfill) {
+            queue(OrderEventKind::overfill, order, slot, kNoFill, now_ns);
+            tell();
         }
-        const std::int32_t stored = store_fill(slot, fill);
-        if (order.first_fill_ns == 0) {
-            order.first_fill_ns = now_ns;
-        }
-        if (order.state != from) {
-            note_transition(order, from, TransitionReason::fill, now_ns);
-        }
-        stamp(order, order.state, now_ns);
-        queue_created(slot, now_ns);
-        if (replaces) {
-            queue(OrderEventKind::replaced, slot, stored, now_ns, replacement.base);
-        }
-        if (added.units > 0) {
-            queue(late ? OrderEventKind::late_fill : OrderEventKind::filled, slot, stored, now_ns, added);
-        }
-        queue_lifecycle(slot, order.state, now_ns);
         return applied;
     }
 
     // Puts back a fill that the order's sums already count (an order that is tracked again): no event, no move.
-    void restore_fill(std::uint32_t slot, const Fill& fill) {
-        const std::int32_t known = find_trade(at(slot).symbol, fill.trade_id, at(slot).trade_type);
-        if (known != kNoFill && fills_[index(known)].order == kNoOrder) {
-            by_trade_id_.erase(trade_key(at(slot).symbol, fill.trade_id), number(known));
+    void restore_fill(std::uint32_t slot, const Fill& fill, const Fee* more_fees = nullptr,
+                      std::size_t more_fees_count = 0) {
+        InFlightOrder& order = orders_.at(slot);
+        fills_.unforget(order, fill.trade_id);
+        const std::int32_t stored = fills_.append(order, slot, fill);
+        if (more_fees_count != 0) {
+            fills_.add_fees(fills_.at(stored), more_fees, more_fees_count);
         }
-        store_fill(slot, fill);
     }
 
     // Remembers a trade of no known order: it was told, and a repeat of it is none.
-    void remember_trade(std::uint32_t symbol, const TradeId& trade_id) {
-        Fill fill;
-        fill.trade_id = trade_id;
-        fill.symbol = symbol;
-        const std::int32_t stored = take_fill(fill);
-        by_trade_id_.insert(trade_key(symbol, trade_id), number(stored));
-        forget_fill(stored);
-    }
+    void remember_trade(std::uint32_t symbol, VenueId trade_id) { fills_.remember(symbol, trade_id); }
 
-    Applied process_revert(std::uint32_t slot, std::int64_t now_ns) {
-        InFlightOrder& order = at(slot);
-        const OrderState from = order.state;
+    Applied process_revert(std::uint32_t slot, std::int64_t now_ns) noexcept {
+        InFlightOrder& order = orders_.at(slot);
         const Applied applied = count(revert_pending(order));
         if (applied == Applied::changed) {
-            note_transition(order, from, TransitionReason::refusal, now_ns);
+            note_transition(order, TransitionReason::refusal, now_ns);
         }
+        return applied;
+    }
+
+    // Applies the venue's word that the order has this price and this amount now (0: as before). A new venue id comes
+    // first, by process_exchange_id(). See apply_amend() for what is refused.
+    Applied process_amend(std::uint32_t slot, Fixed price, Fixed amount, std::int64_t venue_ns, std::int64_t now_ns) {
+        InFlightOrder& order = orders_.at(slot);
+        const OrderState from = order.state;
+        const Fixed price_before = order.price();
+        const Fixed amount_before = order.amount();
+        const Applied applied = count(apply_amend(order, price, amount, venue_ns));
+        if (applied != Applied::changed && applied != Applied::unchanged) {
+            return applied;
+        }
+        if (order.state != from) {
+            note_transition(order, TransitionReason::report, now_ns);
+        }
+        note_word(order, slot, true, now_ns);
+        if (applied == Applied::changed) {
+            OrderEvent& event = queue(OrderEventKind::amended, order, slot, kNoFill, now_ns);
+            event.price = price_before;
+            event.amount = amount_before;
+        }
+        note_end(order, slot, now_ns);
         return applied;
     }
 
     // Takes the venue's id in. A new one becomes the head of the order's chain (amend, cancel-replace); by the ids that
     // it had before the order is still found.
-    VenueId process_exchange_id(std::uint32_t slot, const VenueOrderId& id) {
-        InFlightOrder& order = at(slot);
-        if (id.empty() || order.exchange_order_id == id) {
-            return VenueId::head;
+    VenueIdOutcome process_exchange_id(std::uint32_t slot, VenueId id) {
+        InFlightOrder& order = orders_.at(slot);
+        if (id == kNoVenueId || order.exchange_id == id) {
+            return VenueIdOutcome::head;
         }
         const std::uint32_t owner = find_exchange_id(id, order.symbol);
         if (owner != kNone) {
-            return owner == slot ? VenueId::past : VenueId::taken;
+            return owner == slot ? VenueIdOutcome::past : VenueIdOutcome::taken;
         }
-        if (!order.exchange_order_id.empty()) {
-            by_exchange_id_.erase(order.exchange_order_id.hash(), slot);
-            keep_past_id(slot);
+        if (order.exchange_id != kNoVenueId) {
+            by_exchange_id_.erase(order.exchange_id, slot, ExchangeLink{this});
+            keep_past_id(order, slot);
         }
-        order.exchange_order_id = id;
-        by_exchange_id_.insert(id.hash(), slot);
-        return VenueId::learned;
+        order.exchange_id = id;
+        ids_.keep(id);
+        index_exchange_id(order, slot);
+        return VenueIdOutcome::learned;
     }
 
     Applied count(Applied applied) noexcept {
@@ -301,39 +278,37 @@ public:
 
     // -- events ------------------------------------------------------------------------------------------------
 
-    bool next_event(OrderEvent& out) {
-        if (next_event_ == events_.size()) {
+    // Listeners hear of events as they are made; see OrderListener.
+    void add_listener(OrderListener listener) { events_.add_listener(listener); }
+    void remove_listener(void* context) { events_.remove_listener(context); }
+
+    // Events wait for next_event() until it takes them. With false they do not: for users who only listen.
+    void keep_events(bool keep) noexcept { events_.keep(keep); }
+
+    bool next_event(OrderEvent& out) noexcept {
+        const OrderEvent* event = events_.next();
+        if (event == nullptr) {
             return false;
         }
-        out = events_[next_event_++];
-        if (next_event_ == events_.size()) {
-            events_.clear();  // keeps its memory
-            next_event_ = 0;
-        }
+        out = *event;
         return true;
     }
 
 private:
-    static constexpr std::size_t kBlock = 1024;
+    static std::uint32_t number(std::int32_t past) noexcept { return static_cast<std::uint32_t>(past); }
 
-    static std::size_t index(std::int32_t number) noexcept { return static_cast<std::size_t>(number); }
-    static std::uint32_t number(std::int32_t fill) noexcept { return static_cast<std::uint32_t>(fill); }
-
-    static std::uint64_t hash_number(std::uint64_t value) noexcept {
-        value ^= value >> 33;
-        value *= 0xFF51AFD7ED558CCDULL;
-        value ^= value >> 33;
-        return value * 0xC4CEB9FE1A85EC53ULL;
-    }
-
-    static std::uint64_t trade_key(std::uint32_t symbol, const TradeId& trade_id) noexcept {
-        return trade_id.hash() ^ (symbol * 0x9E3779B97F4A7C15ULL);
-    }
+    struct Symbol {
+        std::string name;
+        std::uint8_t base_scale = 0;  // the finest that its orders have needed
+        std::uint8_t quote_scale = 0;
+    };
 
     struct PastId {
-        VenueOrderId id;
-        std::uint32_t order = kNoOrder;
+        VenueId id = kNoVenueId;
+        std::uint32_t order = kNone;
         std::int32_t next = kNoId;  // the one before it
+        std::uint32_t next_by_id = kNone;
+        std::uint32_t& link() noexcept { return next_by_id; }
     };
 
     struct Replacement {
@@ -341,215 +316,241 @@ private:
         Fixed quote;
     };
 
-    bool is_on(std::uint32_t slot, std::uint32_t symbol) const noexcept {
-        return symbol == kNone || at(slot).symbol == symbol;
+    struct ClientLink {
+        ClientOrderTracker* tracker;
+        std::uint32_t& operator()(std::uint32_t slot) const { return tracker->orders_.at(slot).next_by_client_id; }
+    };
+    struct ExchangeLink {
+        ClientOrderTracker* tracker;
+        std::uint32_t& operator()(std::uint32_t slot) const { return tracker->orders_.at(slot).next_by_exchange_id; }
+    };
+    struct PastIdLink {
+        ClientOrderTracker* tracker;
+        std::uint32_t& operator()(std::uint32_t past) const { return tracker->past_ids_.at(past).next_by_id; }
+    };
+
+    // -- slots and ids -----------------------------------------------------------------------------------------
+
+    // An order begins at the scales that orders of its symbol have needed, so that they seldom change under way.
+    void start_at_scales_of_symbol(InFlightOrder& order) noexcept {
+        if (order.symbol >= symbols_.size()) {
+            return;
+        }
+        const Symbol& symbol = symbols_[order.symbol];
+        std::int64_t amount = 0;
+        if (order.base_scale < symbol.base_scale && order.executed_units == 0 && order.reported_units == 0 &&
+            !__builtin_mul_overflow(order.amount_units, detail::kPow10[symbol.base_scale - order.base_scale],
+                                    &amount)) {
+            order.amount_units = amount;
+            order.base_scale = symbol.base_scale;
+        }
+        if (order.quote_units == 0) {
+            order.quote_scale = symbol.quote_scale;
+        }
     }
 
-    void keep_past_id(std::uint32_t slot) {
-        std::int32_t stored = 0;
-        if (free_past_ids_.empty()) {
-            stored = static_cast<std::int32_t>(past_ids_.size());
-            past_ids_.emplace_back();
-        } else {
-            stored = free_past_ids_.back();
-            free_past_ids_.pop_back();
+    void keep_scales_of_symbol(const InFlightOrder& order) noexcept {
+        if (order.symbol < symbols_.size()) {
+            Symbol& symbol = symbols_[order.symbol];
+            symbol.base_scale = std::max(symbol.base_scale, order.base_scale);
+            symbol.quote_scale = std::max(symbol.quote_scale, order.quote_scale);
         }
-        InFlightOrder& order = at(slot);
-        past_ids_[index(stored)] = PastId{order.exchange_order_id, slot, order.past_id};
-        by_past_id_.insert(order.exchange_order_id.hash(), number(stored));
-        order.past_id = stored;
     }
+
+    bool is_on(std::uint32_t slot, std::uint32_t symbol) const noexcept {
+        return symbol == kNone || orders_.at(slot).symbol == symbol;
+    }
+
+    void index_exchange_id(const InFlightOrder& order, std::uint32_t slot) {
+        by_exchange_id_.insert(order.exchange_id, slot, ExchangeLink{this},
+                               [this](std::uint32_t other) { return orders_.at(other).exchange_id; });
+    }
+
+    [[gnu::noinline]] std::uint32_t find_past_id(VenueId id, std::uint32_t symbol) const noexcept {
+        const std::uint32_t past = by_past_id_.find(
+            id, [this](std::uint32_t other) { return past_ids_.at(other).next_by_id; },
+            [&](std::uint32_t other) {
+                return past_ids_.at(other).id == id && is_on(past_ids_.at(other).order, symbol);
+            });
+        return past == kNone ? kNone : past_ids_.at(past).order;
+    }
+
+    [[gnu::noinline]] void keep_past_id(InFlightOrder& order, std::uint32_t slot) {
+        const std::uint32_t past = past_ids_.take();
+        past_ids_.at(past) = PastId{order.exchange_id, slot, order.past_id};
+        by_past_id_.insert(order.exchange_id, past, PastIdLink{this},
+                           [this](std::uint32_t other) { return past_ids_.at(other).id; });
+        order.past_id = static_cast<std::int32_t>(past);
+    }
+
+    [[gnu::noinline]] void drop_past_ids(InFlightOrder& order) {
+        while (order.past_id != kNoId) {
+            const std::uint32_t past = number(order.past_id);
+            by_past_id_.erase(past_ids_.at(past).id, past, PastIdLink{this});
+            ids_.let_go(past_ids_.at(past).id);
+            order.past_id = past_ids_.at(past).next;
+            past_ids_.put_back(past);
+        }
+    }
+
+    // -- what follows from an update ---------------------------------------------------------------------------
+
+    OrderEvent& queue(OrderEventKind kind, const InFlightOrder& order, std::uint32_t slot, std::int32_t fill,
+                      std::int64_t now_ns) {
+        return events_.push(kind, slot, order.generation, fill, now_ns);
+    }
+
+    OrderEvent& queue_fill(const InFlightOrder& order, std::uint32_t slot, std::int32_t fill, OrderState from,
+                           std::int64_t now_ns) {
+        const bool late = is_terminal(from);
+        return queue(late ? OrderEventKind::late_fill : OrderEventKind::filled, order, slot, fill, now_ns);
+    }
+
+    void tell() {
+        events_.tell(*this,
+                     [this](const OrderEvent& event) { return orders_.at(event.slot).generation != event.generation; });
+    }
+
+    // The venue has spoken of the order: Created on the first sign of life, and not after the terminal event (a late
+    // fill of an order that was believed never to have lived), so that Created is first.
+    void note_word(InFlightOrder& order, std::uint32_t slot, bool lives, std::int64_t now_ns) {
+        if (order.acked_ns == 0) {
+            order.acked_ns = now_ns;
+        }
+        if (lives && !order.created_sent && !order.terminal_sent) {
+            order.created_sent = true;
+            queue(OrderEventKind::created, order, slot, kNoFill, now_ns);
+        }
+    }
+
+    // The one terminal event, if it is due; then all that was queued is told.
+    void note_end(InFlightOrder& order, std::uint32_t slot, std::int64_t now_ns) {
+        if (is_terminal(order.state) && !order.terminal_sent) {
+            order.terminal_sent = true;
+            OrderEventKind kind = OrderEventKind::failed;
+            switch (order.state) {
+                case OrderState::filled: kind = OrderEventKind::completed; break;
+                case OrderState::canceled: kind = OrderEventKind::cancelled; break;
+                case OrderState::expired: kind = OrderEventKind::expired; break;
+                default: break;
+            }
+            queue(kind, order, slot, kNoFill, now_ns);
+        }
+        tell();
+    }
+
+    // Stores a fill that apply_fill() has added; -> its number.
+    std::int32_t note_fill(InFlightOrder& order, std::uint32_t slot, const Fill& fill, OrderState from,
+                           std::int64_t now_ns, const Fee* more_fees, std::size_t more_fees_count) {
+        const std::int32_t stored = fills_.append(order, slot, fill);
+        if (more_fees_count != 0) {
+            fills_.add_fees(fills_.at(stored), more_fees, more_fees_count);
+        }
+        if (order.first_fill_ns == 0) {
+            order.first_fill_ns = now_ns;
+        }
+        if (order.state != from) {
+            note_transition(order, TransitionReason::fill, now_ns);
+        }
+        note_word(order, slot, true, now_ns);
+        return stored;
+    }
+
+    // -- provisional fills -------------------------------------------------------------------------------------
 
     // What `real` takes of one provisional fill of which `rest` is still to be replaced: its amount, and of its quote
     // the real one as long as it lasts; all that is left with the last of it. So nothing is divided or rounded.
     static Replacement share(const Fill& provisional, Fixed rest, Fixed rest_quote) noexcept {
-        if (compare(rest, provisional.amount) >= 0) {
-            return Replacement{provisional.amount, provisional.quote};
+        if (compare(rest, provisional.amount()) >= 0) {
+            return Replacement{provisional.amount(), provisional.quote()};
         }
-        return Replacement{rest, compare(rest_quote, provisional.quote) < 0 ? rest_quote : provisional.quote};
+        return Replacement{rest, compare(rest_quote, provisional.quote()) < 0 ? rest_quote : provisional.quote()};
     }
 
     // Calls `take(fill number, share)` for the provisional fills that `real` replaces, oldest first.
     template <typename Take>
     void for_each_replaced(const InFlightOrder& order, const Fill& real, Take take) {
-        Fixed rest = real.amount;
-        Fixed rest_quote = real.quote;
-        for (std::int32_t fill = order.first_fill; fill != kNoFill && rest.units > 0;) {
-            const std::int32_t following = fills_[index(fill)].next;
-            if (fills_[index(fill)].is_provisional) {
-                const Replacement taken = share(fills_[index(fill)], rest, rest_quote);
+        Fixed rest = real.amount();
+        Fixed rest_quote = real.quote();
+        for (std::int32_t number = order.first_fill; number != kNoFill && rest.units > 0;) {
+            const Fill& fill = fills_.at(number);
+            const std::int32_t following = fill.next;
+            if (fill.is_provisional) {
+                const Replacement taken = share(fill, rest, rest_quote);
                 subtract(rest, taken.base, rest);
                 subtract(rest_quote, compare(taken.quote, rest_quote) < 0 ? taken.quote : rest_quote, rest_quote);
-                take(fill, taken);
+                take(number, taken);
             }
-            fill = following;
+            number = following;
         }
     }
 
-    Replacement replaceable(const InFlightOrder& order, const Fill& real) {
-        Replacement total;
-        if (order.provisional_count != 0 && real.amount.units > 0) {
-            for_each_replaced(order, real, [&](std::int32_t, const Replacement& taken) {
-                add(total.base, taken.base, total.base);
-                add(total.quote, taken.quote, total.quote);
+    // Books a real fill of an order with provisional ones: it takes their place as far as it goes.
+    [[gnu::noinline]] Applied book_in_place(InFlightOrder& order, std::uint32_t slot, const Fill& fill,
+                                            std::int64_t now_ns, const Fee* more_fees, std::size_t more_fees_count) {
+        Replacement replaced;
+        if (fill.amount_units > 0) {
+            for_each_replaced(order, fill, [&](std::int32_t, const Replacement& taken) {
+                add(replaced.base, taken.base, replaced.base);
+                add(replaced.quote, taken.quote, replaced.quote);
             });
         }
-        return total;
+        const InFlightOrder before = order;
+        std::int64_t replaced_units = 0;
+        Fixed quote;
+        to_base_units(order, replaced.base, replaced_units);  // its parts are in the order's sum already
+        subtract(order.executed_quote(), replaced.quote, quote);
+        order.executed_units -= replaced_units;
+        order.set_executed_quote(quote);
+        const Applied applied = count(apply_fill(order, fill));
+        if (applied != Applied::changed) {
+            order = before;
+            if (applied == Applied::overfill) {
+                queue(OrderEventKind::overfill, order, slot, kNoFill, now_ns);
+            }
+            tell();
+            return applied;
+        }
+        Fixed added;
+        subtract(order.executed_base(), before.executed_base(), added);
+        drop_replaced(order, fill);
+        const std::int32_t stored = note_fill(order, slot, fill, before.state, now_ns, more_fees, more_fees_count);
+        queue(OrderEventKind::replaced, order, slot, stored, now_ns).amount = replaced.base;
+        if (added.units > 0) {
+            queue_fill(order, slot, stored, before.state, now_ns).amount = added;
+        }
+        note_end(order, slot, now_ns);
+        return applied;
     }
 
-    void drop_provisional(InFlightOrder& order, const Fill& real) {
-        for_each_replaced(order, real, [&](std::int32_t number_of, const Replacement& taken) {
-            Fill& fill = fills_[index(number_of)];
-            if (fill.amount == taken.base) {
-                unlink_fill(order, number_of);
-                --order.provisional_count;
-                free_fills_.push_back(number_of);
-            } else {
-                subtract(fill.amount, taken.base, fill.amount);
-                subtract(fill.quote, taken.quote, fill.quote);
+    void drop_replaced(InFlightOrder& order, const Fill& real) {
+        for_each_replaced(order, real, [&](std::int32_t number, const Replacement& taken) {
+            Fill& fill = fills_.at(number);
+            if (fill.amount() == taken.base) {
+                fills_.remove_provisional(order, number);
+                return;
             }
+            Fixed rest;
+            subtract(fill.amount(), taken.base, rest);
+            fill.set_amount(rest);
+            subtract(fill.quote(), taken.quote, rest);
+            fill.set_quote(rest);
         });
-    }
-
-    void unlink_fill(InFlightOrder& order, std::int32_t fill) noexcept {
-        std::int32_t before = kNoFill;
-        for (std::int32_t at_fill = order.first_fill; at_fill != fill; at_fill = fills_[index(at_fill)].next) {
-            before = at_fill;
-        }
-        const std::int32_t after = fills_[index(fill)].next;
-        (before == kNoFill ? order.first_fill : fills_[index(before)].next) = after;
-        if (order.last_fill == fill) {
-            order.last_fill = before;
-        }
-        --order.fill_count;
-    }
-
-    // The fill stays findable as one of no order, until newer ones push it out.
-    void forget_fill(std::int32_t fill) {
-        fills_[index(fill)].order = kNoOrder;
-        if (forgotten_.empty()) {
-            drop_fill(fill);
-            return;
-        }
-        std::int32_t& cell = forgotten_[next_forgotten_];
-        next_forgotten_ = (next_forgotten_ + 1) % forgotten_.size();
-        if (cell != kNoFill) {
-            drop_fill(cell);
-        }
-        cell = fill;
-    }
-
-    void drop_fill(std::int32_t fill) {
-        by_trade_id_.erase(trade_key(fills_[index(fill)].symbol, fills_[index(fill)].trade_id), number(fill));
-        free_fills_.push_back(fill);
-    }
-
-    std::uint32_t take_slot() {
-        if (free_slots_.empty()) {
-            const auto first = static_cast<std::uint32_t>(blocks_.size() * kBlock);
-            blocks_.push_back(std::make_unique<InFlightOrder[]>(kBlock));
-            for (std::uint32_t i = kBlock; i > 0; --i) {
-                free_slots_.push_back(first + i - 1);
-            }
-        }
-        const std::uint32_t slot = free_slots_.back();
-        free_slots_.pop_back();
-        return slot;
-    }
-
-    std::int32_t take_fill(const Fill& fill) {
-        if (free_fills_.empty()) {
-            fills_.push_back(fill);
-            return static_cast<std::int32_t>(fills_.size() - 1);
-        }
-        const std::int32_t stored = free_fills_.back();
-        free_fills_.pop_back();
-        fills_[index(stored)] = fill;
-        return stored;
-    }
-
-    std::int32_t store_fill(std::uint32_t slot, const Fill& fill) {
-        InFlightOrder& order = at(slot);
-        const std::int32_t stored = take_fill(fill);
-        Fill& mine = fills_[index(stored)];
-        mine.next = kNoFill;
-        mine.symbol = order.symbol;
-        mine.trade_type = order.trade_type;
-        mine.order = slot;
-        mine.client_id = order.client_id;
-        (order.last_fill == kNoFill ? order.first_fill : fills_[index(order.last_fill)].next) = stored;
-        order.last_fill = stored;
-        ++order.fill_count;
-        if (mine.is_provisional) {
-            ++order.provisional_count;
-        } else {
-            by_trade_id_.insert(trade_key(mine.symbol, mine.trade_id), number(stored));
-        }
-        return stored;
-    }
-
-    static void stamp(InFlightOrder& order, OrderState reported, std::int64_t now_ns) noexcept {
-        if (reported == OrderState::pending_submit && order.submitted_ns == 0) {
-            order.submitted_ns = now_ns;
-        }
-        const bool word =
-            reported == OrderState::open || reported == OrderState::partially_filled || is_terminal(reported);
-        if (word && order.acked_ns == 0) {
-            order.acked_ns = now_ns;
-        }
-        if (is_terminal(order.state) && order.done_ns == 0) {
-            order.done_ns = now_ns;
+        order.has_provisional = false;
+        for (std::int32_t number = order.first_fill; number != kNoFill; number = fills_.at(number).next) {
+            order.has_provisional = order.has_provisional || fills_.at(number).is_provisional;
         }
     }
 
-    void queue(OrderEventKind kind, std::uint32_t slot, std::int32_t fill, std::int64_t now_ns, Fixed amount = {}) {
-        events_.push_back(OrderEvent{kind, slot, at(slot).generation, fill, now_ns, amount});
-    }
-
-    // Not after the terminal event (a late fill of an order that was believed never to have lived): Created is first.
-    void queue_created(std::uint32_t slot, std::int64_t now_ns) {
-        if (!at(slot).created_sent && !at(slot).terminal_sent) {
-            at(slot).created_sent = true;
-            queue(OrderEventKind::created, slot, kNoFill, now_ns);
-        }
-    }
-
-    // Created on the first sign of life at the venue, then the one terminal event.
-    void queue_lifecycle(std::uint32_t slot, OrderState reported, std::int64_t now_ns) {
-        InFlightOrder& order = at(slot);
-        const bool lives = reported == OrderState::open || reported == OrderState::partially_filled ||
-                           reported == OrderState::filled || reported == OrderState::canceled ||
-                           reported == OrderState::expired;
-        if (lives) {
-            queue_created(slot, now_ns);
-        }
-        if (!is_terminal(order.state) || order.terminal_sent) {
-            return;
-        }
-        order.terminal_sent = true;
-        switch (order.state) {
-            case OrderState::filled: queue(OrderEventKind::completed, slot, kNoFill, now_ns); break;
-            case OrderState::canceled: queue(OrderEventKind::cancelled, slot, kNoFill, now_ns); break;
-            case OrderState::expired: queue(OrderEventKind::expired, slot, kNoFill, now_ns); break;
-            default: queue(OrderEventKind::failed, slot, kNoFill, now_ns); break;
-        }
-    }
-
-    std::vector<std::string> symbols_;
-    std::vector<std::unique_ptr<InFlightOrder[]>> blocks_;
-    std::vector<std::uint32_t> free_slots_;
-    std::vector<Fill> fills_;
-    std::vector<std::int32_t> free_fills_;
-    std::vector<PastId> past_ids_;
-    std::vector<std::int32_t> free_past_ids_;
-    std::vector<std::int32_t> forgotten_;  // a ring: fills of released orders, the oldest at next_forgotten_
-    std::size_t next_forgotten_ = 0;
-    FlatIndex by_client_id_;
-    FlatIndex by_exchange_id_;
-    FlatIndex by_past_id_{8};
-    FlatIndex by_trade_id_;
-    std::vector<OrderEvent> events_;
-    std::size_t next_event_ = 0;
+    std::vector<Symbol> symbols_;
+    VenueIdTable ids_;
+    Slab<InFlightOrder> orders_;
+    Slab<PastId> past_ids_;
+    HashChains by_client_id_;
+    HashChains by_exchange_id_;
+    HashChains by_past_id_{16};
+    FillStore fills_;
+    OrderEventQueue events_;
     std::uint64_t applied_[kAppliedCount] = {};
 };
 

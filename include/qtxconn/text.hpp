@@ -1,4 +1,4 @@
-// Bounded text stored inline: ids and asset names inside fixed-size records.
+// Bounded text stored inline, and the hash of a text.
 #pragma once
 
 #include <cstddef>
@@ -46,30 +46,5 @@ inline std::uint64_t hash_text(std::string_view text, std::uint64_t seed = 0) no
     hash *= 0xD6E8FEB86659FD93ULL;
     return hash ^ (hash >> 32);
 }
-
-// A bounded text with its hash, taken once when it is assigned: what indexes are keyed by.
-template <std::size_t N>
-class HashedText {
-public:
-    bool assign(std::string_view text) noexcept {
-        if (!text_.assign(text)) {
-            return false;
-        }
-        hash_ = hash_text(text);
-        return true;
-    }
-
-    bool empty() const noexcept { return text_.empty(); }
-    std::string_view view() const noexcept { return text_.view(); }
-    std::uint64_t hash() const noexcept { return hash_; }
-
-    friend bool operator==(const HashedText& a, const HashedText& b) noexcept {
-        return a.hash_ == b.hash_ && a.view() == b.view();
-    }
-
-private:
-    std::uint64_t hash_ = 0;  // 0 while nothing was assigned
-    Text<N> text_;
-};
 
 }  // namespace qtxconn

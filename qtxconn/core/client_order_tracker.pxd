@@ -2,12 +2,22 @@
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libcpp.memory cimport unique_ptr
+from libcpp.vector cimport vector
 
 from qtxconn.core.clock cimport Clock
 from qtxconn.core.fixed cimport Fixed
 from qtxconn.core.in_flight_order cimport InFlightOrder
 from qtxconn.core.order_journal cimport OrderJournalBase
-from qtxconn.core.order_store cimport Applied, Fill, OrderEvent, OrderState, OrderStore, TransitionReason, VenueId
+from qtxconn.core.order_store cimport (
+    Applied,
+    Fee,
+    Fill,
+    OrderEvent,
+    OrderState,
+    OrderStore,
+    TransitionReason,
+    VenueIdOutcome,
+)
 
 
 cdef class ClientOrderTracker:
@@ -21,12 +31,14 @@ cdef class ClientOrderTracker:
     cdef readonly int adopted_count
     cdef public OrderJournalBase journal  # what happens to orders is written to it before listeners hear of it
     cdef object _pubsub
+    cdef list _sinks            # OrderEventSinks, told before the pubsub's listeners
     cdef object _logger
     cdef object _parked         # ParkedUpdates
     cdef dict _active           # client order id -> InFlightOrder, not ended
     cdef object _finished       # OrderedDict: the same for ended orders, oldest first
     cdef list _by_slot          # slot -> InFlightOrder, or None
     cdef dict _foreign_ids      # client ids that are not ours: text -> number
+    cdef list _assets           # names of the store's assets, by number - 1
     cdef dict _failures         # client order id -> (message, type), until the failure event
     cdef uint64_t _next_foreign_id
     cdef bint _delivering
@@ -45,16 +57,17 @@ cdef class ClientOrderTracker:
     cdef object _unmatched(self, object update, bint has_id)
     cdef object _orphan(self, object update)
     cdef object _replay_parked(self, InFlightOrder order)
-    cdef VenueId _take_exchange_id(self, InFlightOrder order, str exchange_order_id) except *
+    cdef VenueIdOutcome _take_exchange_id(self, InFlightOrder order, str exchange_order_id) except *
     cdef InFlightOrder _survivor(self, InFlightOrder order, str exchange_order_id, object shown)
+    cdef object _amend(self, InFlightOrder order, dict misc, int64_t venue_ns)
     cdef int _parse_fill(self, tuple fields, Fill* fill) except -1
-    cdef str _parse_fee(self, object fee, Fill* fill)
+    cdef str _parse_fees(self, object fee, Fill* fill, vector[Fee]& more)
+    cdef Fee _parse_fee(self, str token, object amount) except *
     cdef object _book_provisional(self, InFlightOrder order, Fixed executed, int64_t venue_ns)
     cdef void _restore_fills(self, InFlightOrder order)
     cdef int _restore_fill(self, InFlightOrder order, object update) except -1
     cdef void _deliver_one(self, OrderEvent event)
-    cdef object _payload(self, InFlightOrder order, OrderEvent event)
-    cdef object _filled_event(self, InFlightOrder order, OrderEvent event)
+    cdef void _tell_sinks(self, OrderEvent event) noexcept
     cdef void _finish(self, InFlightOrder order)
     cdef void _forget_oldest(self)
     cdef void _alarm(self, str kind, InFlightOrder order, str message)

@@ -8,54 +8,45 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libcpp.memory cimport make_unique
 from libcpp.string_view cimport string_view
+from libcpp.vector cimport vector
 
 from qtxconn.core.clock cimport Clock
 from qtxconn.core.fixed cimport Fixed, compare, fixed_from, fixed_to_decimal, fixed_to_text, subtract
 from qtxconn.core.in_flight_order cimport (
     InFlightOrder,
-    fill_to_trade_update,
     ns_to_seconds,
-    order_type_to_python,
-    position_to_python,
     seconds_to_ns,
     state_from_python,
     text_of,
-    trade_type_to_python,
+    venue_id_text,
     view_of,
 )
+from qtxconn.core.order_event_payloads cimport order_event_payload
+from qtxconn.core.order_event_sink cimport OrderEventSink
 from qtxconn.core.order_store cimport (
     Applied,
+    Fee,
     Fill,
     OrderEvent,
     OrderEventKind,
     OrderRecord,
     OrderState,
     OrderStore,
-    TradeType,
     TransitionReason,
     VenueId,
-    VenueOrderId,
+    VenueIdOutcome,
     is_terminal,
+    kNoAsset,
     kNoFill,
     kNoSlot,
+    kNoVenueId,
+    kVenueIdTextMax,
 )
 
 from decimal import Context, Decimal
 
 from qtxconn.core.clock import SYSTEM_CLOCK
-from qtxconn.core.events import (
-    BuyOrderCompletedEvent,
-    BuyOrderCreatedEvent,
-    ErrorEvent,
-    MarketOrderFailureEvent,
-    OrderCancelledEvent,
-    OrderExpiredEvent,
-    OrderFilledEvent,
-    OrphanFillEvent,
-    OrphanOrderEvent,
-    SellOrderCompletedEvent,
-    SellOrderCreatedEvent,
-)
+from qtxconn.core.events import ErrorEvent, OrphanFillEvent, OrphanOrderEvent
 from qtxconn.core.parked_updates import ParkedUpdates
 from qtxconn.core.types import AddedToCostTradeFee, PositionAction, TradeUpdate
 from qtxconn.errors import AmountError, OrderValidationError
@@ -91,8 +82,8 @@ _APPLIED_NAMES = {
 }
 # The trade id of a fill that was inferred from a cumulative amount: this, the order's number, the amount.
 cdef str PROVISIONAL = "cum-"
+cdef size_t ASSET_NAME_MAX = 15     # bytes; what the journal keeps of one
 _AVERAGE = Context(prec=15)     # a provisional fill's price is a quotient, and only an estimate
-cdef object _new_tuple = tuple.__new__
 
 
 cdef class ClientOrderTracker:
@@ -119,6 +110,8 @@ cdef class ClientOrderTracker:
     ):
         self._store = make_unique[OrderStore]()
         self._pubsub = pubsub
+        self._sinks = []
+        self._assets = []
         self._logger = logging.getLogger("qtxconn.tracker")
         self.clock = clock
         self.client_order_id_prefix = client_order_id_prefix
@@ -228,6 +221,8 @@ cdef class ClientOrderTracker:
         cdef OrderStore* store = self.c_store()
         order._own.client_id = number
         order._own.symbol = self.c_symbol(order.trading_pair)
+        if order._exchange_order_id is not None:
+            order._own.exchange_id = store.ids().intern(view_of(order._exchange_order_id))
         cdef uint32_t slot = store.start_tracking(order._own)
         if slot == kNoSlot:
             raise OrderValidationError(f"client order id {order.client_order_id} is already tracked; ids are used once")
@@ -249,8 +244,14 @@ cdef class ClientOrderTracker:
     cdef void _restore_fills(self, InFlightOrder order):
         # An order that was tracked before brings its fills along: they are neither lost nor counted twice.
         cdef size_t i
+        cdef Fill fill
+        cdef Fee fee
         for i in range(order._kept_fills.size()):
-            self.c_store().restore_fill(order._slot, order._kept_fills[i])
+            fill = order._kept_fills[i]
+            fee = fill.fee()
+            if fee.asset != kNoAsset:   # its number was another store's, perhaps
+                fill.set_fee(self._parse_fee(order._assets[fee.asset - 1], fixed_to_decimal(fee.amount)))
+            self.c_store().restore_fill(order._slot, fill, NULL, 0)
         order._kept_fills.clear()
         if order._own_fills is not None:
             for update in order._own_fills.values():
@@ -259,9 +260,10 @@ cdef class ClientOrderTracker:
 
     cdef int _restore_fill(self, InFlightOrder order, object update) except -1:
         cdef Fill fill
+        cdef vector[Fee] more_fees
         self._parse_fill(tuple(update), &fill)
-        self._parse_fee(update.fee, &fill)
-        self.c_store().restore_fill(order._slot, fill)
+        self._parse_fees(update.fee, &fill, more_fees)
+        self.c_store().restore_fill(order._slot, fill, more_fees.data(), more_fees.size())
         return 0
 
     def stop_tracking_order(self, str client_order_id not None):
@@ -278,7 +280,7 @@ cdef class ClientOrderTracker:
 
     cdef void _release(self, InFlightOrder order):
         cdef uint32_t slot = order._slot
-        order.c_detach()
+        order.c_detach(self._assets)
         self._by_slot[slot] = None
         self._foreign_ids.pop(order.client_order_id, None)
         self._failures.pop(order.client_order_id, None)
@@ -342,13 +344,13 @@ cdef class ClientOrderTracker:
                 self._alarm("bad_amount", order, f"{order.client_order_id}: executed amount ignored: {error}")
         if state != OrderState.failed and (
             not is_terminal(state) or state == OrderState.filled
-            or compare(executed, order.c_record().executed_base) > 0
+            or compare(executed, order.c_record().executed_base()) > 0
         ):
             order = self._survivor(order, exchange_order_id, new_state)
-        cdef VenueId venue_id = self._take_exchange_id(order, exchange_order_id)
-        if venue_id == VenueId.taken:
+        cdef VenueIdOutcome venue_id = self._take_exchange_id(order, exchange_order_id)
+        if venue_id == VenueIdOutcome.taken:
             return
-        if venue_id == VenueId.past:
+        if venue_id == VenueIdOutcome.past:
             self.c_store().count(Applied.superseded)
             return
         if order._carried.units != 0 and compare(executed, order._carried) >= 0:
@@ -357,6 +359,8 @@ cdef class ClientOrderTracker:
             order._reported_quote = misc.get("cumulative_quote", order._reported_quote)
             if state == OrderState.failed and order.is_open:
                 self._failures[order.client_order_id] = (misc.get("error_message"), misc.get("error_type"))
+            if "amended_price" in misc or "amended_amount" in misc:
+                self._amend(order, misc, venue_ns)
             if not self.itemised_fills:
                 self._book_provisional(order, executed, venue_ns)
         cdef Applied applied = self.c_store().process_state(
@@ -369,8 +373,29 @@ cdef class ClientOrderTracker:
                                  order.current_state.name, new_state.name)
         self.c_deliver()
         order.c_wake()
-        if venue_id == VenueId.learned:
+        if venue_id == VenueIdOutcome.learned:
             self._replay_parked(order)
+
+    cdef object _amend(self, InFlightOrder order, dict misc, int64_t venue_ns):
+        cdef Fixed price, amount
+        cdef Applied applied = Applied.bad_amount
+        cdef object problem = "it is no possible price or amount"
+        try:
+            price = fixed_from(misc.get("amended_price", 0))
+            amount = fixed_from(misc.get("amended_amount", 0))
+        except AmountError as error:
+            self.c_store().count(Applied.bad_amount)
+            problem = error
+        else:
+            if amount.units != 0:
+                subtract(amount, order._carried, amount)
+            applied = self.c_store().process_amend(order._slot, price, amount, venue_ns, self.clock.c_now_ns())
+            order._price = order._amount = None
+        if applied == Applied.overfill:
+            problem = f"{order.executed_amount_base} are executed already"
+        if applied == Applied.overfill or applied == Applied.bad_amount:
+            self._alarm("amend", order, f"{order.client_order_id}: amend to {misc.get('amended_amount')} at "
+                        f"{misc.get('amended_price')} ignored: {problem}")
 
     def process_trade_update(self, update) -> None:
         """Books a TradeUpdate once (by pair and trade id) and delivers the events it causes before it returns. One of
@@ -387,12 +412,15 @@ cdef class ClientOrderTracker:
             self.c_store().count(Applied.bad_amount)
             self._alarm("bad_amount", order, f"fill {trade_id} of {order.client_order_id} refused: {error}")
             return
-        cdef str fee_problem = self._parse_fee(fee, &fill)
+        cdef vector[Fee] more_fees
+        cdef str fee_problem = self._parse_fees(fee, &fill, more_fees)
         order = self._survivor(order, exchange_order_id, None)
-        cdef VenueId venue_id = self._take_exchange_id(order, exchange_order_id)
-        if venue_id == VenueId.taken:
+        cdef VenueIdOutcome venue_id = self._take_exchange_id(order, exchange_order_id)
+        if venue_id == VenueIdOutcome.taken:
             return
-        cdef Applied applied = self.c_store().process_fill(order._slot, fill, self.clock.c_now_ns())
+        cdef Applied applied = self.c_store().process_fill(
+            order._slot, fill, self.clock.c_now_ns(), more_fees.data(), more_fees.size()
+        )
         if applied == Applied.changed:
             if type(price) is type(amount) is Decimal and fee is not None:
                 self._told_number, self._told_fields = order.c_record().last_fill, fields
@@ -407,7 +435,7 @@ cdef class ClientOrderTracker:
         self.c_deliver()
         self._told_number, self._told_fields = kNoFill, None
         order.c_wake()
-        if venue_id == VenueId.learned:
+        if venue_id == VenueIdOutcome.learned:
             self._replay_parked(order)
 
     def settle_with_provisional_fill(self, InFlightOrder order not None, double after_s=0.0) -> None:
@@ -417,7 +445,7 @@ cdef class ClientOrderTracker:
         cdef OrderRecord* record = order.c_record()
         if order.awaits_fills and waited_ns >= <int64_t>(after_s * 1e9):
             self._book_provisional(
-                order, record.amount if record.reported == OrderState.filled else record.reported_base, 0
+                order, record.amount() if record.reported == OrderState.filled else record.reported_base(), 0
             )
 
     def expire(self) -> None:
@@ -431,7 +459,7 @@ cdef class ClientOrderTracker:
         cdef int64_t since_ns = self.clock.c_now_ns() - <int64_t>(self.finished_orders_ttl_s * 1e9)
         while not self._delivering and self._finished:
             oldest = next(iter(self._finished.values()))
-            if oldest.c_record().done_ns > since_ns:
+            if oldest.c_record().done_ns() > since_ns:
                 break
             del self._finished[oldest.client_order_id]
             self._release(oldest)
@@ -452,11 +480,11 @@ cdef class ClientOrderTracker:
         return order
 
     cdef object _unmatched(self, object update, bint has_id):
-        cdef VenueOrderId trade_id
-        if (
-            isinstance(update, TradeUpdate) and trade_id.assign(view_of(update.trade_id)) and not trade_id.empty()
-            and self.c_store().find_trade(self.c_symbol(update.trading_pair), trade_id) != kNoFill
-        ):
+        cdef VenueId trade_id = kNoVenueId
+        if isinstance(update, TradeUpdate):
+            trade_id = self.c_store().ids().find(view_of(update.trade_id))
+        if (trade_id != kNoVenueId
+                and self.c_store().find_trade(self.c_symbol(update.trading_pair), trade_id) != kNoFill):
             self.c_store().count(Applied.duplicate_fill)    # of an order that is forgotten by now
             return
         self.c_store().count(Applied.unknown_order)
@@ -469,12 +497,13 @@ cdef class ClientOrderTracker:
             self._orphan(expired)
 
     cdef object _orphan(self, object update):
-        cdef VenueOrderId trade_id
+        cdef VenueId trade_id
         cdef uint32_t symbol = self.c_symbol(update.trading_pair)
         cdef double timestamp = ns_to_seconds(self.clock.c_now_ns())
         self.orphan_count += 1
         if isinstance(update, TradeUpdate):
-            if trade_id.assign(view_of(update.trade_id)) and not trade_id.empty():
+            trade_id = self.c_store().ids().intern(view_of(update.trade_id))
+            if trade_id != kNoVenueId:
                 if self.c_store().find_trade(symbol, trade_id) != kNoFill:
                     return
                 self.c_store().remember_trade(symbol, trade_id)
@@ -491,19 +520,20 @@ cdef class ClientOrderTracker:
             else:
                 self.process_order_update(update)
 
-    cdef VenueId _take_exchange_id(self, InFlightOrder order, str exchange_order_id) except *:
-        cdef VenueOrderId venue_id
-        cdef VenueId outcome
+    cdef VenueIdOutcome _take_exchange_id(self, InFlightOrder order, str exchange_order_id) except *:
+        cdef VenueId venue_id
+        cdef VenueIdOutcome outcome
         if not exchange_order_id or exchange_order_id == order.c_exchange_order_id():
-            return VenueId.head
-        if not venue_id.assign(view_of(exchange_order_id)):
+            return VenueIdOutcome.head
+        venue_id = self.c_store().ids().intern(view_of(exchange_order_id))
+        if venue_id == kNoVenueId:
             self._logger.warning("%s: exchange order id %r is too long, ignored", order.client_order_id,
                                  exchange_order_id)
-            return VenueId.head
+            return VenueIdOutcome.head
         outcome = self.c_store().process_exchange_id(order._slot, venue_id)
-        if outcome == VenueId.learned:
-            order._exchange_order_id = exchange_order_id
-        elif outcome == VenueId.taken:
+        if outcome == VenueIdOutcome.learned:
+            order._exchange_id, order._exchange_order_id = venue_id, exchange_order_id
+        elif outcome == VenueIdOutcome.taken:
             self.c_store().count(Applied.foreign)
             self._alarm("foreign", order, f"an update names {order.client_order_id} and exchange order id "
                         f"{exchange_order_id}, which is another order's; it is ignored")
@@ -520,7 +550,7 @@ cdef class ClientOrderTracker:
                     f"and the venue shows it as {'executed' if shown is None else shown.name} under exchange order id "
                     f"{venue_id}: look after it")
         cdef Fixed left
-        subtract(record.amount, record.executed_base, left)
+        subtract(record.amount(), record.executed_base(), left)
         if venue_id is None or left.units <= 0:
             return order
         cdef InFlightOrder survivor = InFlightOrder(
@@ -528,7 +558,7 @@ cdef class ClientOrderTracker:
             fixed_to_decimal(left), ns_to_seconds(self.clock.c_now_ns()), order.price, venue_id,
             leverage=order.leverage, position=order.position,
         )
-        survivor._carried = record.executed_base
+        survivor._carried = record.executed_base()
         order._successor = survivor
         self._adopt(survivor)
         return survivor
@@ -540,40 +570,55 @@ cdef class ClientOrderTracker:
         trade_id, _, _, _, timestamp, price, amount, quote, _, is_taker = fields
         if not trade_id:
             raise AmountError("it has no trade id, so a repeat could not be told from a new fill")
-        if not fill.trade_id.assign(view_of(trade_id)):
-            raise AmountError(f"trade id {trade_id!r} is too long (47 bytes at most)")
-        fill.price = fixed_from(price)
-        fill.amount = fixed_from(amount)
-        fill.quote = fixed_from(quote)
+        fill.set_price(fixed_from(price))
+        fill.set_amount(fixed_from(amount))
+        fill.set_quote(fixed_from(quote))
+        fill.trade_id = self.c_store().ids().intern(view_of(trade_id))
+        if fill.trade_id == kNoVenueId:
+            raise AmountError(f"trade id {trade_id!r} is too long ({kVenueIdTextMax} bytes at most)")
         fill.venue_ns = seconds_to_ns(timestamp)
-        fill.received_ns = self.clock.c_now_ns()
-        fill.is_taker = is_taker
+        fill.is_taker = bool(is_taker)
         fill.is_provisional = trade_id.startswith(PROVISIONAL)
         return 0
 
-    cdef str _parse_fee(self, object fee, Fill* fill):
+    cdef str _parse_fees(self, object fee, Fill* fill, vector[Fee]& more):
         # What cannot be kept of a fee is said, and never costs the fill itself: the position comes first.
-        cdef Fixed nothing
         if fee is None:
             return None
-        cdef list fees = fee.flat_fees
-        if fees:
-            token, amount = fees[0]
+        cdef Fee first, parsed
+        cdef str problem = None
+        for token, amount in fee.flat_fees:
             try:
-                fill.fee = fixed_from(amount)
+                parsed = self._parse_fee(token, amount)
             except AmountError as error:
-                return f"fee not kept: {error}"
-            if not fill.fee_asset.assign(view_of(token)):
-                fill.fee = nothing
-                return f"fee not kept: asset {token!r} is longer than 15 bytes"
-        if len(fees) > 1 or fee.percent:
-            return f"only the first flat fee is kept of {fee!r}"
-        return None
+                problem = f"fee not kept: {error}"
+                continue
+            if first.asset == kNoAsset:
+                first = parsed
+            else:
+                more.push_back(parsed)
+        fill.set_fee(first)
+        if fee.percent:
+            problem = f"only the flat fees are kept of {fee!r}"
+        return problem
+
+    cdef Fee _parse_fee(self, str token, object amount) except *:
+        cdef Fee fee
+        cdef string_view name = view_of(token)
+        fee.amount = fixed_from(amount)
+        if not 1 <= name.size() <= ASSET_NAME_MAX:
+            raise AmountError(f"asset {token!r} is no name of 1 to {ASSET_NAME_MAX} bytes")
+        fee.asset = self.c_store().intern_asset(name)
+        if fee.asset == kNoAsset:
+            raise AmountError(f"asset {token!r} is one too many")
+        while len(self._assets) < fee.asset:
+            self._assets.append(text_of(self.c_store().asset(<uint32_t>len(self._assets) + 1)))
+        return fee
 
     cdef object _book_provisional(self, InFlightOrder order, Fixed executed, int64_t venue_ns):
         cdef OrderRecord* record = order.c_record()
         cdef Fixed missing
-        subtract(executed, record.executed_base, missing)
+        subtract(executed, record.executed_base(), missing)
         if missing.units <= 0:
             return
         amount = fixed_to_decimal(missing)
@@ -613,6 +658,9 @@ cdef class ClientOrderTracker:
     def mark_pending_cancel(self, InFlightOrder order not None):
         self.c_mark(order, OrderState.pending_cancel)
 
+    def mark_pending_update(self, InFlightOrder order not None):
+        self.c_mark(order, OrderState.pending_update)
+
     def mark_unknown(self, InFlightOrder order not None):
         self.c_mark(order, OrderState.unknown)
 
@@ -640,7 +688,24 @@ cdef class ClientOrderTracker:
             self.c_store().process_revert(order._slot, self.clock.c_now_ns())
             order.c_wake()
 
+    def note_not_found(self, InFlightOrder order not None):
+        """Counts a venue's "no such order" about it."""
+        order.c_record().not_found_count += 1
+
     # -- events ----------------------------------------------------------------------------------------------
+
+    def add_event_sink(self, OrderEventSink sink not None):
+        """Tells the sink every event from now on. The tracker keeps a reference; adding it twice is once."""
+        if sink not in self._sinks:
+            self._sinks = [*self._sinks, sink]
+
+    def remove_event_sink(self, OrderEventSink sink not None):
+        self._sinks = [other for other in self._sinks if other is not sink]
+
+    cdef void _tell_sinks(self, OrderEvent event) noexcept:
+        cdef OrderEventSink sink
+        for sink in self._sinks:
+            sink.c_on_event(self.c_store(), event)
 
     cdef void c_deliver(self):
         # A listener may act on the connector and so queue more events: they follow, in order, from this same loop.
@@ -657,68 +722,33 @@ cdef class ClientOrderTracker:
 
     cdef void _deliver_one(self, OrderEvent event):
         cdef InFlightOrder order = self._by_slot[event.slot]
-        if order is None or order.c_record().generation != event.generation:
+        if order is None:
             return
+        cdef bint is_alarm = event.kind == OrderEventKind.overfill or event.kind == OrderEventKind.replaced
+        if self.journal is not None and not is_alarm:
+            self.journal.c_write_event(self.c_store(), event, self._failures.get(order.client_order_id))
+        if self._sinks:
+            self._tell_sinks(event)
         if event.kind == OrderEventKind.overfill:
             self._alarm("overfill", order, f"{order.client_order_id}: the venue reports more executed than ordered "
                         f"({order.executed_amount_base} of {order.amount} booked); the fill was refused")
             return
         if event.kind == OrderEventKind.replaced:
-            trade_id = text_of(self.c_store().fill(event.fill).trade_id.view())
+            trade_id = venue_id_text(self.c_store(), self.c_store().fill(event.fill).trade_id)
             self._alarm("fill_replaced", order, f"{order.client_order_id}: fill {trade_id} itemises "
                         f"{fixed_to_text(event.amount)} that was told as executed already; executed quote is "
                         f"{order.executed_amount_quote} now")
             return
-        if self.journal is not None:
-            self.journal.c_write_event(self.c_store(), event, self._failures.get(order.client_order_id))
-        payload = self._payload(order, event)
+        payload = order_event_payload(
+            order, self.c_store(), event, self._told_fields if event.fill == self._told_number else None,
+            self._failures.pop(order.client_order_id, None) if event.kind == OrderEventKind.failed else None
+        )
         if event.kind == OrderEventKind.late_fill:
             self._alarm("late_fill", order, f"{order.client_order_id} had ended as {order.current_state.name} when "
                         f"fill {payload.exchange_trade_id} of {payload.amount} came in; it is booked")
-        elif event.kind != OrderEventKind.created and event.kind != OrderEventKind.filled:
+        elif OrderEventKind.completed <= event.kind <= OrderEventKind.expired:
             self._finish(order)     # before the listeners hear of it: to them an ended order is not in flight
         self._pubsub.publish(payload)
-
-    cdef object _payload(self, InFlightOrder order, OrderEvent event):
-        cdef double timestamp = ns_to_seconds(event.time_ns)
-        cdef OrderRecord* record = order.c_record()
-        cdef bint buy = record.trade_type == TradeType.buy
-        if event.kind == OrderEventKind.filled or event.kind == OrderEventKind.late_fill:
-            return self._filled_event(order, event)
-        if event.kind == OrderEventKind.created:
-            return (BuyOrderCreatedEvent if buy else SellOrderCreatedEvent)(
-                timestamp, order_type_to_python(record.order_type), order.trading_pair, order.c_amount(),
-                order.c_price(), order.client_order_id, ns_to_seconds(record.created_ns), order.c_exchange_order_id(),
-                record.leverage, position_to_python(record.position)._value_,
-            )
-        if event.kind == OrderEventKind.completed:
-            base, quote = order.trading_pair.split("-")
-            return (BuyOrderCompletedEvent if buy else SellOrderCompletedEvent)(
-                timestamp, order.client_order_id, base, quote, order.executed_amount_base,
-                fixed_to_decimal(record.executed_quote), order_type_to_python(record.order_type),
-                order.c_exchange_order_id(),
-            )
-        if event.kind == OrderEventKind.cancelled:
-            return OrderCancelledEvent(timestamp, order.client_order_id, order.exchange_order_id)
-        if event.kind == OrderEventKind.expired:
-            return OrderExpiredEvent(timestamp, order.client_order_id, order.exchange_order_id)
-        message, error_type = self._failures.pop(order.client_order_id, (None, None))
-        return MarketOrderFailureEvent(timestamp, order.client_order_id, order.order_type, message, error_type)
-
-    cdef object _filled_event(self, InFlightOrder order, OrderEvent event):
-        cdef OrderRecord* record = order.c_record()
-        cdef tuple fields = self._told_fields
-        if event.fill != self._told_number:     # queued by a listener, or by C++
-            fields = tuple(fill_to_trade_update(order.client_order_id, order.c_exchange_order_id(),
-                                                order.trading_pair, self.c_store().fill(event.fill)))
-        trade_id, _, _, _, _, price, amount, _, fee, _ = fields
-        if compare(event.amount, self.c_store().fill(event.fill).amount) != 0:
-            amount = fixed_to_decimal(event.amount)     # the rest was told by a provisional fill
-        return _new_tuple(OrderFilledEvent, (
-            ns_to_seconds(event.time_ns), order.client_order_id, order.trading_pair,
-            trade_type_to_python(record.trade_type), order_type_to_python(record.order_type), price, amount, fee,
-            trade_id, order.c_exchange_order_id() or "", record.leverage, position_to_python(record.position)._value_,
-        ))
 
     cdef void _finish(self, InFlightOrder order):
         if self._active.get(order.client_order_id) is order:

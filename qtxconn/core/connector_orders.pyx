@@ -344,6 +344,8 @@ cdef class ConnectorOrders(ConnectorHooks):
             return
         settled = _is_refusal(error)
         self._order_tracker.revert_pending(order)
+        if isinstance(error, OrderNotFoundError):
+            self._order_tracker.note_not_found(order)
         if settled:
             self._alarm("cancel_failed", f"{client_order_id}: cancel refused: {error}", client_order_id, error)
         else:
@@ -417,6 +419,8 @@ cdef class ConnectorOrders(ConnectorHooks):
     def _amend_failed(self, InFlightOrder order, error):
         """The amend did not go through, or nobody said so. What the order is now is asked, never assumed."""
         self._order_tracker.revert_pending(order)
+        if isinstance(error, OrderNotFoundError):
+            self._order_tracker.note_not_found(order)
         order_id = order.client_order_id
         if _is_refusal(error):
             self._alarm("amend_failed", f"{order_id}: amend refused: {error}", order_id, error)
@@ -515,6 +519,7 @@ cdef class ConnectorOrders(ConnectorHooks):
                 try:
                     await self._refresh_order(order)
                 except OrderNotFoundError:
+                    self._order_tracker.note_not_found(order)
                     self._resolve(order)
                 except Exception as error:
                     self._logger.info("%s: status poll failed (%s); trying again", order.client_order_id, error,

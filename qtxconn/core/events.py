@@ -94,6 +94,19 @@ class OrderExpiredEvent:
     exchange_order_id: str | None = None
 
 
+class OrderAmendedEvent(NamedTuple):
+    """The venue has changed an open order: prices in quote per base (None without one), amounts in base."""
+
+    timestamp: float
+    order_id: str
+    trading_pair: str
+    old_price: Decimal | None
+    new_price: Decimal | None
+    old_amount: Decimal
+    new_amount: Decimal
+    exchange_order_id: str | None = None
+
+
 class MarketOrderFailureEvent(NamedTuple):
     """The order never lived: refused by us before sending, or by the venue's word."""
 
@@ -124,9 +137,9 @@ class OrphanOrderEvent(NamedTuple):
 class ErrorEvent(NamedTuple):
     """Something a strategy should know that is not an order's ordinary life.
 
-    `kind` is one of `overfill`, `late_fill`, `bad_amount`, `fee`, `foreign` (an update's ids are another order's),
-    `fill_replaced`, `life_after_end`, `order_vanished`, `cancel_failed`, `outcome_unknown`, `task`, `user_stream`,
-    `market_data`.
+    `kind` is one of `overfill`, `late_fill`, `bad_amount`, `amend` (one that was ignored), `fee`, `foreign` (its ids
+    are another order's), `fill_replaced`, `life_after_end`, `order_vanished`, `cancel_failed`, `amend_failed`,
+    `amend_unanswered`, `outcome_unknown`, `task`, `user_stream`, `market_data`.
     """
 
     timestamp: float
@@ -153,6 +166,8 @@ class OrderEventListener:
     def on_order_cancelled(self, event: OrderCancelledEvent) -> None: ...
 
     def on_order_expired(self, event: OrderExpiredEvent) -> None: ...
+
+    def on_order_amended(self, event: OrderAmendedEvent) -> None: ...
 
     def on_order_failed(self, event: MarketOrderFailureEvent) -> None: ...
 
@@ -182,6 +197,7 @@ EVENT_ROUTES: dict[type, tuple[MarketEvent, str]] = {
     SellOrderCompletedEvent: (MarketEvent.SellOrderCompleted, "on_order_completed"),
     OrderCancelledEvent: (MarketEvent.OrderCancelled, "on_order_cancelled"),
     OrderExpiredEvent: (MarketEvent.OrderExpired, "on_order_expired"),
+    OrderAmendedEvent: (MarketEvent.OrderAmended, "on_order_amended"),
     MarketOrderFailureEvent: (MarketEvent.OrderFailure, "on_order_failed"),
     OrphanFillEvent: (MarketEvent.OrphanFill, "on_orphan_fill"),
     OrphanOrderEvent: (MarketEvent.OrphanOrder, "on_orphan_order"),

@@ -5,7 +5,16 @@ from libcpp.string_view cimport string_view
 from libcpp.vector cimport vector
 
 from qtxconn.core.fixed cimport Fixed
-from qtxconn.core.order_store cimport Fill, OrderRecord, OrderState, OrderStore, OrderType, PositionAction, TradeType
+from qtxconn.core.order_store cimport (
+    Fill,
+    OrderRecord,
+    OrderState,
+    OrderStore,
+    OrderType,
+    PositionAction,
+    TradeType,
+    VenueId,
+)
 
 
 cdef class InFlightOrder:
@@ -15,13 +24,15 @@ cdef class InFlightOrder:
     cdef uint32_t _slot
     cdef OrderRecord _own
     cdef dict _own_fills                  # trade id -> TradeUpdate, of an order that was read back
-    cdef vector[Fill] _kept_fills         # those of an order that was tracked
+    cdef vector[Fill] _kept_fills         # those of an order that was tracked, where they say all by themselves
+    cdef list _assets                     # of their fees: names by number - 1
     cdef list _own_past_ids               # exchange_order_ids but the last, once detached
     cdef object _owner                    # the tracker that keeps _store alive
     cdef list _waiters                    # futures woken at the next change
     cdef object _amount                   # Decimals as they were given, so that no event converts them again
     cdef object _price
-    cdef str _exchange_order_id           # text form of the record's, None while not made
+    cdef str _exchange_order_id           # text form of _exchange_id; of the record's once not tracked
+    cdef VenueId _exchange_id
     cdef InFlightOrder _successor         # the external order under which this one, believed gone, lives on
     cdef Fixed _carried                   # executed amount that a predecessor has booked of the venue's order
     cdef int64_t _end_reported_ns         # monotonic, 0 while the venue has reported no end
@@ -33,7 +44,8 @@ cdef class InFlightOrder:
     cdef object c_price(self)
     cdef object c_amount(self)
     cdef void c_attach(self, object owner, OrderStore* store, uint32_t slot)
-    cdef void c_detach(self)
+    cdef void c_detach(self, list assets)
+    cdef bint _keep_plain_fills(self)
     cdef void c_wake(self)
 
 
@@ -44,6 +56,7 @@ cdef object state_to_python(OrderState state)
 cdef OrderState state_from_python(object state) except *
 cdef str text_of(string_view text)
 cdef string_view view_of(str text) except *
-cdef object fill_to_trade_update(str client_order_id, str exchange_order_id, str trading_pair, const Fill& fill)
+cdef str venue_id_text(OrderStore* store, VenueId venue_id)
+cdef object fill_to_trade_update(OrderStore* store, InFlightOrder order, const Fill& fill)
 cdef int64_t seconds_to_ns(double seconds) noexcept nogil
 cdef double ns_to_seconds(int64_t ns) noexcept nogil

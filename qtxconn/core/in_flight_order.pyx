@@ -7,8 +7,10 @@ from libc.math cimport llround
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libcpp.string_view cimport string_view
 
-from qtxconn.core.fixed cimport fixed_from, fixed_to_decimal, fixed_to_text
+from qtxconn.core.fixed cimport Fixed, fixed_from, fixed_to_decimal, fixed_to_text
 from qtxconn.core.order_store cimport (
+    Applied,
+    Fee,
     Fill,
     OrderRecord,
     OrderState,
@@ -18,14 +20,21 @@ from qtxconn.core.order_store cimport (
     TradeType,
     Transition,
     TransitionReason,
+    VenueId,
     can_move,
     is_end_due,
     is_executed,
     is_order_state,
     is_terminal,
+    is_text_id,
+    kNoAsset,
     kNoFill,
     kNoId,
+    kNoVenueId,
+    kSeveralFees,
     kTransitionsKept,
+    kVenueIdTextMax,
+    to_base_units,
 )
 
 from qtxconn.core import types
@@ -97,22 +106,40 @@ cdef double ns_to_seconds(int64_t ns) noexcept nogil:
     return <double>(ns // 1000) / 1e6
 
 
-cdef object fill_to_trade_update(str client_order_id, str exchange_order_id, str trading_pair, const Fill& fill):
+cdef str venue_id_text(OrderStore* store, VenueId venue_id):
+    cdef char[20] number
+    return text_of(store.ids().text(venue_id, number))
+
+
+cdef object fill_to_trade_update(OrderStore* store, InFlightOrder order, const Fill& fill):
+    """`store` is null for a fill that says all by itself."""
     cdef Fill copy = fill
+    cdef Fee fee
+    cdef size_t number = 0
     fees = []
-    if copy.fee.units != 0:
-        fees.append(types.TokenAmount(text_of(copy.fee_asset.view()), fixed_to_decimal(copy.fee)))
+    if store != NULL:
+        trade_id = venue_id_text(store, copy.trade_id)
+        fee = store.fee(copy, number)
+        while fee.asset != kNoAsset:
+            fees.append(types.TokenAmount(text_of(store.asset(fee.asset)), fixed_to_decimal(fee.amount)))
+            number += 1
+            fee = store.fee(copy, number)
+    else:
+        trade_id = str(copy.trade_id)
+        fee = copy.fee()
+        if fee.asset != kNoAsset:
+            fees.append(types.TokenAmount(order._assets[fee.asset - 1], fixed_to_decimal(fee.amount)))
     return types.TradeUpdate(
-        trade_id=text_of(copy.trade_id.view()),
-        client_order_id=client_order_id,
-        exchange_order_id=exchange_order_id or "",
-        trading_pair=trading_pair,
+        trade_id=trade_id,
+        client_order_id=order.client_order_id,
+        exchange_order_id=order.c_exchange_order_id() or "",
+        trading_pair=order.trading_pair,
         fill_timestamp=ns_to_seconds(copy.venue_ns),
-        fill_price=fixed_to_decimal(copy.price),
-        fill_base_amount=fixed_to_decimal(copy.amount),
-        fill_quote_amount=fixed_to_decimal(copy.quote),
+        fill_price=fixed_to_decimal(copy.price()),
+        fill_base_amount=fixed_to_decimal(copy.amount()),
+        fill_quote_amount=fixed_to_decimal(copy.quote()),
         fee=types.AddedToCostTradeFee(flat_fees=fees),
-        is_taker=copy.is_taker,
+        is_taker=bool(copy.is_taker),
     )
 
 
@@ -156,12 +183,13 @@ cdef class InFlightOrder:
         self.trading_pair = trading_pair
         self._own.order_type = <OrderType><uint8_t>order_type._value_
         self._own.trade_type = <TradeType><uint8_t>trade_type._value_
-        self._own.amount = fixed_from(amount)
-        if self._own.amount.units <= 0:
+        cdef Fixed exact = fixed_from(amount)
+        if exact.units <= 0:
             raise OrderValidationError(f"an order's amount must be positive, not {amount}")
+        self._own.set_amount(exact)
         self._amount = amount if type(amount) is Decimal else None
         if price is not None:
-            self._own.price = fixed_from(price)
+            self._own.set_price(fixed_from(price))
             self._price = price if type(price) is Decimal and price else None
         self._own.created_ns = seconds_to_ns(creation_timestamp)
         self._own.state = state_from_python(initial_state)
@@ -176,8 +204,11 @@ cdef class InFlightOrder:
             self._own.acked_ns = self._own.created_ns
         self._own.leverage = leverage
         self._own.position = <PositionAction><uint8_t>position_code
-        if exchange_order_id is not None and not self._own.exchange_order_id.assign(view_of(exchange_order_id)):
-            raise OrderValidationError(f"exchange order id {exchange_order_id!r} is too long (47 bytes at most)")
+        if exchange_order_id is not None and view_of(exchange_order_id).size() > kVenueIdTextMax:
+            raise OrderValidationError(
+                f"exchange order id {exchange_order_id!r} is too long ({kVenueIdTextMax} bytes at most)"
+            )
+        self._exchange_order_id = exchange_order_id or None
 
     # -- the record ------------------------------------------------------------------------------------------
 
@@ -187,41 +218,58 @@ cdef class InFlightOrder:
         return &self._own
 
     cdef str c_exchange_order_id(self):
-        cdef OrderRecord* record = self.c_record()
-        if record.exchange_order_id.empty():
-            return None
-        if self._exchange_order_id is None or view_of(self._exchange_order_id) != record.exchange_order_id.view():
-            self._exchange_order_id = text_of(record.exchange_order_id.view())
+        cdef VenueId now
+        if self._store != NULL:
+            now = self.c_record().exchange_id
+            if now != self._exchange_id:
+                self._exchange_id = now
+                self._exchange_order_id = venue_id_text(self._store, now) or None
         return self._exchange_order_id
 
     cdef object c_price(self):
-        cdef OrderRecord* record = self.c_record()
-        if self._price is None and record.price.units != 0:
-            self._price = fixed_to_decimal(record.price)
+        cdef Fixed price
+        if self._price is None:
+            price = self.c_record().price()
+            if price.units != 0:
+                self._price = fixed_to_decimal(price)
         return self._price
 
     cdef object c_amount(self):
         if self._amount is None:
-            self._amount = fixed_to_decimal(self.c_record().amount)
+            self._amount = fixed_to_decimal(self.c_record().amount())
         return self._amount
 
     cdef void c_attach(self, object owner, OrderStore* store, uint32_t slot):
         self._owner = owner
         self._store = store
         self._slot = slot
+        self._exchange_id = self.c_record().exchange_id
 
-    cdef void c_detach(self):
+    cdef void c_detach(self, list assets):
         # The fills are copied as they are: nearly always nobody asks for them any more.
-        cdef int32_t number = self.c_record().first_fill
-        while number != kNoFill:
-            self._kept_fills.push_back(self._store.fill(number))
-            number = self._store.fill(number).next
+        if self._keep_plain_fills():
+            self._assets = assets
+        else:
+            self._kept_fills.clear()
+            self._own_fills = self.order_fills
         if self.c_record().past_id != kNoId:
             self._own_past_ids = self.exchange_order_ids
             self._own_past_ids.pop()
+        self.c_exchange_order_id()
         self._own = self.c_record()[0]
+        self._own.exchange_id = self._exchange_id = kNoVenueId     # a number of the store's, and the store moves on
         self._store = NULL
         self._owner = None
+
+    cdef bint _keep_plain_fills(self):
+        """False if one refers to the store: by a trade id that is no number, or by several fees."""
+        cdef int32_t number = self.c_record().first_fill
+        while number != kNoFill:
+            if is_text_id(self._store.fill(number).trade_id) or self._store.fill(number).fee_asset == kSeveralFees:
+                return False
+            self._kept_fills.push_back(self._store.fill(number))
+            number = self._store.fill(number).next
+        return True
 
     cdef void c_wake(self):
         if self._waiters is None:
@@ -253,7 +301,7 @@ cdef class InFlightOrder:
         ids = [self.exchange_order_id]
         cdef int32_t past = self.c_record().past_id
         while past != kNoId:
-            ids.append(text_of(self._store.past_id(past).view()))
+            ids.append(venue_id_text(self._store, self._store.past_id(past)))
             past = self._store.next_past_id(past)
         ids.reverse()
         return ids
@@ -315,11 +363,11 @@ cdef class InFlightOrder:
     @property
     def executed_amount_base(self):
         cdef OrderRecord* record = self.c_record()
-        return self.c_amount() if is_executed(record[0]) else fixed_to_decimal(record.executed_base)
+        return self.c_amount() if is_executed(record[0]) else fixed_to_decimal(record.executed_base())
 
     @property
     def executed_amount_quote(self):
-        return fixed_to_decimal(self.c_record().executed_quote)
+        return fixed_to_decimal(self.c_record().executed_quote())
 
     @property
     def average_executed_price(self):
@@ -330,7 +378,6 @@ cdef class InFlightOrder:
     @property
     def order_fills(self) -> dict:
         """{trade id: TradeUpdate} in the order they were booked."""
-        cdef str exchange_id = self.exchange_order_id
         cdef int32_t number
         cdef size_t i
         updates = []
@@ -338,15 +385,11 @@ cdef class InFlightOrder:
             if self._own_fills is not None:
                 return dict(self._own_fills)
             for i in range(self._kept_fills.size()):
-                updates.append(
-                    fill_to_trade_update(self.client_order_id, exchange_id, self.trading_pair, self._kept_fills[i])
-                )
+                updates.append(fill_to_trade_update(NULL, self, self._kept_fills[i]))
         else:
             number = self.c_record().first_fill
             while number != kNoFill:
-                updates.append(
-                    fill_to_trade_update(self.client_order_id, exchange_id, self.trading_pair, self._store.fill(number))
-                )
+                updates.append(fill_to_trade_update(self._store, self, self._store.fill(number)))
                 number = self._store.fill(number).next
         return {update.trade_id: update for update in updates}
 
@@ -405,10 +448,15 @@ cdef class InFlightOrder:
         cdef Transition move
         moves = []
         for number in range(first, record.transition_count):
-            move = record.transitions[number % kTransitionsKept]
+            move = record.transition(number)
             moves.append(types.OrderTransition(move.time_ns, state_to_python(move.source), state_to_python(move.target),
                                                _REASONS[<int>move.reason]))
         return moves
+
+    @property
+    def not_found_count(self) -> int:
+        """How often the venue has answered "no such order" about it. By itself that ends nothing."""
+        return self.c_record().not_found_count
 
     # -- times -----------------------------------------------------------------------------------------------
 
@@ -441,7 +489,7 @@ cdef class InFlightOrder:
 
     @property
     def done_ns(self) -> int:
-        return self.c_record().done_ns
+        return self.c_record().done_ns()
 
     # -- waiting ---------------------------------------------------------------------------------------------
 
@@ -484,8 +532,8 @@ cdef class InFlightOrder:
             "trading_pair": self.trading_pair,
             "order_type": self.order_type.name,
             "trade_type": self.trade_type.name,
-            "price": None if record.price.units == 0 else fixed_to_text(record.price),
-            "amount": fixed_to_text(record.amount),
+            "price": None if record.price().units == 0 else fixed_to_text(record.price()),
+            "amount": fixed_to_text(record.amount()),
             "executed_amount_base": str(self.executed_amount_base),
             "executed_amount_quote": str(self.executed_amount_quote),
             "last_state": str(self.current_state.value),
@@ -522,8 +570,9 @@ cdef class InFlightOrder:
         quote = sum((fill.fill_quote_amount for fill in order._own_fills.values()), Decimal(0))
         if base != Decimal(data["executed_amount_base"]) or quote != Decimal(data["executed_amount_quote"]):
             raise AmountError(f"{order.client_order_id}: the executed amounts are not the sums of the fills")
-        order._own.executed_base = fixed_from(base)
-        order._own.executed_quote = fixed_from(quote)
+        if to_base_units(order._own, fixed_from(base), order._own.executed_units) != Applied.changed:
+            raise AmountError(f"{order.client_order_id}: {base} cannot be held exactly beside {order.amount}")
+        order._own.set_executed_quote(fixed_from(quote))
         if data["last_update_timestamp"] != data["creation_timestamp"]:
             order._own.venue_ns = seconds_to_ns(data["last_update_timestamp"])
         if order._own_fills:

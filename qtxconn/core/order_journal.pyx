@@ -6,7 +6,16 @@ from libcpp.string_view cimport string_view
 
 from qtxconn.core.fixed cimport Fixed
 from qtxconn.core.in_flight_order cimport InFlightOrder
-from qtxconn.core.order_store cimport Fill, OrderEvent, OrderEventKind, OrderRecord, OrderState, OrderStore, is_terminal
+from qtxconn.core.order_store cimport (
+    Fee,
+    Fill,
+    OrderEvent,
+    OrderEventKind,
+    OrderRecord,
+    OrderState,
+    OrderStore,
+    is_terminal,
+)
 
 
 cdef class OrderJournalBase:
@@ -16,7 +25,7 @@ cdef class OrderJournalBase:
         cdef OrderRecord* record = order.c_record()
         self.c_intent(
             client_id, order.client_order_id, order.trading_pair, <uint8_t>record.trade_type,
-            <uint8_t>record.order_type, <uint8_t>record.position, record.price, record.amount, record.created_ns,
+            <uint8_t>record.order_type, <uint8_t>record.position, record.price(), record.amount(), record.created_ns,
             record.created_ns + <int64_t>(dead_after_s * 1e9)
         )
         return 0
@@ -24,18 +33,21 @@ cdef class OrderJournalBase:
     cdef void c_write_event(self, OrderStore* store, const OrderEvent& event, tuple failure) noexcept:
         cdef OrderRecord* record = &store.at(event.slot)
         cdef Fill fill
+        cdef Fee fee
+        cdef char[20] number
         if event.kind == OrderEventKind.created:
-            self.c_ack(record.client_id, record.exchange_order_id.view(), record.venue_ns, event.time_ns)
+            self.c_ack(record.client_id, store.ids().text(record.exchange_id, number), record.venue_ns, event.time_ns)
         elif event.kind == OrderEventKind.filled or event.kind == OrderEventKind.late_fill:
             fill = store.fill(event.fill)
+            fee = store.fee(fill, 0)
             self.c_fill(
-                record.client_id, fill.trade_id.view(), fill.fee_asset.view(), fill.price, fill.amount, fill.quote,
-                fill.fee, fill.is_taker, fill.venue_ns, event.time_ns
+                record.client_id, store.ids().text(fill.trade_id, number), store.asset(fee.asset), fill.price(),
+                fill.amount(), fill.quote(), fee.amount, fill.is_taker, fill.venue_ns, event.time_ns
             )
         elif event.kind == OrderEventKind.failed:
             self.c_write_refusal(record.client_id, failure[1] if failure is not None else None, event.time_ns)
-        elif is_terminal(record.state) and event.kind != OrderEventKind.overfill:
-            self.c_end(record.client_id, record.state, record.executed_base, record.executed_quote, event.time_ns)
+        elif is_terminal(record.state) and event.kind <= OrderEventKind.expired:
+            self.c_end(record.client_id, record.state, record.executed_base(), record.executed_quote(), event.time_ns)
 
     cdef void c_write_refusal(self, uint64_t client_id, str reason, int64_t now_ns) noexcept:
         # The kind of error only: a venue's words could repeat what must not be kept.

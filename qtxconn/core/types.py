@@ -96,6 +96,7 @@ class MarketEvent(Enum):
     FundingInfo = 203
     OrphanFill = 501  # ours; Hummingbot has no such events
     OrphanOrder = 502
+    OrderAmended = 503
 
 
 class AccountEvent(Enum):
@@ -162,8 +163,9 @@ class OrderUpdate(NamedTuple):
     `update_timestamp` is the venue's clock in seconds (kept to 1 us; 0 when the venue gave none). Keys of
     `misc_updates` that are understood: `error_message`, `error_type` (on FAILED), `cumulative_base`, the executed
     amount in base asset that the report counts (an end takes effect once the fills up to it are booked),
-    `cumulative_quote`, the same in quote asset, and `price` and `amount`, the order's own as the venue has them now
-    (answers to a query or an amend give them).
+    `cumulative_quote`, the same in quote asset, and two pairs for what the order itself is: `price` (quote per base)
+    and `amount` (base) as a query or an answer shows it, and on the venue's word on an amend only `amended_price` and
+    `amended_amount`, what it has from now on.
     """
 
     trading_pair: str

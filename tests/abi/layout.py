@@ -23,17 +23,22 @@ GENERATED = ROOT / "build" / "cython"
 # Header -> struct -> fields that consumers may touch; without fields only the size counts.
 STRUCTS: dict[str, dict[str, str]] = {
     "fixed.hpp": {"Fixed": "units scale"},
-    "text.hpp": {"HashedText<48>": "", "Text<16>": ""},
+    "venue_ids.hpp": {"VenueIdTable": ""},
     "in_flight_order.hpp": {
-        "Fill": "trade_id fee_asset price amount quote fee venue_ns received_ns next is_taker is_provisional "
-        "trade_type symbol order client_id",
+        "Fee": "asset amount",
+        "Fill": "trade_id price_units amount_units quote_units fee_units venue_ns order next",
         "Transition": "time_ns from to reason",
-        "InFlightOrder": "client_id generation symbol state reported resume trade_type order_type position "
-        "created_sent terminal_sent is_external ended_by_absence leverage price amount executed_base executed_quote "
-        "reported_base exchange_order_id created_ns submitted_ns acked_ns first_fill_ns done_ns venue_ns first_fill "
-        "last_fill fill_count provisional_count past_id transition_count transitions",
+        "InFlightOrder": "client_id exchange_id amount_units executed_units reported_units quote_units price_units "
+        "venue_ns created_ns submitted_ns acked_ns first_fill_ns amended_ns generation symbol first_fill last_fill "
+        "past_id leverage not_found_count transition_count state reported resume past_state trade_type order_type "
+        "position base_scale quote_scale price_scale created_sent terminal_sent is_external ended_by_absence "
+        "has_provisional moves move_times_ns",
     },
-    "client_order_tracker.hpp": {"OrderEvent": "kind slot generation fill time_ns amount", "ClientOrderTracker": ""},
+    "client_order_tracker.hpp": {
+        "OrderEvent": "kind slot generation fill time_ns amount price",
+        "OrderListener": "context on_event",
+        "ClientOrderTracker": "",
+    },
     "order_id.hpp": {"OrderIdSource": ""},
     "spin_lock.hpp": {"SpinLock": ""},
     "sequence_lock.hpp": {"SequenceLock": ""},

@@ -29,18 +29,18 @@ InFlightOrder order_in(S state) {
     InFlightOrder order;
     order.state = state;
     order.reported = is_terminal(state) ? state : S::pending_create;
-    order.amount = Fixed{10, 0};
+    order.set_amount(Fixed{10, 0});
     if (state == S::partially_filled || state == S::filled) {
-        order.executed_base = Fixed{state == S::filled ? 10 : 4, 0};
+        order.executed_units = state == S::filled ? 10 : 4;
     }
     return order;
 }
 
 Fill fill_of(std::int64_t amount, std::int64_t venue_ns = 0) {
     Fill fill;
-    fill.price = Fixed{2, 0};
-    fill.amount = Fixed{amount, 0};
-    fill.quote = Fixed{amount * 2, 0};
+    fill.set_price(Fixed{2, 0});
+    fill.set_amount(Fixed{amount, 0});
+    fill.set_quote(Fixed{amount * 2, 0});
     fill.venue_ns = venue_ns;
     return fill;
 }
@@ -94,7 +94,7 @@ void nothing_leaves_a_terminal_state() {
         InFlightOrder order = order_in(from);
         if (from != S::filled) {
             CHECK(apply_fill(order, fill_of(10)) == Applied::changed && order.state == from);  // booked all the same
-            CHECK(order.executed_base == (Fixed{10, 0}));
+            CHECK(order.executed_base() == (Fixed{10, 0}));
         }
     }
 }
@@ -125,19 +125,19 @@ void a_fill_never_exceeds_the_order_and_is_a_magnitude() {
     InFlightOrder order = order_in(S::open);
     CHECK(apply_fill(order, fill_of(11)) == Applied::overfill && order.state == S::open);
     CHECK(apply_fill(order, fill_of(6)) == Applied::changed);
-    CHECK(apply_fill(order, fill_of(5)) == Applied::overfill && order.executed_base == (Fixed{6, 0}));
+    CHECK(apply_fill(order, fill_of(5)) == Applied::overfill && order.executed_base() == (Fixed{6, 0}));
     for (const std::int64_t amount : {0, -3}) {
         CHECK(apply_fill(order, fill_of(amount)) == Applied::bad_amount);
     }
     Fill fill = fill_of(1);
-    fill.price.units = -1;
+    fill.price_units = -1;
     CHECK(apply_fill(order, fill) == Applied::bad_amount);
     fill = fill_of(1);
-    fill.quote.units = -1;
+    fill.quote_units = -1;
     CHECK(apply_fill(order, fill) == Applied::bad_amount);
     fill = fill_of(1);
-    fill.quote = Fixed{INT64_MAX, 0};
-    CHECK(apply_fill(order, fill) == Applied::bad_amount && order.executed_base == (Fixed{6, 0}));
+    fill.set_quote(Fixed{INT64_MAX, 0});
+    CHECK(apply_fill(order, fill) == Applied::bad_amount && order.executed_base() == (Fixed{6, 0}));
 }
 
 void a_pending_cancel_survives_the_send_the_ack_and_a_partial_fill() {

@@ -119,6 +119,7 @@ cdef class ImbalanceStrategy:
         self._amount_size = format_fixed(self._amount, self._amount_text)
         self._ratio = ratio
         self._orders = make_unique[OrderStore]()
+        dereference(self._orders).keep_events(False)
         self.decision_latency = LatencyRecorder("book -> order slot")
         self.answer_latency = LatencyRecorder("order slot -> answer")
 
@@ -167,15 +168,16 @@ cdef class ImbalanceStrategy:
         cdef OrderRecord order
         cdef char price_text[32]
         cdef TextView amount, price
-        cdef Fixed nothing
+        cdef Fixed limit, nothing
         cdef int64_t now_ns = wall_ns()
-        if from_increments(ticks, self._book.c_tick_size, order.price) != FixedError.ok:
+        if from_increments(ticks, self._book.c_tick_size, limit) != FixedError.ok:
             return
+        order.set_price(limit)
         order.client_id = self._ids.back()
         self._ids.pop_back()
         order.trade_type = TradeType.buy if side == BUY else TradeType.sell
         order.order_type = OrderType.limit
-        order.amount = self._amount
+        order.set_amount(self._amount)
         order.created_ns = now_ns
         cdef unsigned int tracked = dereference(self._orders).start_tracking(order)
         dereference(self._orders).process_state(tracked, OrderState.pending_submit, 0, nothing, now_ns)
@@ -183,7 +185,7 @@ cdef class ImbalanceStrategy:
         amount.data = self._amount_text
         amount.size = self._amount_size
         price.data = price_text
-        price.size = format_fixed(order.price, price_text)
+        price.size = format_fixed(limit, price_text)
         cdef int slot = self._queue.c_submit_place(
             order.client_id, self._symbol, side, amount, price, TYPE_IOC, <uint64_t>now_ns
         )
@@ -219,10 +221,10 @@ cdef class ImbalanceStrategy:
             self._rejected += 1
             return
         if executed.units > 0 and parse_fixed(quote_text.data(), quote_text.size(), quote) == FixedError.ok:
-            fill.trade_id.assign(string_view(b"answer"))  # of this order; the real trades come on the user stream
-            fill.price = dereference(self._orders).at(tracked).price
-            fill.amount = executed
-            fill.quote = quote
+            fill.trade_id = answer.client_order_id  # of this order alone; the real trades come on the user stream
+            fill.set_price(dereference(self._orders).at(tracked).price())
+            fill.set_amount(executed)
+            fill.set_quote(quote)
             fill.venue_ns = now_ns
             dereference(self._orders).process_fill(tracked, fill, now_ns)
             self._book_position(dereference(self._orders).at(tracked), executed, quote)

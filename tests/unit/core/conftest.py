@@ -37,6 +37,7 @@ ORDER_EVENTS = [
     MarketEvent.OrderCancelled,
     MarketEvent.OrderExpired,
     MarketEvent.OrderFailure,
+    MarketEvent.OrderAmended,
 ]
 
 
@@ -83,10 +84,10 @@ class MemoryVenue:
         self.time_s += 0.001
         return self.time_s
 
-    def accept(self, order_id: str, amount: Decimal) -> dict[str, Any]:
+    def accept(self, order_id: str, amount: Decimal, price: Decimal | None = None) -> dict[str, Any]:
         order = {
-            "id": str(next(self.numbers)), "state": OrderState.OPEN, "amount": amount, "done": Decimal(0),
-            "trades": [], "time": self.now(),
+            "id": str(next(self.numbers)), "state": OrderState.OPEN, "amount": amount, "price": price,
+            "done": Decimal(0), "trades": [], "time": self.now(),
         }  # fmt: skip
         self.orders[order_id] = order
         return order
@@ -104,11 +105,18 @@ class MemoryVenue:
     def end(self, order_id: str, state: OrderState = OrderState.CANCELED) -> None:
         self.orders[order_id] |= {"state": state, "time": self.now()}
 
+    def amend(self, order_id: str, price: Decimal, amount: Decimal) -> None:
+        """Takes the new price and amount; as at Binance one that leaves nothing to execute cancels the order."""
+        self.orders[order_id] |= {"price": price, "amount": amount, "time": self.now()}
+        if amount <= self.orders[order_id]["done"]:
+            self.end(order_id)
+
     def report(self, order_id: str) -> OrderUpdate:
         order = self.orders[order_id]
-        return OrderUpdate(
-            PAIR, order["time"], order["state"], order_id, order["id"], {"cumulative_base": order["done"]}
-        )
+        misc = {"cumulative_base": order["done"], "amount": order["amount"]}
+        if order["price"] is not None:
+            misc["price"] = order["price"]
+        return OrderUpdate(PAIR, order["time"], order["state"], order_id, order["id"], misc)
 
 
 def trade_update(
@@ -128,6 +136,7 @@ class MemoryExchange(PerpetualDerivativeBase):
     lookup_delays_s = (0.0, 0.25, 1.0, 3.0)
     submit_dead_after_s = 5.0
     market_data_timeout_s = 0.2
+    supports_amend = True
 
     def __init__(self, trading_pairs: list[str] | None = None, **kwargs: Any) -> None:
         super().__init__([PAIR] if trading_pairs is None else trading_pairs, **kwargs)
@@ -153,6 +162,7 @@ class MemoryExchange(PerpetualDerivativeBase):
         words = {
             "BuyOrderCreatedEvent": "created", "SellOrderCreatedEvent": "created", "OrderFilledEvent": "filled",
             "BuyOrderCompletedEvent": "completed", "SellOrderCompletedEvent": "completed",
+            "OrderAmendedEvent": "amended",
             "OrderCancelledEvent": "cancelled", "OrderExpiredEvent": "expired", "MarketOrderFailureEvent": "failed",
         }  # fmt: skip
         return [words[type(e).__name__] for e in self.events if order_id in (None, e.order_id)]
@@ -232,7 +242,7 @@ class MemoryExchange(PerpetualDerivativeBase):
     ) -> tuple[str, float]:  # fmt: skip
         self.options.append(options)
         await self._enter("place")
-        order = self.venue.accept(order_id, amount)
+        order = self.venue.accept(order_id, amount, price)
         await self._enter("place_answer")
         return order["id"], order["time"]
 
@@ -243,6 +253,17 @@ class MemoryExchange(PerpetualDerivativeBase):
             raise OrderNotFoundError("Unknown order sent.", code=-2011)
         self.venue.end(order_id)
         return self.cancel_answer(order_id)
+
+    async def _place_amend(
+        self, order_id: str, tracked_order: InFlightOrder, price: Decimal, amount: Decimal
+    ) -> OrderUpdate:
+        await self._enter("amend")
+        order = self.venue.orders.get(order_id)
+        if order is None or order["state"].is_terminal:
+            raise OrderNotFoundError("Unknown order sent.", code=-2013)
+        self.venue.amend(order_id, price, amount)
+        await self._enter("amend_answer")
+        return self.venue.report(order_id)
 
     async def _request_order_status(self, tracked_order: InFlightOrder) -> OrderUpdate:
         await self._enter("query")

@@ -533,7 +533,7 @@ async def test_equal_venue_ids_of_two_pairs_are_two_orders(kit) -> None:
         ({"fill_base_amount": Decimal("NaN")}, "bad_amount"),
         ({"fill_price": 0.5}, "bad_amount"),
         ({"trade_id": ""}, "bad_amount"),
-        ({"trade_id": "x" * 48}, "bad_amount"),
+        ({"trade_id": "x" * 72}, "bad_amount"),
     ],
 )
 async def test_an_impossible_fill_is_refused_with_an_alarm(exchange, kit, change, alarm) -> None:
@@ -573,8 +573,13 @@ async def test_a_fee_that_cannot_be_kept_does_not_cost_the_fill(exchange, kit) -
     await kit.settle(lambda: exchange.events)
     fill = kit.trade_update(order_id, "t1", "0.1")
     fee = fill.fee.flat_fees[0]
-    for number, fees in enumerate([[fee, fee], [fee._replace(token="X" * 16)], [fee._replace(amount=0.1)]]):
-        bad = type(fill.fee)(flat_fees=fees)
+    for number, bad in enumerate(
+        [
+            type(fill.fee)(Decimal("0.001"), "USDT"),
+            type(fill.fee)(flat_fees=[fee._replace(token="X" * 16)]),
+            type(fill.fee)(flat_fees=[fee._replace(amount=0.1)]),
+        ]
+    ):
         exchange.stream(fill._replace(trade_id=f"t{number}", fee=bad))
     exchange.stream(fill._replace(trade_id="t9", fee=None))
     assert exchange.alarm_kinds() == ["fee", "fee", "fee"]

@@ -69,7 +69,7 @@ def test_an_order_says_what_it_was_made_of() -> None:
         ("price", 60000.0, AmountError),
         ("trading_pair", "BTCUSDT", OrderValidationError),
         ("trading_pair", "A-B-C", OrderValidationError),
-        ("exchange_order_id", "x" * 48, OrderValidationError),
+        ("exchange_order_id", "x" * 72, OrderValidationError),
         ("position", "OPEN", OrderValidationError),
         ("position", None, OrderValidationError),
         ("client_order_id", None, TypeError),

@@ -44,6 +44,7 @@ class ScriptedBinance:
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.sockets: dict[str, list[web.WebSocketResponse]] = {"public": [], "market": [], "private": []}
         self.subscribed: list[list[str]] = []
+        self.placed: dict[str, dict[str, str]] = {}  # client order id -> parameters
         self.url = ""
         self.answers: dict[str, Any] = {
             "GET /fapi/v1/time": lambda _: {"serverTime": TIME_MS},
@@ -106,13 +107,15 @@ class ScriptedBinance:
 
     def order(self, params: dict[str, str], status: str = "NEW", executed: str = "0", **more: Any) -> dict[str, Any]:
         """An order object that answers a request about an order."""
+        client_order_id = params.get("newClientOrderId") or params["origClientOrderId"]
+        placed = self.placed.setdefault(client_order_id, params)
         return {
             "orderId": 77,
             "symbol": params["symbol"],
             "status": status,
-            "clientOrderId": params.get("newClientOrderId") or params.get("origClientOrderId"),
-            "price": params.get("price", "0"),
-            "origQty": params.get("quantity", "0.002"),
+            "clientOrderId": client_order_id,
+            "price": placed["price"],
+            "origQty": placed["quantity"],
             "executedQty": executed,
             "cumQuote": "0",
             "updateTime": TIME_MS,
