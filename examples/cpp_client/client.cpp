@@ -15,8 +15,7 @@
 #include "qtxconn/l2_book.hpp"
 #include "qtxconn/order_id.hpp"
 #include "qtxconn/qtx_feed.hpp"
-#include "qtxconn/qtx_segment.hpp"
-#include "qtxconn/qtx_watcher.hpp"
+#include "qtxconn/qtx_order_client.hpp"
 
 namespace qx = qtxconn;
 namespace qtx = qtxconn::qtx;
@@ -98,9 +97,9 @@ bool buy(qtx::OrderClient& client, qx::ClientOrderTracker& tracker, const qx::Bo
     request.client_order_id = order.client_id;
     request.order_type = qtx::kTypeIoc;
     request.place_ts_ns = static_cast<std::uint64_t>(now_ns);
-    request.price = {price, qx::format_fixed(order_price, price)};
-    request.size = {amount, qx::format_fixed(kAmount, amount)};
-    request.symbol = view(symbol);
+    request.price.assign({price, qx::format_fixed(order_price, price)});
+    request.size.assign({amount, qx::format_fixed(kAmount, amount)});
+    request.symbol.assign(view(symbol));
     return ask(client, request, "order");
 }
 

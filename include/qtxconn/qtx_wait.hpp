@@ -25,6 +25,7 @@ struct WaitPolicy {
     std::int64_t yield_ns = 200'000;     // after spinning
     std::int64_t sleep_min_ns = 20'000;  // first sleep; doubles up to sleep_max_ns
     std::int64_t sleep_max_ns = 1'000'000;
+    std::int64_t linger_ns = 200'000;  // a watcher with nothing to wait for goes on so long before it sleeps for good
 };
 
 class Backoff {

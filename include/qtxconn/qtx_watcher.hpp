@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "qtxconn/clock.hpp"
-#include "qtxconn/qtx_segment.hpp"
+#include "qtxconn/qtx_wait.hpp"
 
 namespace qtxconn::qtx {
 
@@ -55,13 +55,17 @@ private:
     std::atomic<bool> signalled_{false};
 };
 
-// Starts `body` in a thread that takes no signals: they belong to the interpreter's main thread.
+// Starts `body` in a thread that takes no signals but those of its own faults: they belong to the interpreter's main
+// thread.
 template <class Body>
 bool start_thread(std::thread& thread, Body body) noexcept {
-    sigset_t all;
+    sigset_t blocked;
     sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    sigfillset(&blocked);
+    for (const int fault : {SIGBUS, SIGSEGV, SIGFPE, SIGILL}) {
+        sigdelset(&blocked, fault);
+    }
+    pthread_sigmask(SIG_BLOCK, &blocked, &before);
     bool started = true;
     try {
         thread = std::thread(body);
@@ -77,7 +81,8 @@ bool start_thread(std::thread& thread, Body body) noexcept {
 //   bool quiet() const noexcept              nothing can become ready before wake() is called
 //   std::uint64_t activity() const noexcept  changes when work is expected soon: spin again
 //   void heartbeat() noexcept                called about every kHeartbeatNs
-// While quiet the thread sleeps in the kernel and costs nothing; wake() is then one system call, else one load.
+// When it has been quiet for the policy's `linger_ns` the thread sleeps in the kernel and costs nothing; wake() is then
+// one system call (some 2 us, or 30 where an idle core has to be woken through a hypervisor), else one load.
 template <class Source>
 class Watcher {
 public:
@@ -116,12 +121,14 @@ public:
 
 private:
     static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
+    static constexpr std::int64_t kBusy = -1;
 
     void run() noexcept {
         prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);  // short sleeps that are short
         Backoff backoff(policy_);
         std::uint64_t activity = source_.activity();
         std::int64_t heartbeat_ns = monotonic_ns() + kHeartbeatNs;
+        std::int64_t quiet_since_ns = kBusy;
         std::int64_t now_ns = 0;
         while (!stopping_.load(std::memory_order_relaxed)) {
             if (source_.ready()) {
@@ -131,12 +138,15 @@ private:
                 activity = source_.activity();
                 backoff.reset();
             }
-            if (source_.quiet()) {
+            now_ns = backoff.pause(heartbeat_ns);
+            if (!source_.quiet()) {
+                quiet_since_ns = kBusy;
+            } else if (quiet_since_ns == kBusy) {
+                quiet_since_ns = now_ns;
+            } else if (now_ns - quiet_since_ns >= policy_.linger_ns) {
                 park();
                 backoff.reset();
                 now_ns = monotonic_ns();
-            } else {
-                now_ns = backoff.pause(heartbeat_ns);
             }
             if (now_ns >= heartbeat_ns) {
                 source_.heartbeat();
@@ -160,87 +170,6 @@ private:
     std::thread thread_;
     std::atomic<bool> stopping_{false};
     std::atomic<std::uint32_t> parked_{0};
-};
-
-// The producer's watcher: answers to take. Looks after the segment as well.
-class AnswerSource {
-public:
-    AnswerSource(QueueProducer& producer, const SegmentMap& map) noexcept : producer_(producer), map_(map) {}
-
-    // The end of the queue is news too, once.
-    bool ready() noexcept {
-        const QueueStatus closed = producer_.closed();
-        const bool news = closed != announced_;
-        announced_ = closed;
-        return news || producer_.answer_ready();
-    }
-
-    bool quiet() const noexcept { return producer_.outstanding() == 0 && producer_.closed() == announced_; }
-    std::uint64_t activity() const noexcept { return producer_.published_count(); }
-
-    void heartbeat() noexcept {
-        if (!map_.intact()) {
-            producer_.close(QueueStatus::replaced);
-        }
-    }
-
-private:
-    QueueProducer& producer_;
-    const SegmentMap& map_;
-    QueueStatus announced_ = QueueStatus::ok;  // the watcher's thread only
-};
-
-// The consumer's watcher: orders to take. The producer is another process, so there is nobody to call wake().
-class RequestSource {
-public:
-    explicit RequestSource(const QueueConsumer& consumer) noexcept : consumer_(consumer) {}
-
-    bool ready() noexcept { return consumer_.pending(); }
-    bool quiet() const noexcept { return false; }
-    std::uint64_t activity() const noexcept { return consumer_.taken_count(); }
-    void heartbeat() noexcept {}
-
-private:
-    const QueueConsumer& consumer_;
-};
-
-// All of the client's end over a mapped segment. `submit` is what a strategy calls: from any thread, no allocation, no
-// system call unless the watcher sleeps.
-class OrderClient {
-public:
-    OrderClient(const SegmentMap& map, std::int64_t stall_limit_ns, bool wipe_secrets,
-                const WaitPolicy& policy) noexcept
-        : producer(*map.get(), stall_limit_ns, wipe_secrets), source_(producer, map), watcher(source_, policy) {}
-
-    // The slot (0..99), or a negative QueueStatus: then nothing was published.
-    int submit(const OrderRequest& request) noexcept {
-        const int slot = producer.publish(request);
-        watcher.wake();
-        return slot;
-    }
-
-    QueueProducer producer;
-
-private:
-    AnswerSource source_;
-
-public:
-    Watcher<AnswerSource> watcher;
-};
-
-// All of the order manager's end over a mapped segment.
-class OrderManager {
-public:
-    OrderManager(const SegmentMap& map, const WaitPolicy& policy) noexcept
-        : consumer(*map.get()), source_(consumer), watcher(source_, policy) {}
-
-    QueueConsumer consumer;
-
-private:
-    RequestSource source_;
-
-public:
-    Watcher<RequestSource> watcher;
 };
 
 }  // namespace qtxconn::qtx

@@ -19,7 +19,7 @@ cdef class ConnectorOrders(ConnectorHooks):
     cdef readonly bint _trading_required
     cdef readonly dict _trading_rules             # pair -> TradingRule, of the traded pairs
     cdef readonly dict _order_options             # client order id -> extra keywords of buy() and sell()
-    cdef set _placing                             # client order ids whose submit has not come back
+    cdef readonly set _placing                    # client order ids whose request may still leave: dead-after waits
     cdef dict _resolving                          # client order id being asked about -> what the venue did not confirm
     cdef set _tasks
     cdef object _logger

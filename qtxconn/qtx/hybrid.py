@@ -11,6 +11,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Protocol, runtime_checkable
 
+from qtxconn.core.environment import environment
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.types import OrderType, PositionAction, TradeType
 from qtxconn.errors import (
@@ -26,6 +27,7 @@ from qtxconn.errors import (
     SegmentError,
     is_definite_refusal,
 )
+from qtxconn.net.backoff import Backoff
 from qtxconn.perf.latency import LatencyRecorder
 from qtxconn.qtx.answers import Accepted, Refused, parse_answer
 from qtxconn.qtx.config import EXCHANGE_CONNECTOR_CLASSES, QtxConnectorConfig
@@ -33,6 +35,8 @@ from qtxconn.qtx.order_queue import (
     MODE_CANCEL,
     MODE_PLACE,
     MODE_REGISTER_KEY,
+    QUEUE_CLOSED,
+    QUEUE_REPLACED,
     SIDE_BUY,
     SIDE_SELL,
     TYPE_FOK,
@@ -112,6 +116,8 @@ class QtxHybridMixin:
         self._qtx_feed: UdpFeed | None = None
         self._qtx_queue: OrderQueue | None = None
         self._qtx_requests: dict[int, _Request] = {}  # by slot, oldest first
+        self._qtx_registered = False  # the order manager has our key: orders may follow
+        self._qtx_reopening: asyncio.Task[None] | None = None
         self.book_to_slot_latency = LatencyRecorder("book -> order slot")
         self.slot_to_answer_latency = LatencyRecorder("slot -> answer")
 
@@ -162,11 +168,33 @@ class QtxHybridMixin:
 
     # -- the order queue ---------------------------------------------------------------------------------------
 
+    @property
+    def status_dict(self) -> dict[str, bool]:
+        """What readiness consists of; with a segment name, the order queue too."""
+        status = super().status_dict
+        if self._uses_queue:
+            status["order_queue"] = self._qtx_registered
+        return status
+
+    @property
+    def _uses_queue(self) -> bool:
+        config = self.qtx_config
+        return config.qtx_place_order_shared_memory_name is not None and config.trading_required
+
     async def _start_network(self) -> None:
         await super()._start_network()
+        if self._uses_queue:
+            self._spawn(self._expire_unanswered(), "order answers")
+            await self._open_queue()
+
+    async def _stop_network(self) -> None:
+        self._abandon_requests(None)
+        self._close_queue()
+        self._qtx_queue = None
+        await super()._stop_network()
+
+    async def _open_queue(self) -> None:
         config = self.qtx_config
-        if config.qtx_place_order_shared_memory_name is None or not config.trading_required:
-            return
         queue = OrderQueue.attach(
             config.qtx_place_order_shared_memory_name,
             allow_shared_access=config.allow_shared_access,
@@ -175,20 +203,14 @@ class QtxHybridMixin:
         self._qtx_queue = queue
         queue.start()
         asyncio.get_running_loop().add_reader(queue.fileno(), self._on_queue_event)
-        self._spawn(self._expire_unanswered(), "order answers")
         await self._register_key(queue)
 
-    async def _stop_network(self) -> None:
-        queue, self._qtx_queue = self._qtx_queue, None
-        if queue is not None:
+    def _close_queue(self) -> None:
+        queue = self._qtx_queue
+        self._qtx_registered = False
+        if queue is not None and queue.closed_reason != QUEUE_CLOSED:
             asyncio.get_running_loop().remove_reader(queue.fileno())
-            for request in self._qtx_requests.values():
-                order = self._order_tracker.fetch_tracked_order(request.client_order_id)
-                if order is not None and request.mode == MODE_PLACE and not request.expired:
-                    self._order_tracker.mark_unknown(order)
-            self._qtx_requests.clear()
             queue.close()
-        await super()._stop_network()
 
     async def _register_key(self, queue: OrderQueue) -> None:
         config = self.qtx_config
@@ -200,11 +222,14 @@ class QtxHybridMixin:
         request = self._note_request(slot, MODE_REGISTER_KEY, "")
         request.registered = asyncio.get_running_loop().create_future()
         await request.registered
+        self._qtx_registered = True
 
     def _note_request(self, slot: int, mode: int, client_order_id: str) -> _Request:
         deadline_ns = self._clock.monotonic_ns() + int(self.qtx_config.answer_timeout_s * 1e9)
         request = _Request(mode, client_order_id, deadline_ns)
         self._qtx_requests[slot] = request
+        if mode == MODE_PLACE:
+            self._placing.add(client_order_id)
         return request
 
     # -- submitting --------------------------------------------------------------------------------------------
@@ -227,6 +252,8 @@ class QtxHybridMixin:
         options = self._order_options.pop(order.client_order_id, {})
         try:
             price, wire_type = self._limit_price(order), _wire_order_type(order.order_type, options)
+            if not self._qtx_registered:
+                raise SegmentError(f"order queue {queue.name!r} is not open: the order was not published")
             self._order_tracker.mark_submitted(order)
             published_ns = self._clock.now_ns()  # to within the 0.1 us that filling a slot takes
             slot = queue.submit_place(
@@ -291,6 +318,7 @@ class QtxHybridMixin:
         for answer in queue.poll_answers():
             self.slot_to_answer_latency.record(self._clock.now_ns() - answer.place_ts_ns)
             request = self._qtx_requests.pop(answer.slot)
+            self._placing.discard(request.client_order_id)
             try:
                 self._process_answer(request, answer)
             except Exception:  # noqa: BLE001 - one answer must not keep the others from being read
@@ -342,13 +370,50 @@ class QtxHybridMixin:
 
     def _on_queue_lost(self, reason: str) -> None:
         """The queue takes no orders any more, and what was published may stay unanswered."""
-        error = SegmentError(f"order queue {self.qtx_config.qtx_place_order_shared_memory_name}: {reason}")
-        for request in list(self._qtx_requests.values()):
-            if not request.expired:
+        name = self.qtx_config.qtx_place_order_shared_memory_name
+        error = SegmentError(f"order queue {name!r}: {reason}")
+        self._abandon_requests(error)
+        self._close_queue()
+        if reason == QUEUE_REPLACED:
+            self.logger().warning("%s; orders are refused until there is a new one", error)
+            if self._qtx_reopening is None or self._qtx_reopening.done():
+                self._qtx_reopening = self._spawn(self._reopen_queue(), "order queue")
+        else:
+            # Whoever interferes with it would again: that is for people to sort out.
+            self._alarm("order_queue", f"{error}; orders are refused: look into it, then connect again", None, error)
+
+    async def _reopen_queue(self) -> None:
+        backoff = Backoff(0.1, 5.0, uniform=environment().uniform)
+        while not self._qtx_registered:
+            await self._clock.sleep(backoff.next_s())
+            try:
+                await self._open_queue()
+            except (SegmentError, NotReadyError, QueueFullError) as error:
+                self.logger().info("%s; trying again", error)
+                self._close_queue()
+        self.logger().info("order queue %r is there again", self._qtx_queue.name)
+
+    def _abandon_requests(self, error: SegmentError | None) -> None:
+        """Gives up on every answer at once: the queue is lost, or without an `error` is about to be left."""
+        requests, self._qtx_requests = self._qtx_requests, {}
+        for slot, request in requests.items():
+            if request.expired:
+                continue
+            self._qtx_queue.expire(slot)
+            if error is not None:
                 self._give_up(request, error)
+                continue
+            self._placing.discard(request.client_order_id)
+            order = self._order_tracker.fetch_tracked_order(request.client_order_id)
+            if order is not None and request.mode == MODE_PLACE:
+                self._order_tracker.mark_unknown(order)
 
     async def _expire_unanswered(self) -> None:
-        """Gives up on answers that are overdue. The slot stays taken, and a late answer is still processed."""
+        """Gives up on answers that are overdue. A late one is still processed.
+
+        An order that the order manager has not picked up is taken back from the queue. From then on, or from having
+        been seen to be picked up, the venue's "no such order" counts towards `submit_dead_after_s`.
+        """
         while True:
             await self._clock.sleep(min(0.05, self.qtx_config.answer_timeout_s / 4))
             now_ns = self._clock.monotonic_ns()
@@ -357,13 +422,13 @@ class QtxHybridMixin:
                     continue
                 if request.deadline_ns > now_ns:
                     break  # oldest first
-                self._qtx_queue.expire(slot)
-                self._give_up(
-                    request, RequestTimeoutError(f"no answer in slot {slot} in {self.qtx_config.answer_timeout_s} s")
-                )
+                where = "taken back from the queue" if self._qtx_queue.expire(slot) else "the order manager has it"
+                text = f"no answer in slot {slot} in {self.qtx_config.answer_timeout_s} s ({where})"
+                self._give_up(request, RequestTimeoutError(text))
 
     def _give_up(self, request: _Request, error: QtxconnError) -> None:
         request.expired = True
+        self._placing.discard(request.client_order_id)
         if request.mode == MODE_PLACE:
             self._order_unknown(request.client_order_id, error)
         elif request.mode == MODE_CANCEL:

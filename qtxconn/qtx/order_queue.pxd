@@ -12,6 +12,7 @@ cdef extern from "qtxconn/qtx_wait.hpp" namespace "qtxconn::qtx" nogil:
         int64_t yield_ns
         int64_t sleep_min_ns
         int64_t sleep_max_ns
+        int64_t linger_ns
 
 
 cdef extern from "qtxconn/qtx_segment.hpp" namespace "qtxconn::qtx" nogil:
@@ -34,6 +35,7 @@ cdef extern from "qtxconn/qtx_segment.hpp" namespace "qtxconn::qtx" nogil:
         not_outstanding
         timed_out
         wrong_order
+        unanswered
 
     const char* describe(QueueStatus status) noexcept
 
@@ -54,6 +56,10 @@ cdef extern from "qtxconn/qtx_segment.hpp" namespace "qtxconn::qtx" nogil:
         const char* data
         size_t size
 
+    # A text that is too long is refused when it is published.
+    cdef cppclass SlotText "qtxconn::qtx::SlotText<1>":
+        void assign(TextView text) noexcept
+
     TextView bounded_text(const char* text, size_t capacity) noexcept
 
     cdef struct OrderSlot:
@@ -72,6 +78,8 @@ cdef extern from "qtxconn/qtx_segment.hpp" namespace "qtxconn::qtx" nogil:
         const char* symbol     # char[100]
         const char* res_msg    # char[10000]
 
+
+cdef extern from "qtxconn/qtx_segment_map.hpp" namespace "qtxconn::qtx" nogil:
     cdef cppclass SegmentMap:
         SegmentMap() noexcept
         MapStatus attach(const char* name, cbool allow_shared_access) noexcept
@@ -81,6 +89,9 @@ cdef extern from "qtxconn/qtx_segment.hpp" namespace "qtxconn::qtx" nogil:
         int error_number() noexcept
         int64_t actual_size() noexcept
 
+
+cdef extern from "qtxconn/qtx_order_producer.hpp" namespace "qtxconn::qtx" nogil:
+    # One for each symbol, filled once; then only what differs from order to order is set.
     cdef cppclass OrderRequest:
         OrderRequest() noexcept
         int64_t mode
@@ -90,10 +101,10 @@ cdef extern from "qtxconn/qtx_segment.hpp" namespace "qtxconn::qtx" nogil:
         uint64_t order_type
         uint64_t price_match
         uint64_t place_ts_ns
-        TextView size
-        TextView price
-        TextView symbol
-        TextView api_key
+        SlotText size       # 31 bytes of decimal text
+        SlotText price      # 31
+        SlotText symbol     # 99
+        TextView api_key    # these two in mode 0 only
         TextView api_secret
 
     cdef cppclass AnswerView:
@@ -110,15 +121,20 @@ cdef extern from "qtxconn/qtx_segment.hpp" namespace "qtxconn::qtx" nogil:
         QueueStatus take(int slot, AnswerView& answer) noexcept
         QueueStatus take_any(AnswerView& answer) noexcept
         void release(const AnswerView& answer) noexcept
-        void expire(int slot) noexcept
+        cbool expire(int slot) noexcept
         QueueStatus wait(int slot, const WaitPolicy& policy, int64_t timeout_ns, AnswerView& answer) noexcept
         int outstanding() noexcept
+        void inspect() noexcept
         void close(QueueStatus reason) noexcept
         QueueStatus closed() noexcept
         uint64_t published_count() noexcept
         uint64_t refused_count() noexcept
         uint64_t expired_count() noexcept
+        uint64_t withdrawn_count() noexcept
+        int retired_count() noexcept
 
+
+cdef extern from "qtxconn/qtx_order_consumer.hpp" namespace "qtxconn::qtx" nogil:
     cdef cppclass QueueConsumer:
         cbool pending() noexcept
         const OrderSlot* peek(int& slot) noexcept
@@ -132,6 +148,8 @@ cdef extern from "qtxconn/qtx_watcher.hpp" namespace "qtxconn::qtx" nogil:
         void signal() noexcept
         void clear() noexcept
 
+
+cdef extern from "qtxconn/qtx_order_client.hpp" namespace "qtxconn::qtx" nogil:
     cdef cppclass AnswerWatcher "qtxconn::qtx::Watcher<qtxconn::qtx::AnswerSource>":
         cbool start() noexcept
         void stop() noexcept

@@ -30,6 +30,10 @@ TYPE_POST_ONLY = 1
 TYPE_GTC = 2
 TYPE_FOK = 3
 
+# Of `OrderQueue.closed_reason`.
+QUEUE_CLOSED = describe(QueueStatus.closed).decode()
+QUEUE_REPLACED = describe(QueueStatus.replaced).decode()
+
 SLOT_COUNT = kSlotCount
 SEGMENT_SIZE = kSegmentSize
 
@@ -100,23 +104,29 @@ def _map_error(str name, MapStatus status, int error_number, int64_t actual_size
     return SegmentError(f"cannot map {shm}: {os.strerror(error_number)}")
 
 
-cdef WaitPolicy _wait_policy(int64_t spin_ns, int64_t yield_ns, int64_t sleep_min_ns, int64_t sleep_max_ns) except *:
-    if spin_ns < 0 or yield_ns < 0 or not 0 < sleep_min_ns <= sleep_max_ns:
-        raise ConfigurationError("wait policy: need spin_ns >= 0, yield_ns >= 0 and 0 < sleep_min_ns <= sleep_max_ns")
+cdef WaitPolicy _wait_policy(
+    int64_t spin_ns, int64_t yield_ns, int64_t sleep_min_ns, int64_t sleep_max_ns, int64_t linger_ns
+) except *:
+    if min(spin_ns, yield_ns, linger_ns) < 0 or not 0 < sleep_min_ns <= sleep_max_ns:
+        raise ConfigurationError(
+            "wait policy: need spin_ns, yield_ns and linger_ns >= 0 and 0 < sleep_min_ns <= sleep_max_ns"
+        )
     cdef WaitPolicy policy
     policy.spin_ns = spin_ns
     policy.yield_ns = yield_ns
     policy.sleep_min_ns = sleep_min_ns
     policy.sleep_max_ns = sleep_max_ns
+    policy.linger_ns = linger_ns
     return policy
 
 
-cdef int _view(str text, TextView* view) except -1:
-    """Points `view` at the text's own UTF-8 bytes; good while `text` lives."""
+cdef inline TextView _view(str text) except *:
+    """The text's own UTF-8 bytes; good while `text` lives."""
     cdef Py_ssize_t size = 0
+    cdef TextView view
     view.data = PyUnicode_AsUTF8AndSize(text, &size)
     view.size = <size_t> size
-    return 0
+    return view
 
 
 cdef inline str _text(const char* field, size_t capacity):
@@ -141,7 +151,8 @@ cdef class OrderQueue:
 
     Any number of orders may be outstanding (99 fit the ring), answers come in any order. With `start()` a thread
     without the GIL watches for them and makes `fileno()` readable; without it, call `poll_answers` or `wait_answer`.
-    An order whose wait timed out keeps its slot until the answer comes, and that answer is delivered, marked `late`.
+    An order that was given up on keeps its slot until the answer comes, which is delivered, marked `late`; when the
+    ring has come round to it without one, the slot is passed over from then on.
     """
 
     @classmethod
@@ -156,16 +167,18 @@ cdef class OrderQueue:
         int64_t yield_ns=1_000_000,
         int64_t sleep_min_ns=20_000,
         int64_t sleep_max_ns=1_000_000,
+        int64_t linger_ns=200_000,
     ) -> OrderQueue:
         """Opens the segment `name` ("/place_order_NAME") made by the order manager.
 
         `stall_limit_ns`: refuse further orders when the oldest has waited that long to be picked up.
-        `wipe_secrets`: clear key and secret from the segment once the registration was answered. The other four
-        say how to wait: spin, then yield, then sleep for sleep_min_ns doubling up to sleep_max_ns.
+        `wipe_secrets`: clear key and secret from the segment once the registration was answered. The others say how
+        to wait: spin, then yield, then sleep for sleep_min_ns doubling up to sleep_max_ns. With nothing outstanding
+        for linger_ns the watching thread sleeps until the next order, whose submit then costs the call to wake it.
         Raises SegmentError (missing, wrong size, owner or mode, or in use by another producer).
         """
         cdef OrderQueue self = OrderQueue.__new__(cls)
-        self._policy = _wait_policy(spin_ns, yield_ns, sleep_min_ns, sleep_max_ns)
+        self._policy = _wait_policy(spin_ns, yield_ns, sleep_min_ns, sleep_max_ns, linger_ns)
         self.name = name
         self._map.reset(new SegmentMap())
         cdef bytes encoded = name.encode()
@@ -212,9 +225,9 @@ cdef class OrderQueue:
         request.client_order_id = client_order_id
         request.order_type = order_type
         request.place_ts_ns = place_ts_ns
-        request.size = size
-        request.price = price
-        request.symbol = symbol
+        request.size.assign(size)
+        request.price.assign(price)
+        request.symbol.assign(symbol)
         return self.c_submit(request)
 
     cdef int c_submit_cancel(self, uint64_t client_order_id, TextView symbol, uint64_t place_ts_ns) noexcept nogil:
@@ -222,7 +235,7 @@ cdef class OrderQueue:
         request.mode = -1
         request.client_order_id = client_order_id
         request.place_ts_ns = place_ts_ns
-        request.symbol = symbol
+        request.symbol.assign(symbol)
         return self.c_submit(request)
 
     def register_key(self, str api_key not None, str api_secret not None, *, uint64_t place_ts_ns) -> int:
@@ -230,8 +243,8 @@ cdef class OrderQueue:
         cdef OrderRequest request
         request.mode = 0
         request.place_ts_ns = place_ts_ns
-        _view(api_key, &request.api_key)
-        _view(api_secret, &request.api_secret)
+        request.api_key = _view(api_key)
+        request.api_secret = _view(api_secret)
         return self._published(self.c_submit(request))
 
     def submit_place(
@@ -260,16 +273,14 @@ cdef class OrderQueue:
         request.order_type = order_type
         request.price_match = price_match
         request.place_ts_ns = place_ts_ns
-        _view(size, &request.size)
-        _view(price, &request.price)
-        _view(symbol, &request.symbol)
+        request.size.assign(_view(size))
+        request.price.assign(_view(price))
+        request.symbol.assign(_view(symbol))
         return self._published(self.c_submit(request))
 
     def submit_cancel(self, uint64_t client_order_id, str symbol not None, *, uint64_t place_ts_ns) -> int:
         """Publishes a cancel and returns its slot. Raises as `submit_place`."""
-        cdef TextView symbol_view
-        _view(symbol, &symbol_view)
-        return self._published(self.c_submit_cancel(client_order_id, symbol_view, place_ts_ns))
+        return self._published(self.c_submit_cancel(client_order_id, _view(symbol), place_ts_ns))
 
     def _published(self, int slot) -> int:
         if slot >= 0:
@@ -278,6 +289,8 @@ cdef class OrderQueue:
         text = f"order queue {self.name!r}: {describe(status).decode()}; the order was not published"
         if status == QueueStatus.full or status == QueueStatus.stalled:
             raise QueueFullError(text)
+        if status == QueueStatus.unanswered:
+            raise QueueFullError(f"{text}; restart the order manager")
         if status == QueueStatus.text_too_long:
             raise ConfigurationError(
                 f"{text} (symbol and keys take up to {kNameTextSize - 1} bytes, size and price {kDecimalTextSize - 1})"
@@ -349,11 +362,15 @@ cdef class OrderQueue:
             return None
         raise SegmentError(f"order queue {self.name!r}, slot {slot}: {describe(status).decode()}")
 
-    def expire(self, int slot) -> None:
-        """Gives up on an answer. The slot stays in use until the answer comes, which is then marked `late`."""
+    def expire(self, int slot) -> bool:
+        """Gives up on an answer. Should it come, it is marked `late`; the slot carries no other order until then.
+
+        An order that the manager has not picked up is taken back: it cannot be placed any more, unless the manager
+        was reading this very slot. True if that was so. The outcome is unknown either way: ask the venue.
+        """
         if slot < 0 or slot >= kSlotCount:
             raise ConfigurationError(f"slot is {slot}; it must be 0..{kSlotCount - 1}")
-        self._open_client().producer.expire(slot)
+        return self._open_client().producer.expire(slot)
 
     # -- state -------------------------------------------------------------------------------------------------
 
@@ -369,28 +386,35 @@ cdef class OrderQueue:
 
     @property
     def closed_reason(self) -> str | None:
-        """Why the queue takes no orders, None while it does."""
+        """Why the queue takes no orders, None while it does: QUEUE_CLOSED (by close()), QUEUE_REPLACED (attach again),
+        or what is wrong."""
         if self._client.get() == NULL:
-            return "the queue is closed"
+            return QUEUE_CLOSED
         cdef QueueStatus status = deref(self._client).producer.closed()
         return None if status == QueueStatus.ok else describe(status).decode()
 
     def check(self) -> bool:
-        """Whether the segment is still the one attached to, in full. One system call; the watcher asks each second."""
+        """Whether the segment is still the one attached to, in full, with indices that add up. One system call; the
+        watcher asks each second."""
         if self._client.get() == NULL:
             return False
         if not deref(self._map).intact():
             deref(self._client).producer.close(QueueStatus.replaced)
+        else:
+            deref(self._client).producer.inspect()
         return not self.closed
 
     def get_statistics(self) -> dict:
-        """Counts since `attach`: published, refused, expired (given up on), and outstanding now."""
+        """Counts since `attach`: published, refused, expired (given up on) and of these withdrawn (taken back before
+        they were picked up); and now: outstanding, retired_slots (never answered, passed over for good)."""
         cdef OrderClient* client = self._open_client()
         return {
             "published": client.producer.published_count(),
             "refused": client.producer.refused_count(),
             "expired": client.producer.expired_count(),
+            "withdrawn": client.producer.withdrawn_count(),
             "outstanding": client.producer.outstanding(),
+            "retired_slots": client.producer.retired_count(),
         }
 
     def close(self) -> None:
@@ -422,7 +446,7 @@ cdef class OrderManagerQueue:
     ) -> OrderManagerQueue:
         """Makes the segment `name`, mode 0600. Raises SegmentError, among others when the name is taken."""
         cdef OrderManagerQueue self = OrderManagerQueue.__new__(cls)
-        cdef WaitPolicy policy = _wait_policy(spin_ns, yield_ns, sleep_min_ns, sleep_max_ns)
+        cdef WaitPolicy policy = _wait_policy(spin_ns, yield_ns, sleep_min_ns, sleep_max_ns, 0)
         self.name = name
         self._map.reset(new SegmentMap())
         cdef bytes encoded = name.encode()

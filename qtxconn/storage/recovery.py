@@ -95,7 +95,7 @@ class JournalledOrder:
         return InFlightOrder.from_json(data)
 
     def _trade_update(self, fill: dict[str, Any]) -> TradeUpdate:
-        fees = [TokenAmount(fill["fee_asset"], fill["fee"])] if fill["fee"] else []
+        fees = [TokenAmount(fill["fee_asset"], fill["fee"])] if fill["fee_asset"] else []
         return TradeUpdate(
             trade_id=fill["trade_id"],
             client_order_id=self.intent["client_order_id"],

@@ -55,15 +55,18 @@ STRUCTS: dict[str, dict[str, str]] = {
         "price api_key api_secret symbol res_msg",
         "qtx::Segment": "from_idx to_idx slots",
         "qtx::TextView": "data size",
-        "qtx::WaitPolicy": "spin_ns yield_ns sleep_min_ns sleep_max_ns",
+    },
+    "qtx_wait.hpp": {"qtx::WaitPolicy": "spin_ns yield_ns sleep_min_ns sleep_max_ns linger_ns"},
+    "qtx_segment_map.hpp": {"qtx::SegmentMap": ""},
+    "qtx_order_producer.hpp": {
         "qtx::OrderRequest": "mode side pos_side client_order_id order_type price_match place_ts_ns size price "
         "symbol api_key api_secret",
         "qtx::AnswerView": "slot late mode client_order_id place_ts_ns res_ts_ns message",
-        "qtx::SegmentMap": "",
         "qtx::QueueProducer": "",
-        "qtx::QueueConsumer": "",
     },
-    "qtx_watcher.hpp": {"qtx::EventFd": "", "qtx::OrderClient": "", "qtx::OrderManager": ""},
+    "qtx_order_consumer.hpp": {"qtx::QueueConsumer": ""},
+    "qtx_watcher.hpp": {"qtx::EventFd": ""},
+    "qtx_order_client.hpp": {"qtx::OrderClient": "", "qtx::OrderManager": ""},
     "qtx_feed.hpp": {
         "qtx::FeedOptions": "header_layout depth_semantics sequence_rule",
         "qtx::FeedTrade": "symbol is_buy price size event_ms received_ns",

@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "check.hpp"
-#include "qtxconn/qtx_watcher.hpp"
+#include "qtxconn/qtx_order_client.hpp"
 
 using namespace qtxconn::qtx;
 
@@ -28,9 +28,9 @@ OrderRequest request_for(std::uint64_t id, char* buffer) {
     request.client_order_id = id;
     request.order_type = kTypeGtc;
     request.place_ts_ns = id;
-    request.size = text_of(id, buffer);
+    request.size.assign(text_of(id, buffer));
     request.price = request.size;
-    request.symbol = request.size;
+    request.symbol.assign(text_of(id, buffer));
     return request;
 }
 

@@ -81,6 +81,8 @@ class ScriptedBinance:
         call = f"{request.method} {request.path}"
         params = dict(request.query)
         self.requests.append((call, params))
+        if "newClientOrderId" in params:
+            self.placed[params["newClientOrderId"]] = params
         if "signature" in params:
             assert request.headers["X-MBX-APIKEY"] == KEY
         try:
@@ -108,14 +110,14 @@ class ScriptedBinance:
     def order(self, params: dict[str, str], status: str = "NEW", executed: str = "0", **more: Any) -> dict[str, Any]:
         """An order object that answers a request about an order."""
         client_order_id = params.get("newClientOrderId") or params["origClientOrderId"]
-        placed = self.placed.setdefault(client_order_id, params)
+        placed = self.placed.get(client_order_id, {})
         return {
             "orderId": 77,
             "symbol": params["symbol"],
             "status": status,
             "clientOrderId": client_order_id,
-            "price": placed["price"],
-            "origQty": placed["quantity"],
+            "price": placed.get("price", "0"),
+            "origQty": placed.get("quantity", "0.002"),
             "executedQty": executed,
             "cumQuote": "0",
             "updateTime": TIME_MS,

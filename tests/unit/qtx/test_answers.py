@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -118,6 +119,36 @@ def test_any_bytes_give_a_bounded_printable_answer(message):
     )
 )
 def test_any_json_gives_an_answer(value):
-    import orjson
-
     assert isinstance(parse_answer(orjson.dumps(value)), Accepted | Refused | Unclear)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(), values, max_size=6).filter(lambda order: "code" not in order))
+def test_an_order_arrives_as_it_was_sent(order):
+    """The scanner that cuts the order out of its envelope agrees with orjson about where JSON ends."""
+    message = orjson.dumps({"id": 1, "status": 200, "result": order, "rateLimits": [[], {}]})
+    answer = parse_answer(message)
+    assert isinstance(answer, Accepted)
+    assert answer.payload == orjson.loads(message)["result"]
+
+
+@given(st.dictionaries(st.text(), values, max_size=3), st.integers(0, 300), st.binary(max_size=3))
+def test_what_is_not_json_is_never_an_acceptance(order, at, damage):
+    message = orjson.dumps({"status": 200, "result": order})
+    at = min(at, len(message) - 1)
+    damaged = b"{" + message[1:at] + damage + message[at + 1 :]
+    try:
+        orjson.loads(damaged.strip(b"\0 \t\r\n"))
+    except orjson.JSONDecodeError:
+        assert isinstance(parse_answer(damaged), Unclear)
+
+
+def test_escapes_in_a_message_are_undone():
+    answer = parse_answer(b'{"status":400,"error":{"code":-1,"msg":"a \\"b\\" \\u00e9"}}')
+    assert answer == Refused(-1, 'a "b" \u00e9', 400)

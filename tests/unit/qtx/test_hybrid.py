@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import uuid
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,7 +34,13 @@ from qtxconn.errors import (
 )
 from qtxconn.qtx import hybrid
 from qtxconn.qtx.hybrid import QtxConnectorProtocol, QtxPerpetualDerivative, create_qtx_connector_class
-from qtxconn.qtx.order_queue import MODE_CANCEL, MODE_PLACE, MODE_REGISTER_KEY, OrderManagerQueue, QueuedRequest
+from qtxconn.qtx.order_queue import (
+    MODE_CANCEL,
+    MODE_PLACE,
+    MODE_REGISTER_KEY,
+    OrderManagerQueue,
+    QueuedRequest,
+)
 
 BTC = "binance-futures:btcusdt"
 FULL = depth(9, 1, asks=[(60000.1, 1.0), (60000.2, 2.0)], bids=[(60000.0, 3.0), (59999.9, 4.0)])
@@ -135,8 +143,8 @@ def confirm(request: QueuedRequest) -> bytes:
 class Manager:
     """The order manager's end, answering by a function of the request."""
 
-    def __init__(self) -> None:
-        self.queue = OrderManagerQueue.create(f"/qtxconn_test_{uuid.uuid4().hex[:12]}")
+    def __init__(self, name: str | None = None) -> None:
+        self.queue = OrderManagerQueue.create(name or f"/qtxconn_test_{uuid.uuid4().hex[:12]}")
         self.requests: list[QueuedRequest] = []
         self.reply = confirm
         self.queue.start()
@@ -439,6 +447,74 @@ class TestOrders:
             await until(lambda: order.current_state is OrderState.UNKNOWN)
             later = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"))
             assert connector._order_tracker.fetch_order(later).current_state is OrderState.FAILED
+
+    async def test_an_order_nobody_picked_up_in_time_is_taken_back_before_its_absence_counts(self, server):
+        manager = Manager()
+        try:
+            async with make(server, manager, answer_timeout_s=0.2, stall_limit_s=300) as connector:
+                connector.submit_dead_after_s = 0.05
+                manager.queue.stop()  # it does not look, for a while
+                order_id = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"))
+                order = connector.in_flight_orders[order_id]
+                connector._resolve(order)  # as a poll would, long before the time-out
+                await until(lambda: connector.own_path.count(("query", order_id)) > 8)
+                assert not order.is_done, "the order manager could still place it"
+                await until(lambda: order.current_state is OrderState.FAILED)
+                manager.queue.start()
+                await until(lambda: manager.orders)
+                assert manager.orders[0].mode == MODE_CANCEL
+                assert str(manager.orders[0].client_order_id) == order_id
+        finally:
+            manager.close()
+
+    async def test_a_replaced_segment_is_taken_up_again(self, server):
+        manager = Manager()
+        name = manager.queue.name
+        async with make(server, manager) as connector:
+            manager.reply = lambda request: None
+            lost = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"))
+            connector.truth[lost] = OrderState.OPEN
+            await until(lambda: manager.orders)
+            manager.close()
+            await until(lambda: not connector.is_ready)
+            assert "order_queue" in connector.not_ready_reason
+            await until(lambda: connector.in_flight_orders[lost].current_state is OrderState.OPEN)  # asked, and found
+            manager = Manager(name)
+            try:
+                await until(lambda: connector.is_ready)
+                assert [request.mode for request in manager.requests] == [MODE_REGISTER_KEY]
+                order_id = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"))
+                await until(lambda: connector.in_flight_orders[order_id].current_state is OrderState.OPEN)
+                assert ("query", order_id) not in connector.own_path
+            finally:
+                manager.close()
+
+    async def test_another_producer_is_for_people_to_sort_out(self, connector, manager):
+        alarms = []
+        connector.set_error_event_listener(SimpleNamespace(on_error=alarms.append))
+        segment = os.open("/dev/shm" + manager.queue.name, os.O_RDWR)
+        os.pwrite(segment, (50).to_bytes(8, "little"), 8)
+        os.close(segment)
+        order_id = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"))
+        assert connector._order_tracker.fetch_order(order_id).current_state is OrderState.FAILED
+        await until(lambda: alarms)
+        assert "another producer" in alarms[-1].message
+        await asyncio.sleep(0.3)
+        assert connector.shm_manager.closed
+
+    async def test_disconnecting_takes_back_what_nobody_picked_up(self, server):
+        manager = Manager()
+        try:
+            async with make(server, manager) as connector:
+                manager.queue.stop()
+                order_id = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"))
+                order = connector.in_flight_orders[order_id]
+            assert order.current_state is OrderState.UNKNOWN
+            manager.queue.start()
+            await until(lambda: manager.orders)
+            assert manager.orders[0].mode == MODE_CANCEL
+        finally:
+            manager.close()
 
     async def test_without_a_segment_orders_take_the_exchanges_own_path(self, server):
         async with make(server) as connector:

@@ -258,7 +258,14 @@ class TestRefusals:
             place(client, 99)
         assert issubclass(QueueFullError, OrderRejectedError)
         assert raw.number(8) == 99
-        assert client.get_statistics() == {"published": 99, "refused": 1, "expired": 0, "outstanding": 99}
+        assert client.get_statistics() == {
+            "published": 99,
+            "refused": 1,
+            "expired": 0,
+            "withdrawn": 0,
+            "outstanding": 99,
+            "retired_slots": 0,
+        }
 
     def test_a_slot_is_not_reused_before_its_answer_was_taken(self, client, manager):
         for order_id in range(100):
