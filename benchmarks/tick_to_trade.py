@@ -147,7 +147,7 @@ def after_silence(bench: Bench) -> Iterator[list[Row]]:
 @contextmanager
 def over_load(bench: Bench) -> Iterator[list[Row]]:
     clients = Clients(bench)
-    rates = (10_000, 100_000) if bench.quick else (1_000, 10_000, 50_000, 100_000, 200_000, 400_000)
+    rates = (20_000,) if bench.quick else (1_000, 10_000, 50_000, 100_000, 200_000, 400_000)
     rows = []
     for rate in rates:
         trial = Trial(rate, int(rate * bench.scaled(400, quick=50) / 1000), int(rate * 0.05))
