@@ -21,16 +21,21 @@ C_SPIN, C_BLOCK = "C, spinning", "C, blocking"
 HEADERS, CYTHON, STAMPED = "qtxconn, C++ headers", "qtxconn, Cython strategy", "qtxconn, Cython, stages stamped"
 HOG, CALLBACK = "qtxconn, Cython beside a GIL hog", "qtxconn, Python callback"
 PYTHON_SPIN, ASYNCIO, UVLOOP = "Python, spinning", "asyncio", "uvloop"
+ARRIVALS = {"poisson": "at random", "bursts": "ten at once", "closed": "closed loop"}
 PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One repetition: `count` ticks at `rate` per second, after `warm_up` that are not counted."""
+    """One repetition: `count` ticks at `rate` per second, after `warm_up` that are not counted.
+
+    `arrivals`: "even", "poisson", "bursts" of ten, or "closed": the next tick when the last one was answered.
+    """
 
     rate: float
     count: int
     warm_up: int
+    arrivals: str = "even"
 
 
 class Clients:
@@ -54,8 +59,8 @@ class Clients:
     def _run(self, client_command: list[str], trial: Trial) -> Sample:
         bench = self._bench
         path = os.pathsep.join(filter(None, [str(self._extension or ""), str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        venue_command = [str(self._venue), self._segment, trial.rate, trial.count, trial.warm_up, bench.venue_cpu]
-        venue = _start([str(word) for word in venue_command], {})
+        load = (trial.arrivals, trial.rate, trial.count, trial.warm_up)
+        venue = _start([str(word) for word in (self._venue, self._segment, *load, bench.venue_cpu)], {})
         client = None
         try:
             port = venue.stdout.readline().strip() if venue.stdout is not None else ""
@@ -109,6 +114,24 @@ def wire_to_wire(bench: Bench) -> Iterator[list[Row]]:
 
 
 @contextmanager
+def over_arrivals(bench: Bench) -> Iterator[list[Row]]:
+    clients = Clients(bench)
+    rows = []
+    for arrivals, name in ARRIVALS.items():
+        trial = Trial(10_000, bench.scaled(5_000, quick=500), bench.scaled(1_000, quick=100), arrivals)
+        rows += [
+            Row.limit(f"C, {name}", lambda trial=trial: clients.cpp("spin", trial), against=f"C, {name}"),
+            Row.ours(
+                f"Cython, {name}",
+                lambda trial=trial: clients.python("cython", trial),
+                needs="Cython",
+                against=f"C, {name}",
+            ),
+        ]
+    yield rows
+
+
+@contextmanager
 def after_silence(bench: Bench) -> Iterator[list[Row]]:
     clients = Clients(bench)
     trial = Trial(50, bench.scaled(40, quick=10), 2)  # 20 ms between ticks
@@ -124,7 +147,7 @@ def after_silence(bench: Bench) -> Iterator[list[Row]]:
 @contextmanager
 def over_load(bench: Bench) -> Iterator[list[Row]]:
     clients = Clients(bench)
-    rates = (10_000, 100_000) if bench.quick else (1_000, 10_000, 50_000, 100_000, 200_000, 400_000)
+    rates = (20_000,) if bench.quick else (1_000, 10_000, 50_000, 100_000, 200_000, 400_000)
     rows = []
     for rate in rates:
         trial = Trial(rate, int(rate * bench.scaled(400, quick=50) / 1000), int(rate * 0.05))
@@ -154,6 +177,14 @@ JOBS = (
             Goal(HOG, CYTHON, at_most=1.15),
             Goal(CYTHON, at_most=0, of="lost"),
         ),
+        pinned=False,
+    ),
+    Job(
+        "tick-to-trade-arrivals",
+        "The same for ticks that come at random, or ten at once; and in a closed loop, to see what that hides",
+        "ns",
+        over_arrivals,
+        goals=tuple(Goal(f"Cython, {name}", f"C, {name}", at_most=1.08) for name in ARRIVALS.values()),
         pinned=False,
     ),
     Job("tick-to-trade-idle", "The same after 20 ms of silence", "ns", after_silence, pinned=False),

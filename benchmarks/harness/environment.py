@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import qtxconn
 from benchmarks.harness.bench import ROOT, Bench, compile_flags, set_real_time
-from qtxconn import __version__
 
 PACKAGES = (
     "Cython", "numpy", "uvloop", "aiohttp", "orjson", "msgspec", "pysimdjson", "picows", "order-book",
@@ -78,7 +78,7 @@ def environment(bench: Bench) -> dict[str, Any]:
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
-        "qtxconn": __version__,
+        "qtxconn": qtxconn.__version__,
         "processor": _first(r"^model name\s*:\s*(.*)$", cpuinfo) or platform.processor(),
         "cores": len(os.sched_getaffinity(0)),
         "venue_core": bench.venue_cpu,
@@ -97,6 +97,7 @@ def environment(bench: Bench) -> dict[str, Any]:
         "compiler": _output(bench.compiler, "--version").partition("\n")[0],
         "flags": " ".join(compile_flags()),
         "extension_build": _build_options(),
+        "from_checkout": Path(qtxconn.__file__).resolve().is_relative_to(ROOT),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "gil": "off" if sysconfig.get_config_var("Py_GIL_DISABLED") and not sys._is_gil_enabled() else "on",
         "packages": {package: version for package in PACKAGES if (version := _installed(package))},
@@ -118,6 +119,8 @@ def warnings(block: dict[str, Any]) -> list[str]:
         found.append(f"the frequency governor is {block['governor']!r}, not 'performance'")
     if block["load_average"] > 0.5 * block["cores"]:
         found.append(f"load average {block['load_average']} at the start: the machine was busy")
+    if not block["from_checkout"]:
+        found.append("qtxconn is not imported from this checkout: commit and limits may belong to another version")
     if block["extension_build"] not in ("O2", "O3"):
         found.append(f"the compiled modules were built with {block['extension_build']}, not -O2")
     return found

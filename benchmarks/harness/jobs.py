@@ -61,7 +61,8 @@ class Row:
     """One way to do the job. `run` is one repetition; `needs` the module without which the row is left out.
 
     `load`: intended messages per second; rows of one name with different loads make a curve. `once`: slow by nature,
-    one repetition is enough.
+    one repetition is enough. `against`: the label of the row that the ratio in the tables refers to, if that is not the
+    job's first limit of the same load.
     """
 
     kind: Kind
@@ -70,6 +71,7 @@ class Row:
     needs: str | None = None
     load: float | None = None
     once: bool = False
+    against: str | None = None
 
     @classmethod
     def limit(cls, name: str, run: Callable[[], Sample], **options: object) -> Row:

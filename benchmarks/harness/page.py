@@ -67,6 +67,7 @@ def build_page(report: Mapping[str, Any], old: Mapping[str, Any] | None = None) 
         "<h1>qtxconn: latency and cost beside C and beside peers</h1>",
         f"<p>{escape(block['time'])}, commit {escape(block['commit'])}, {escape(block['processor'])}.{size}</p>",
         *(f"<p class='noise'>{escape(text)}</p>" for text in report["warnings"]),
+        *_summary(report),
         GLOSSARY,
     ]
     for job in report["jobs"]:
@@ -76,6 +77,17 @@ def build_page(report: Mapping[str, Any], old: Mapping[str, Any] | None = None) 
     parts += _environment(block)
     parts.append("</body></html>")
     return "\n".join(parts)
+
+
+def _summary(report: Mapping[str, Any]) -> Iterator[str]:
+    """One line a job: the question, and what was found first."""
+    yield "<ul>"
+    for job in report["jobs"]:
+        found = "failed." if job["error"] else next(_sentences(job), "no row ran.")
+        missed = sum(goal["reached"] is False for goal in job["goals"])
+        goals = f" <span class='missed'>{missed} of {len(job['goals'])} goals missed.</span>" if missed else ""
+        yield f"<li><a href='#{job['name']}'>{escape(job['question'])}</a> {escape(found)}{goals}</li>"
+    yield "</ul>"
 
 
 # -- a job -------------------------------------------------------------------------------------------------------

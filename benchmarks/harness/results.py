@@ -45,7 +45,9 @@ def ratios(own: Sequence[Sample], other: Sequence[Sample], of: str) -> list[floa
 
 
 def limit_of(row: Row, rows: Sequence[Row]) -> Row | None:
-    """The job's first limit, or its first row; of the same load where rows have loads."""
+    """The row that `row` names, else the job's first limit, or first row; of the same load where rows have loads."""
+    if row.against is not None:
+        return next((other for other in rows if other.label == row.against), None)
     same = [other for other in rows if other.load == row.load] or list(rows)
     return next((other for other in same if other.kind == "limit"), same[0] if same else None)
 

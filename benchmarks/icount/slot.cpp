@@ -4,14 +4,14 @@
 
 #include "driver.hpp"
 #include "qtxconn/fixed.hpp"
-#include "qtxconn/qtx_segment.hpp"
+#include "qtxconn/qtx_order_consumer.hpp"
+#include "qtxconn/qtx_order_producer.hpp"
 
 namespace {
 
 using namespace qtxconn;
 using namespace qtxconn::qtx;
 
-constexpr long kBatch = 90;  // of the 99 orders that may be outstanding
 Segment segment;
 
 enum class Count { publish, publish_with_price, take };
@@ -25,40 +25,35 @@ void count_if(bool counted, Work work) {
     }
 }
 
+// One order at a time, as a strategy sends them: a request is kept, and what differs is set.
 template <Count count>
 void run(long operations) {
     QueueProducer producer(segment, 1'000'000'000'000, true);
     QueueConsumer consumer(segment);
-    for (long done = 0; done < operations;) {
-        const long end = operations - done < kBatch ? operations : done + kBatch;
-        count_if(count != Count::take, [&] {
-            for (long i = done; i < end; ++i) {
-                char price[kFixedTextMax] = "60000.1";
-                OrderRequest request;
-                request.mode = kModePlace;
-                request.side = kSideBuy;
-                request.client_order_id = static_cast<std::uint64_t>(i + 1);
-                request.place_ts_ns = 1;
-                request.size = {"0.002", 5};
-                request.price = {
-                    price, count == Count::publish_with_price ? format_fixed(Fixed{600001 + i % 9, 1}, price) : 7};
-                request.symbol = {"BTCUSDT", 7};
-                icount::require(producer.publish(request) >= 0);
+    OrderRequest request;
+    request.side = kSideBuy;
+    request.place_ts_ns = 1;
+    request.size.assign({"0.002", 5});
+    request.price.assign({"60000.1", 7});
+    request.symbol.assign({"BTCUSDT", 7});
+    for (long i = -kSlotCount; i < operations; ++i) {  // first once round the ring: each slot is cleared on first use
+        count_if(i >= 0 && count != Count::take, [&] {
+            request.client_order_id = static_cast<std::uint64_t>(i + kSlotCount + 1);
+            if (count == Count::publish_with_price) {
+                char price[kFixedTextMax];
+                request.price.assign({price, format_fixed(Fixed{600010 + i % 9, 1}, price)});
             }
+            icount::require(producer.publish(request) >= 0);
         });
         int slot = 0;
-        while (consumer.peek(slot) != nullptr) {
-            consumer.advance();
-            consumer.answer(slot, {"ok", 2}, 1);
-        }
-        count_if(count == Count::take, [&] {
+        icount::require(consumer.peek(slot) != nullptr);
+        consumer.advance();
+        consumer.answer(slot, {"ok", 2}, 1);
+        count_if(i >= 0 && count == Count::take, [&] {
             AnswerView answer;
-            for (long i = done; i < end; ++i) {
-                icount::require(producer.take_any(answer) == QueueStatus::ok);
-                producer.release(answer);
-            }
+            icount::require(producer.take_any(answer) == QueueStatus::ok);
+            producer.release(answer);
         });
-        done = end;
     }
 }
 

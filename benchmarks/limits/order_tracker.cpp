@@ -15,12 +15,15 @@
 #include <vector>
 
 #include "measure.hpp"
-#include "qtxconn/client_order_tracker.hpp"
+#include "order_session.hpp"
+
+using order_session::kLive;
+using order_session::kTransitions;
+using order_session::make_messages;
+using order_session::Message;
+using order_session::Session;
 
 namespace {
-
-constexpr std::size_t kLive = 1000;
-constexpr int kTransitions = 5;
 
 // -- the limit -------------------------------------------------------------------------------------------------
 
@@ -132,80 +135,6 @@ std::uint64_t run_bare(std::size_t orders) {
     }
     return booked;
 }
-
-// -- qtxconn ---------------------------------------------------------------------------------------------------
-
-using qtxconn::Fixed;
-
-// What a wire parser has made of one order's messages before the tracker sees them.
-struct Message {
-    qtxconn::VenueId venue_id;
-    qtxconn::Fill fills[2];
-};
-
-std::vector<Message> make_messages(std::size_t orders) {
-    std::vector<Message> messages(orders);
-    static std::uint64_t number = 8'000'000'000;
-    for (Message& message : messages) {
-        message.venue_id = number;
-        for (int i = 0; i < 2; ++i) {
-            qtxconn::Fill& fill = message.fills[i];
-            fill.trade_id = 2 * number + static_cast<std::uint64_t>(i);
-            fill.set_price(Fixed{600001, 1});
-            fill.set_amount(Fixed{i == 0 ? 4 : 6, 3});
-            fill.set_quote(Fixed{i == 0 ? 2400004 : 3600006, 4});
-            fill.set_fee({1, Fixed{96, 2}});
-        }
-        ++number;
-    }
-    return messages;
-}
-
-struct Session {
-    qtxconn::ClientOrderTracker tracker;
-    std::vector<std::uint32_t> live;
-    std::size_t next_live = 0;
-    std::uint64_t next_id = 1;
-    std::uint64_t events = 0;
-
-    std::uint32_t track() {
-        qtxconn::InFlightOrder order;
-        order.client_id = next_id++;
-        order.set_amount(Fixed{1, 2});
-        order.set_price(Fixed{600001, 1});
-        return tracker.start_tracking(order);
-    }
-
-    Session() {
-        tracker.intern_symbol("BTC-USDT");
-        tracker.intern_asset("USDT");
-    }
-
-    void run(const std::vector<Message>& messages) {
-        while (live.size() < kLive) {
-            live.push_back(track());
-        }
-        qtxconn::OrderEvent event;
-        for (const Message& message : messages) {
-            const auto now = static_cast<std::int64_t>(next_id);
-            const std::uint64_t id = next_id;
-            const std::uint32_t slot = track();
-            std::uint32_t found = tracker.find(id);
-            tracker.process_exchange_id(found, message.venue_id);
-            tracker.process_state(found, qtxconn::OrderState::open, now, Fixed{}, now);
-            for (const qtxconn::Fill& fill : message.fills) {
-                found = tracker.find(id);
-                tracker.process_fill(found, fill, now);
-            }
-            while (tracker.next_event(event)) {
-                ++events;
-            }
-            tracker.release(live[next_live]);
-            live[next_live] = slot;
-            next_live = (next_live + 1) % kLive;
-        }
-    }
-};
 
 // -- figures ---------------------------------------------------------------------------------------------------
 

@@ -20,8 +20,7 @@
 #include "qtxconn/fixed.hpp"
 #include "qtxconn/l2_book.hpp"
 #include "qtxconn/qtx_feed.hpp"
-#include "qtxconn/qtx_segment.hpp"
-#include "qtxconn/qtx_watcher.hpp"
+#include "qtxconn/qtx_order_client.hpp"
 
 namespace {
 
@@ -146,9 +145,9 @@ struct Strategy {
         request.client_order_id = book.last_update_id();
         request.order_type = qtx::kTypeIoc;
         request.place_ts_ns = static_cast<std::uint64_t>(qx::wall_ns());
-        request.size = {"0.002", 5};
-        request.price = {price, qx::format_fixed(exact, price)};
-        request.symbol = {"BTCUSDT", 7};
+        request.size.assign({"0.002", 5});
+        request.price.assign({price, qx::format_fixed(exact, price)});
+        request.symbol.assign({"BTCUSDT", 7});
         client.submit(request);
     }
 };

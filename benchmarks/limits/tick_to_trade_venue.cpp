@@ -1,12 +1,13 @@
 // Tick to trade, the venue's side: sends tickers when they are due and times each order that answers one.
 //
-//     tick_to_trade_venue SEGMENT RATE COUNT WARM_UP CPU
+//     tick_to_trade_venue SEGMENT even|poisson|bursts|closed RATE COUNT WARM_UP CPU
 //
-// Prints its UDP port, then waits for a subscription. Tick k is due at start + k / RATE, whatever happened to the
-// others (open loop); the order for it carries its number as client order id and its price as text. The histogram
-// holds, per order, from when its tick was due to when its slot was seen here: both by this process's clock. A wrong
-// price ends the program. Facts: "lost", ticks without an order; "achieved", orders a second; "first_ns", the very
-// first order.
+// Prints its UDP port, then waits for a subscription. When each tick is due is fixed before the first is sent, whatever
+// happens to the others (open loop): at even distances, at random ones, or ten at once. "closed" alone sends a tick
+// when the last one was answered; it is there to show what that hides. The order for a tick carries its number as
+// client order id and its price as text. The histogram holds, per order, from when its tick was due to when its slot
+// was seen here: both by this process's clock. A wrong price ends the program. Facts: "lost", ticks without an order;
+// "achieved", orders a second; "first_ns", the very first order.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -14,9 +15,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "measure.hpp"
@@ -27,6 +30,7 @@ namespace {
 constexpr std::int64_t kFirstTenths = 600000;
 constexpr std::int64_t kPrices = 1000;
 constexpr std::int64_t kPatienceNs = 300'000'000;  // for orders after the last tick
+constexpr std::size_t kBurst = 10;
 
 std::int64_t tenths_of(std::int64_t tick) { return kFirstTenths + tick * 7 % kPrices; }
 
@@ -80,24 +84,55 @@ int serve_one() {
     return fd;
 }
 
+// When each tick is due, relative to the start. The random distances are the same on every run.
+std::vector<std::int64_t> arrivals(const std::string& pattern, double rate, std::size_t count) {
+    std::vector<std::int64_t> due(count);
+    std::mt19937_64 random(1);
+    std::exponential_distribution<double> distance_ns(rate / 1e9);
+    double at_ns = 0.0;
+    for (std::size_t k = 0; k < count; ++k) {
+        if (pattern == "poisson") {
+            at_ns += distance_ns(random);
+        } else {
+            at_ns = static_cast<double>(pattern == "bursts" ? k / kBurst * kBurst : k) * 1e9 / rate;
+        }
+        due[k] = static_cast<std::int64_t>(at_ns);
+    }
+    return due;
+}
+
 class Trial {
 public:
-    Trial(int fd, plain::Queue& queue, std::int64_t warm_up, std::int64_t total)
-        : fd_(fd), queue_(queue), warm_up_(warm_up), total_(total), due_ns_(static_cast<std::size_t>(total)) {
+    Trial(int fd, plain::Queue& queue, std::int64_t warm_up, std::vector<std::int64_t> due_ns)
+        : fd_(fd),
+          queue_(queue),
+          warm_up_(warm_up),
+          total_(static_cast<std::int64_t>(due_ns.size())),
+          due_ns_(std::move(due_ns)) {
         ticker_ = plain::Ticker{1, 0, 1, 1, 1, 0, 0.0, 1.0};
     }
 
-    void run(double rate) {
-        measure::Pacer pacer(rate, measure::now_ns() + 20'000'000);
-        std::int64_t last_ns = 0;
-        while (seen_ < total_ && (sent_ < total_ || measure::now_ns() - last_ns < kPatienceNs)) {
-            if (sent_ < total_ && measure::now_ns() >= pacer.due()) {
-                last_ns = pacer.due();
-                due_ns_[static_cast<std::size_t>(sent_)] = last_ns;
+    void run_open() {
+        const std::int64_t start_ns = measure::now_ns() + 20'000'000;
+        for (std::int64_t& due_ns : due_ns_) {
+            due_ns += start_ns;
+        }
+        const std::int64_t end_ns = due_ns_.back() + kPatienceNs;
+        while (seen_ < total_ && measure::now_ns() < end_ns) {
+            if (sent_ < total_ && measure::now_ns() >= due_ns_[static_cast<std::size_t>(sent_)]) {
                 send_tick();
-                pacer.next();
             }
             take_orders();
+        }
+    }
+
+    void run_closed() {
+        for (std::int64_t& due_ns : due_ns_) {
+            due_ns = measure::now_ns();
+            send_tick();
+            while (seen_ < sent_ && measure::now_ns() - due_ns < kPatienceNs) {
+                take_orders();
+            }
         }
     }
 
@@ -187,18 +222,20 @@ private:
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 6) {
+    if (argc != 7) {
         return 2;
     }
-    const std::int64_t count = measure::argument(argc, argv, 3, 0);
-    const std::int64_t warm_up = measure::argument(argc, argv, 4, 0);
+    const std::string pattern = argv[2];
+    const std::int64_t count = measure::argument(argc, argv, 4, 0);
+    const std::int64_t warm_up = measure::argument(argc, argv, 5, 0);
     try {
         Segment segment(argv[1]);
         const int fd = serve_one();
         usleep(50'000);  // until the client is in its loop
-        measure::burst(static_cast<int>(measure::argument(argc, argv, 5, 0)));
-        Trial trial(fd, *segment.queue, warm_up, warm_up + count);
-        trial.run(std::atof(argv[2]));
+        measure::burst(static_cast<int>(measure::argument(argc, argv, 6, 0)));
+        Trial trial(fd, *segment.queue, warm_up,
+                    arrivals(pattern, std::atof(argv[3]), static_cast<std::size_t>(warm_up + count)));
+        pattern == "closed" ? trial.run_closed() : trial.run_open();
         trial.say_goodbye();
         measure::Result result;
         trial.report(result);

@@ -228,7 +228,8 @@ inline bool read_side(JsonScanner& json, TradeType& out) noexcept {
     return complete && keys.have(kNeeded);
 }
 
-[[gnu::flatten]] inline bool read_levels(JsonScanner& json, Fixed tick, Fixed lot, BookLevel* out, std::size_t& count) noexcept {
+[[gnu::flatten]] inline bool read_levels(JsonScanner& json, Fixed tick, Fixed lot, BookLevel* out,
+                                         std::size_t& count) noexcept {
     count = 0;
     return json.array([&] {
         if (count == kDepthLevelsMax) {
@@ -280,8 +281,7 @@ inline bool parse_order_trade_update(std::string_view text, OrderTradeUpdate& ou
 }
 
 // `tick` and `lot` are what a count of one is worth: every price and amount must be a multiple of them.
-inline bool parse_depth_update(std::string_view text, Fixed tick, Fixed lot,
-                                                DepthUpdate& out) noexcept {
+inline bool parse_depth_update(std::string_view text, Fixed tick, Fixed lot, DepthUpdate& out) noexcept {
     constexpr std::uint64_t kNeeded = detail::letters("esUubaT") | detail::kPrevIdBit;
     JsonScanner json(text);
     detail::Keys keys;

@@ -183,11 +183,20 @@ struct SlotText {
     char data[N] = {};
 
     void assign(TextView text) noexcept {
+        std::memset(data, 0, N);
         const std::size_t size = text.size < N ? text.size : N;
-        if (size > 0) {
-            std::memcpy(data, text.data, size);
+        if (size >= 8 && size <= 16) {  // most numbers and symbols: two moves that overlap
+            std::uint64_t head = 0;
+            std::uint64_t tail = 0;
+            std::memcpy(&head, text.data, 8);
+            std::memcpy(&tail, text.data + size - 8, 8);
+            std::memcpy(data, &head, 8);
+            std::memcpy(data + size - 8, &tail, 8);
+        } else {
+            for (std::size_t i = 0; i < size; ++i) {
+                data[i] = text.data[i];
+            }
         }
-        std::memset(data + size, 0, N - size);
     }
 };
 

@@ -23,7 +23,8 @@ cdef struct OrderReport:
     bint is_taker
 
 
-# Books the execution and the state of an order in its plain course, as process_trade_update() and process_order_update()
-# would, and delivers the events. False: nothing was done, because those two have more to decide: an order that is not
-# known, has ended or had another venue id, a repeated or foreign trade, a rejection, or something that must be reported.
+# Books the execution and the state of an order in its plain course, as process_trade_update() and
+# process_order_update() would, and delivers the events. False: nothing was done, because those two have more to decide:
+# an order that is not known, has ended or had another venue id, a repeated or foreign trade, a rejection, an amount
+# that cannot be held.
 cdef bint c_process_report(ClientOrderTracker tracker, const OrderReport& report) except -1

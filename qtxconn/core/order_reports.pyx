@@ -14,7 +14,6 @@ from qtxconn.core.order_store cimport (
     OrderState,
     OrderStore,
     TransitionReason,
-    VenueIdOutcome,
     is_terminal,
     kNoAsset,
     kNoFill,

@@ -158,8 +158,8 @@ cdef class UdpFeed:
     What came from another address than the server's, malformed datagrams, repeats and steps back cost a counter. A loss
     makes the book invalid ("gap") until a new subscription, made by itself, has brought a full depth message. A pair is
     STALE without an update for `stale_after_s`, and DEAD when its whole socket brings nothing for that long, or it
-    alone for `dead_after_s`: then its book is invalid ("disconnected") and it is subscribed anew. When all pairs are dead for
-    want of data the feed reconnects as a whole. Attempts are spaced by full-jitter backoff.
+    alone for `dead_after_s`: then its book is invalid ("disconnected") and it is subscribed anew. When all pairs are
+    dead for want of data the feed reconnects as a whole. Attempts are spaced by full-jitter backoff.
     """
 
     def __init__(

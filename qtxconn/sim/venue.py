@@ -55,8 +55,6 @@ FUNDING_RATE = Decimal("0.0001")
 INDEX_BASIS = Decimal("0.0002")
 """The index price is the mark price less this fraction."""
 PRICE_STEP = Decimal("1e-8")
-GOOD_TILL_MIN_MS = 600_000
-"""A GTD order must live this long at least."""
 FUNDING_POINTS_KEPT = 1_000
 
 
@@ -350,7 +348,7 @@ class Venue:
                 raise Reject(RejectReason.PRICE_MISSING)
             tif = TimeInForce(tif)
             ticks = reference = instrument.price_to_ticks(price)
-        if tif is TimeInForce.GTD and good_till_ms < now_ms + GOOD_TILL_MIN_MS:
+        if tif is TimeInForce.GTD and good_till_ms <= now_ms:
             raise Reject(RejectReason.GOOD_TILL_DATE)
         self._check_client_id(account, symbol, client_order_id)
         self._check_filters(instrument, side, type, lots, ticks, reference, only_reduces)

@@ -354,11 +354,13 @@ def run_schedule(
             digest, steps, virtual_s = schedule.trace.end(), schedule.loop.steps, schedule.loop.time()
             await schedule.clean_up()
 
-        with schedule.world.sealed():
-            try:
+        try:
+            with schedule.world.sealed():
                 run(judged(), schedule.loop)
-            except SimulationError as error:
-                violation = f"L6: {error}"
+        except SimulationError as error:
+            violation = f"L6: {error}"
+        finally:
+            schedule.world.dispose()
     return Result(seed, mode, digest, steps, schedule.checker.intents, virtual_s, violation)
 
 

@@ -26,6 +26,7 @@ CORPUS = HERE / "corpus"
 FLAGS = ("-std=c++17", "-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-fno-sanitize-recover=all")
 KEPT_BYTES_MAX = 4096
 RUN_MARGIN_S = 120
+REPORT_LINES = 80
 
 
 def targets(names: list[str]) -> list[Path]:
@@ -77,6 +78,7 @@ def command_line(program: Path, seconds: int, seed: int, work: Path, libfuzzer: 
     found = work / "found"
     found.mkdir(exist_ok=True)
     options = [*length, f"-seed={seed}", "-max_len=8192", "-timeout=10", f"-artifact_prefix={work}/crash-"]
+    options += ["-print_final_stats=1"]
     return [str(program), *options, str(found), *([str(corpus)] if corpus.is_dir() else [])]
 
 
@@ -102,9 +104,19 @@ def fuzz(source: Path, seconds: int, seed: int, work: Path, libfuzzer: bool) -> 
     command = command_line(program, seconds, seed, work, libfuzzer)
     # What another sanitizer run may have left in the environment would change what is found.
     environment = {name: value for name, value in os.environ.items() if not name.endswith(("SAN_OPTIONS", "PRELOAD"))}
-    done = subprocess.run(command, env=environment, check=False, timeout=seconds + RUN_MARGIN_S)
+    log = work / "log"
+    patience_s = seconds + RUN_MARGIN_S
+    with log.open("w") as output:
+        done = subprocess.run(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False, timeout=patience_s
+        )
+    lines = log.read_text(errors="replace").splitlines()
     if done.returncode == 0:
+        # libFuzzer tells much; these are the figures of its last lines.
+        told = [line.removeprefix("stat::") for line in lines if line.startswith("stat::") or not libfuzzer]
+        print(f"  {', '.join(told)}")
         return True
+    print("\n".join(lines[-REPORT_LINES:]))
     print(f"fuzz: {source.stem} FAILED; again: {' '.join(command)}")
     for crash in sorted(work.glob("crash*")):
         print(f"fuzz: the input: {crash}: {crash.read_bytes()[:64]!r}")

@@ -15,6 +15,7 @@ from qtxconn.sim.binance.params import (
     parse_amount,
     parse_bool,
     parse_client_order_id,
+    parse_good_till,
     parse_instrument,
     parse_int,
     parse_limit,
@@ -64,9 +65,7 @@ def place(venue: Venue, account: Account, params: Params) -> dict[str, Any]:
     tif_text = params.get("timeInForce") or "GTC"
     if tif_text not in TIMES_IN_FORCE:
         raise ApiError(-1115, "Invalid timeInForce.")
-    good_till_ms = parse_int(params, "goodTillDate") or 0
-    if tif_text == "GTD" and not good_till_ms:
-        raise mandatory("goodTillDate")
+    good_till_ms = parse_good_till(params, venue.clock.now_ms()) if tif_text == "GTD" else 0
     order_id = venue.next_record_id()
     try:
         if not close_position:
@@ -86,7 +85,7 @@ def place(venue: Venue, account: Account, params: Params) -> dict[str, Any]:
             reduce_only=reduce_only,
             close_position=close_position,
             self_trade=parse_self_trade(params),
-            good_till_ms=good_till_ms if tif_text == "GTD" else 0,
+            good_till_ms=good_till_ms,
             price_protect=parse_bool(params, "priceProtect"),
         )
         if kind is ConditionalType.TRAILING_STOP_MARKET:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,6 +18,7 @@ from qtxconn.sim.model import NS_PER_MS
 if TYPE_CHECKING:
     from qtxconn.sim.model import VenueClock
 
+BOMB_BYTES = 64 * 1024 * 1024
 LOST_S = 60.0
 """How long a request that gets no answer is held: longer than clients wait."""
 _HTML = "<html><head><title>502 Bad Gateway</title></head><body>Bad Gateway</body></html>"
@@ -28,6 +31,7 @@ _BEFORE = frozenset(
         RequestFault.RATE_LIMITED,
         RequestFault.BANNED,
         RequestFault.HTML,
+        RequestFault.GZIP_BOMB,
     }
 )
 _RESETS = frozenset({RequestFault.REFUSED, RequestFault.RESET_BEFORE, RequestFault.RESET_AFTER})
@@ -64,8 +68,10 @@ class RequestGate:
         if rule is None:
             return await handle(request)
         fault, answer = rule.fault, None
-        if fault is RequestFault.LATE:
+        if fault in (RequestFault.LATE, RequestFault.RESET_THEN_LATE):
             await request.read()
+            if fault is RequestFault.RESET_THEN_LATE:
+                _abort(request)
             await asyncio.sleep(rule.delay_s)
         if fault not in _BEFORE:
             answer = await handle(request)
@@ -77,6 +83,15 @@ class RequestGate:
             return _abort(request)
         if fault is RequestFault.TORN:
             return await _tear(request, answer)
+        if fault is RequestFault.UNKNOWN_FIELDS and answer is not None:
+            return web.Response(
+                status=answer.status,
+                body=_with_unknown_fields(answer.body),
+                headers=answer.headers,
+            )
+        if fault is RequestFault.GZIP_BOMB:
+            headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+            return web.Response(body=_gzip_bomb(), headers=headers)
         if fault is RequestFault.HTML:
             return web.Response(text=_HTML, content_type="text/html")
         if fault is RequestFault.RATE_LIMITED or fault is RequestFault.BANNED:
@@ -93,7 +108,9 @@ class RequestGate:
             connection.send(text_frame(answer()))
             return
         fault, reply = rule.fault, b""
-        if fault is RequestFault.LATE:
+        if fault is RequestFault.RESET_THEN_LATE:
+            connection.abort()
+        if fault in (RequestFault.LATE, RequestFault.RESET_THEN_LATE):
             await asyncio.sleep(rule.delay_s)
         if fault not in _BEFORE:
             reply = answer()
@@ -103,6 +120,8 @@ class RequestGate:
             connection.abort()
         elif fault is RequestFault.TORN:
             connection.tear(text_frame(reply))
+        elif fault is RequestFault.UNKNOWN_FIELDS:
+            connection.send(text_frame(_with_unknown_fields(reply)))
         elif fault is RequestFault.HTML:
             connection.send(text_frame(_HTML.encode()))
         elif fault in (RequestFault.RATE_LIMITED, RequestFault.BANNED):
@@ -112,7 +131,7 @@ class RequestGate:
             connection.send(text_frame(_ws_error(data, rule.status, body)))
         elif fault in (RequestFault.LATE, RequestFault.SLOW_ANSWER):
             connection.send(text_frame(reply))
-        # A lost request or answer: silence, and the connection lives on.
+        # A lost request or answer, and a bomb, which only HTTP can carry: silence, and the connection lives on.
 
 
 class StreamGate:
@@ -166,6 +185,22 @@ def _ws_name(data: str | bytes) -> str:
     except orjson.JSONDecodeError:
         return "ws"
     return f"ws {request.get('method')}" if isinstance(request, dict) else "ws"
+
+
+def _with_unknown_fields(body: Any) -> bytes:
+    """The JSON text `body` with a field nobody has heard of in its outermost objects."""
+    value = orjson.loads(body)
+    unknown = {"unheardOf": [{"of": 1}]}
+    if isinstance(value, dict):
+        value |= unknown
+    elif isinstance(value, list):
+        value = [row | unknown if isinstance(row, dict) else row for row in value]
+    return orjson.dumps(value)
+
+
+@cache
+def _gzip_bomb() -> bytes:
+    return gzip.compress(b" " * BOMB_BYTES)
 
 
 def _limit_error(rule: FaultRule) -> tuple[int, dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from qtxconn.sim.binance import codec
@@ -130,7 +131,7 @@ class MarketHistory:
         if not kept:
             return None
         open_ms = kept[-1].open_ms // interval_ms * interval_ms
-        span = [candle for candle in reversed(kept) if candle.open_ms >= open_ms]
+        span = list(takewhile(lambda candle: candle.open_ms >= open_ms, reversed(kept)))
         return merge(reversed(span), interval_ms)[0]
 
     def day(self, symbol: str) -> Candle | None:

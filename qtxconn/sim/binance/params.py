@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import orjson
 
 from qtxconn.sim.binance import auth, codec
-from qtxconn.sim.binance.errors import ApiError, bad_precision, illegal_characters, mandatory
-from qtxconn.sim.model import Instrument, PositionSide, SelfTradePrevention, Side
+from qtxconn.sim.binance.errors import ApiError, bad_precision, illegal_characters, mandatory, reject_to_error
+from qtxconn.sim.model import Instrument, PositionSide, Reject, RejectReason, SelfTradePrevention, Side
 
 if TYPE_CHECKING:
     from qtxconn.sim.venue import Venue
@@ -26,6 +26,8 @@ CLIENT_ID_RANGE = r"^[\.A-Z\:/a-z0-9_-]{1,36}$"
 _DECIMAL = re.compile(DECIMAL_RANGE)
 _CLIENT_ID = re.compile(CLIENT_ID_RANGE)
 CLIENT_ID_MAX = 36
+GOOD_TILL_MIN_MS = 600_000
+GOOD_TILL_END_MS = 253_402_300_799_000
 SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
 
 
@@ -113,6 +115,16 @@ def parse_self_trade(params: Params) -> SelfTradePrevention:
     error = ApiError(-5039, "Invalid self trade prevention mode.")
     default = SelfTradePrevention.EXPIRE_MAKER
     return parse_word(params, "selfTradePreventionMode", SelfTradePrevention, default, error)
+
+
+def parse_good_till(params: Params, now_ms: int) -> int:
+    """goodTillDate of a GTD order, in ms, cut to whole seconds. Less than 600 s from now: -5040."""
+    good_till_ms = parse_int(params, "goodTillDate")
+    if good_till_ms is None:
+        raise mandatory("goodTillDate")
+    if not now_ms + GOOD_TILL_MIN_MS <= good_till_ms < GOOD_TILL_END_MS:
+        raise reject_to_error(Reject(RejectReason.GOOD_TILL_DATE))
+    return good_till_ms // 1000 * 1000
 
 
 def parse_amount(params: Params, name: str, decimals: int = 8) -> Decimal:

@@ -19,6 +19,7 @@ from qtxconn.sim.binance.params import (
     parse_batch,
     parse_bool,
     parse_client_order_id,
+    parse_good_till,
     parse_instrument,
     parse_int,
     parse_limit,
@@ -92,7 +93,6 @@ def place_order(venue: Venue, account: Account, params: Params, *, dry_run: bool
         raise not_required("reduceonly")
     reduce_only = parse_bool(params, "reduceOnly")
     price_match = params.get("priceMatch", "NONE").replace("NONE", "")
-    good_till_ms = 0
     if type_text == "MARKET":
         for name in ("timeInForce", "price"):
             if params.get(name):
@@ -106,10 +106,7 @@ def place_order(venue: Venue, account: Account, params: Params, *, dry_run: bool
         if price_match and params.get("price"):
             raise not_required("price")
         price = _matched_price(venue, instrument, side, price_match) if price_match else parse_price(instrument, params)
-    if tif is TimeInForce.GTD:
-        good_till_ms = parse_int(params, "goodTillDate") or 0
-        if not good_till_ms:
-            raise mandatory("goodTillDate")
+    good_till_ms = parse_good_till(params, venue.clock.now_ms()) if tif is TimeInForce.GTD else 0
     quantity = parse_quantity(instrument, params)
     try:
         order = venue.place_order(
@@ -124,7 +121,7 @@ def place_order(venue: Venue, account: Account, params: Params, *, dry_run: bool
             reduce_only,
             position_side=position_side,
             self_trade=parse_self_trade(params),
-            good_till_ms=good_till_ms // 1000 * 1000,
+            good_till_ms=good_till_ms,
             price_match=price_match,
             dry_run=dry_run,
         )

@@ -97,6 +97,9 @@ class WsApi:
         self._gate = gate
         self._clock = clock
         self._rates = rates
+        self._windows = {
+            (limit["rateLimitType"], limit["interval"], limit["intervalNum"]): limit for limit in rates.limits.to_wire()
+        }
         self.connections: set[Connection] = set()
         self._key_methods: dict[str, Callable[[Account], Any]] = {
             "userDataStream.start": lambda account: {"listenKey": listen_keys.start(account)},
@@ -174,8 +177,9 @@ class WsApi:
             return public[0](params), limits
         if (key_call := self._key_methods.get(method)) is not None:
             limits = self._count(session, 1)
-            account = auth.find_account(self._venue, params["apiKey"]) if "apiKey" in params else session.account
-            return key_call(account or auth.find_account(self._venue, None)), limits
+            if session.account is not None and "apiKey" not in params:
+                return key_call(session.account), limits
+            return key_call(auth.find_account(self._venue, params.get("apiKey"))), limits
         signed = SIGNED_METHODS.get(method)
         if signed is None:
             raise ApiError(-1020, "This operation is not supported.")
@@ -183,8 +187,8 @@ class WsApi:
         account = self._authenticate(session, params)
         if signed.orders:
             used = self._rates.add_order(account.api_key, self._clock.now_ms())
-            orders = [self._limit(window, count) for window, count in zip(_ORDER_WINDOWS, used, strict=True)]
-            limits = orders + limits
+            orders = zip(_ORDER_WINDOWS, used, strict=True)
+            limits = [self._windows[window] | {"count": count} for window, count in orders] + limits
         return signed.run(self._venue, account, params), limits
 
     # -- sessions ----------------------------------------------------------------------------------------------
@@ -214,11 +218,4 @@ class WsApi:
 
     def _count(self, session: Session, weight: int) -> list[dict[str, Any]]:
         used = self._rates.add_weight(session.address, weight, self._clock.now_ms())
-        return [self._limit(_WEIGHT_WINDOW, used)]
-
-    def _limit(self, window: tuple[str, str, int], count: int) -> dict[str, Any]:
-        kind, interval, number = window
-        for limit in self._rates.limits.to_wire():
-            if (limit["rateLimitType"], limit["interval"], limit["intervalNum"]) == window:
-                return limit | {"count": count}
-        return {"rateLimitType": kind, "interval": interval, "intervalNum": number, "count": count}
+        return [self._windows[_WEIGHT_WINDOW] | {"count": used}]

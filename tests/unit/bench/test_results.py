@@ -24,6 +24,15 @@ def test_a_ratio_is_taken_round_by_round() -> None:
     assert ratios(own[:1], limit, "value") == pytest.approx([1.1])
 
 
+def test_a_row_may_name_the_row_it_is_compared_with() -> None:
+    rows = [Row.limit("C", lambda: sample(0)), Row.limit("C, slow", lambda: sample(0))]
+    rows.append(Row.ours("ours", lambda: sample(0), against="C, slow"))
+    samples = {"C": [sample(1)], "C, slow": [sample(10)], "ours": [sample(12)]}
+    result = job_result(make_job(*rows), rows, samples, [], None, None)
+    assert result["rows"][2]["limit"] == "C, slow"
+    assert result["rows"][2]["ratios"] == pytest.approx([1.2])
+
+
 def test_a_goal_is_judged_by_the_median_round() -> None:
     samples = {"C": [sample(10)] * 3, "ours": [sample(12), sample(13), sample(30)]}
     job = result_of(

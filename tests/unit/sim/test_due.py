@@ -63,7 +63,7 @@ def test_a_dated_order_expires_at_its_date(venue, clock, trader):
         )
 
     with pytest.raises(Reject) as caught:
-        place(now_ms + 599_999)
+        place(now_ms)
     assert caught.value.reason is RejectReason.GOOD_TILL_DATE
     order, cancelled = place(now_ms + 600_000), place(now_ms + 600_000)
     venue.cancel_order(trader, S, cancelled.order_id)

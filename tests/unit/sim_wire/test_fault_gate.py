@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import hashlib
 import hmac
 import time
@@ -36,6 +38,7 @@ def fault(server, monkeypatch):
         ("reset before", {}, None, False),
         ("reset after", {}, None, True),
         ("torn", {}, None, True),
+        ("reset then late", {"delay_s": 0.0}, None, True),
         ("late", {"delay_s": 0.05}, 200, True),
         ("slow answer", {"delay_s": 0.05}, 200, True),
         ("error before", {"status": 500, "code": -1001}, 500, False),
@@ -52,12 +55,14 @@ async def test_faults_of_rest_requests(client, venue, fault, name, options, stat
     except aiohttp.ClientError:
         seen = None
     assert seen == status
+    if name == "reset then late":
+        await asyncio.sleep(0.05)
     assert bool(venue.open_orders(venue.account("alice-key"))) is carried_out
     if seen in (418, 429):
         assert (headers["Retry-After"], result["code"]) == (str(options["retry_after_s"]), -1003)
     if seen in (500, 503):
         assert result["code"] == options.get("code", -1007)
-    if "delay_s" in options:
+    if options.get("delay_s"):
         assert time.monotonic() - started >= options["delay_s"]
     assert (await client.place(newClientOrderId="next"))["status"] == "NEW"  # it happens once
 
@@ -66,6 +71,23 @@ async def test_a_web_page_with_status_200(client, session, fault, server) -> Non
     fault("html", "GET *")
     async with session.get(f"{client.base}/fapi/v1/time") as response:
         assert (response.status, response.content_type) == (200, "text/html")
+
+
+async def test_unknown_fields(client, fault) -> None:
+    fault("unknown fields", "*")
+    _, order, headers = await client.signed("POST", "/fapi/v1/order", **ORDER)
+    assert (order["status"], "unheardOf" in order) == ("NEW", True)
+    assert headers["X-MBX-ORDER-COUNT-1M"]
+    _, [listed], _ = await client.signed("GET", "/fapi/v1/openOrders")
+    assert (listed["orderId"], "unheardOf" in listed) == (order["orderId"], True)
+
+
+async def test_a_gzip_bomb_is_small_until_it_is_opened(client, session, fault) -> None:
+    fault("gzip bomb", "GET *")
+    async with session.get(f"{client.base}/fapi/v1/time", auto_decompress=False) as response:
+        body = await response.read()
+    assert (response.headers["Content-Encoding"], len(body) < 100_000) == ("gzip", True)
+    assert len(gzip.decompress(body)) == fault_gate.BOMB_BYTES
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qtxconn.sim.binance import auth, trading
+from qtxconn.sim.binance import account_calls, auth, conditional, trading
 from qtxconn.sim.binance.errors import ApiError
 from qtxconn.sim.binance.server import BinanceServer
 from qtxconn.sim.binance.streams import StreamConnection
@@ -35,8 +35,26 @@ PARAMS = st.fixed_dictionaries(
     optional={
         "symbol": st.sampled_from(["BTCUSDT", "ETHUSDT", "btcusdt"]) | st.text(max_size=8),
         "side": st.sampled_from(["BUY", "SELL"]) | st.text(max_size=5),
-        "type": st.sampled_from(["LIMIT", "MARKET"]) | st.text(max_size=5),
-        "timeInForce": st.sampled_from(["GTC", "IOC", "FOK", "GTX"]) | st.text(max_size=5),
+        "type": st.sampled_from(["LIMIT", "MARKET", "STOP", "TRAILING_STOP_MARKET", "1"]) | st.text(max_size=5),
+        "timeInForce": st.sampled_from(["GTC", "IOC", "FOK", "GTX", "GTD"]) | st.text(max_size=5),
+        "goodTillDate": st.integers().map(str) | st.just("9999999999999"),
+        "priceMatch": st.sampled_from(["NONE", "QUEUE", "OPPONENT_20"]) | st.text(max_size=5),
+        "selfTradePreventionMode": st.sampled_from(["NONE", "EXPIRE_BOTH"]) | st.text(max_size=5),
+        "positionSide": st.sampled_from(["BOTH", "LONG"]) | st.text(max_size=5),
+        "algoType": st.just("CONDITIONAL"),
+        "triggerPrice": numbers | st.text(max_size=12),
+        "callbackRate": numbers | st.text(max_size=12),
+        "closePosition": st.sampled_from(["true", "false"]) | st.text(max_size=5),
+        "algoId": st.text(max_size=22) | st.integers().map(str),
+        "batchOrders": st.sampled_from(["[{}]", "[1]", '[{"symbol":"BTCUSDT","side":null}]']) | st.text(max_size=12),
+        "orderIdList": st.sampled_from(["[1]", '["x"]', "[[]]", "[null]"]) | st.text(max_size=12),
+        "leverage": st.integers().map(str),
+        "marginType": st.sampled_from(["CROSSED", "ISOLATED"]) | st.text(max_size=5),
+        "amount": numbers | st.text(max_size=12),
+        "dualSidePosition": st.sampled_from(["true", "false"]) | st.text(max_size=5),
+        "countdownTime": st.integers().map(str) | st.text(max_size=5),
+        "autoCloseType": st.sampled_from(["ADL", "LIQUIDATION"]) | st.text(max_size=5),
+        "page": st.integers().map(str),
         "quantity": numbers | st.text(max_size=12),
         "price": numbers | st.text(max_size=12),
         "reduceOnly": st.sampled_from(["true", "false"]) | st.text(max_size=5),
@@ -62,6 +80,21 @@ PARAMS = st.fixed_dictionaries(
             trading.open_orders,
             trading.cancel_all,
             trading.user_trades,
+            trading.place_batch,
+            trading.amend_batch,
+            trading.cancel_batch,
+            trading.amendments,
+            trading.forced_orders,
+            trading.countdown_cancel_all,
+            conditional.place,
+            conditional.cancel,
+            conditional.all_orders,
+            account_calls.income,
+            account_calls.set_leverage,
+            account_calls.set_margin_type,
+            account_calls.move_position_margin,
+            account_calls.set_position_mode,
+            account_calls.margin_changes,
         ]
     ),
     params=PARAMS,
