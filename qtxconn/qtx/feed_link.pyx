@@ -55,8 +55,8 @@ class _Socket:
 @cython.no_gc_clear  # the receiving thread works on what is here until it has been joined
 cdef class FeedLink:
     """What UdpFeed does with the feed in C++. An `entry` is one of its subscriptions: `symbol`, `number` (in C++) and
-    `socket`, -1 while it has none. Whatever may have to wait for the thread that receives does so without the GIL, which
-    a strategy in that thread may be waiting for."""
+    `socket`, -1 while it has none. Whatever may have to wait for the thread that receives does so without the GIL,
+    which a strategy in that thread may be waiting for."""
 
     def __init__(
         self, str host, int port, str multicast_group, str multicast_interface, int receive_buffer_bytes,

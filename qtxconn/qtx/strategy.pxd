@@ -1,5 +1,5 @@
-# What a strategy inside the receive loop needs: subclass Strategy and override c_on_book and c_on_trade, or give the feed
-# a FeedHandler of C functions (UdpFeed.c_set_handler). The same in C++: include/qtxconn/qtx_strategy.hpp.
+# What a strategy inside the receive loop needs: subclass Strategy and override c_on_book and c_on_trade, or give the
+# feed a FeedHandler of C functions (UdpFeed.c_set_handler). The same in C++: include/qtxconn/qtx_strategy.hpp.
 #
 #     from qtxconn cimport FeedTrade, L2Book, Strategy
 #

@@ -15,8 +15,8 @@ _logger = logging.getLogger("qtxconn.qtx.strategy")
 cdef double _value(int64_t count, Fixed increment) noexcept nogil:
     """The double nearest to the decimal that a count of increments is: one rounding, at the quotient."""
     cdef double power = 1.0
-    cdef int i
-    for i in range(increment.scale):
+    cdef int _
+    for _ in range(increment.scale):
         power *= 10.0
     return <double>(count * increment.units) / power
 
@@ -30,8 +30,8 @@ cdef void _on_trade(void* context, const FeedTrade* trade) noexcept nogil:
 
 
 cdef class Strategy:
-    """Give one to `UdpFeed.set_strategy()`. Its methods run in the thread that receives, between a datagram and the next:
-    the time they take is latency of the next datagram, and nothing is conflated.
+    """Give one to `UdpFeed.set_strategy()`. Its methods run in the thread that receives, between a datagram and the
+    next: the time they take is latency of the next datagram, and nothing is conflated.
 
     In Python override `on_book` and `on_trade`; what they raise is logged. In Cython override `c_on_book` and
     `c_on_trade` instead, which are called without the GIL.
@@ -43,8 +43,8 @@ cdef class Strategy:
         self._wants_trade = type(self).on_trade is not Strategy.on_trade
 
     def on_book(self, book, double bid, double ask):
-        """The book has changed. `bid` and `ask` are its best prices in quote per base, NaN while it is not valid; `book`
-        is the OrderBook with all the rest."""
+        """The book has changed. `bid` and `ask` are its best prices in quote per base, NaN while it is not valid;
+        `book` is the OrderBook with all the rest."""
 
     def on_trade(self, book, double price, double amount, bint is_buy):
         """A public trade: quote per base, base asset, the taker's side."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 cimport cython
 from cython.operator cimport dereference as deref
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t
 from libcpp cimport bool as cbool
 
 from qtxconn.core.clock cimport Clock
@@ -151,15 +151,15 @@ cdef class UdpFeed:
     loop's thread; a book that changed often meanwhile is reported once. Code that must not wait for the event loop is
     called inside the receive loop: see `set_strategy()`. `subscribe_and_get_queues()` gives each message in a queue.
 
-    `sequence`: "contiguous", "monotonic", or a rule for each prefix, as in {"okx-futures": "monotonic"}; prefixes that it
-    does not name are contiguous. `multicast_group`: "239.1.2.3:5007" if the data comes to a group, joined on the
+    `sequence`: "contiguous", "monotonic", or a rule for each prefix, as in {"okx-futures": "monotonic"}; prefixes that
+    it does not name are contiguous. `multicast_group`: "239.1.2.3:5007" if the data comes to a group, joined on the
     interface with the address `multicast_interface`; subscriptions still go to `host` and `port`.
 
     What came from another address than the server's, malformed datagrams, repeats and steps back cost a counter. A loss
     makes the book invalid ("gap") until a new subscription, made by itself, has brought a full depth message. A pair is
-    STALE without an update for `stale_after_s`, and DEAD when its whole socket brings nothing for that long, or it alone
-    for `dead_after_s`: then its book is invalid ("disconnected") and it is subscribed anew. When all pairs are dead for
-    want of data the feed reconnects as a whole. Attempts are spaced by full-jitter backoff.
+    STALE without an update for `stale_after_s`, and DEAD when its whole socket brings nothing for that long, or it
+    alone for `dead_after_s`: then its book is invalid ("disconnected") and it is subscribed anew. When all pairs are
+    dead for want of data the feed reconnects as a whole. Attempts are spaced by full-jitter backoff.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Faults of the network and the server: what the feed makes of loss, repeats, silence, restarts, and who it listens to."""
+"""Faults of the network and the server: loss, repeats, silence, restarts, strangers, and 10,000 symbols."""
 
 from __future__ import annotations
 
