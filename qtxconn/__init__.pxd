@@ -61,4 +61,6 @@ from qtxconn.core.spot_exchange_base cimport SpotExchangeBase
 from qtxconn.core.trading_rule cimport TradingRule
 from qtxconn.perf.latency cimport LatencyRecorder
 from qtxconn.qtx.order_queue cimport AnswerView, OrderQueue, OrderRequest, QueueStatus, TextView
-from qtxconn.qtx.udp_feed cimport Feed, FeedHandler, FeedTrade, UdpFeed
+from qtxconn.qtx.feed_core cimport Feed
+from qtxconn.qtx.strategy cimport FeedHandler, FeedTrade, Strategy
+from qtxconn.qtx.udp_feed cimport UdpFeed

@@ -48,7 +48,7 @@ enum class MessageType : std::int32_t {
 
 enum class HeaderLayout : std::uint8_t { sdk = 0, legacy = 1 };
 
-// Why a datagram was not used. The first five are found by parse_packet, the rest by the feed.
+// Why a datagram was not applied. The first five are found by parse_packet, the rest by the feed.
 enum class Reject : std::uint8_t {
     none = 0,
     too_short = 1,   // less than a header
@@ -60,8 +60,10 @@ enum class Reject : std::uint8_t {
     off_grid = 7,       // no multiple of the pair's tick or lot
     stale = 8,          // a repeat or a step back in the sequence
     unexpected_text = 9,
+    text = 10,  // no fault: words for the event loop
+    held = 11,  // no fault yet: the answer that explains its index may still come
 };
-constexpr std::size_t kRejectCount = 10;
+constexpr std::size_t kRejectCount = 10;  // that are counted
 
 struct Level {
     double price;
@@ -104,6 +106,8 @@ struct PacketView {
     std::size_t bid_count = 0;  // depth only
     const std::uint8_t* body = nullptr;
 
+    std::size_t level_count() const noexcept { return type == MessageType::depth ? ask_count + bid_count : 1; }
+
     // Ticker and trade: the one level; depth: i < ask_count + bid_count, asks first.
     Level level(std::size_t i) const noexcept {
         return {detail::load<double>(body + i * kLevelSize), detail::load<double>(body + i * kLevelSize + 8)};
@@ -116,9 +120,8 @@ inline bool is_message_type(std::int32_t type) noexcept {
     return type == 1 || type == -1 || type == 2 || type == 3 || type == -3;
 }
 
-// Reads a datagram of `size` bytes. Reject::none: `view` is complete and every number in it is sane.
-inline Reject parse_packet(const std::uint8_t* bytes, std::size_t size, HeaderLayout layout,
-                           PacketView& view) noexcept {
+// Reads all of a datagram but its prices and sizes. Reject::none: `view` is complete and its levels are in the bytes.
+inline Reject parse_frame(const std::uint8_t* bytes, std::size_t size, HeaderLayout layout, PacketView& view) noexcept {
     if (size < kHeaderSize) {
         return Reject::too_short;
     }
@@ -142,7 +145,6 @@ inline Reject parse_packet(const std::uint8_t* bytes, std::size_t size, HeaderLa
     if (size < kBodyOffset) {
         return Reject::bad_length;
     }
-    std::size_t level_count = 1;
     if (view.type == MessageType::depth) {
         const auto asks = detail::load<std::int64_t>(bytes + kAsksLenOffset);
         const auto bids = detail::load<std::int64_t>(bytes + kBidsLenOffset);
@@ -153,25 +155,30 @@ inline Reject parse_packet(const std::uint8_t* bytes, std::size_t size, HeaderLa
         }
         view.ask_count = static_cast<std::size_t>(asks);
         view.bid_count = static_cast<std::size_t>(bids);
-        level_count = view.ask_count + view.bid_count;
         view.body = bytes + kBodyOffset;
-        if (size != kBodyOffset + level_count * kLevelSize) {
-            return Reject::bad_length;
-        }
-    } else {
-        view.ask_count = 0;
-        view.bid_count = 0;
-        view.body = bytes + kPacketPriceOffset;
-        if (size != kBodyOffset) {
-            return Reject::bad_length;
-        }
+        return size == kBodyOffset + view.level_count() * kLevelSize ? Reject::none : Reject::bad_length;
     }
+    view.ask_count = 0;
+    view.bid_count = 0;
+    view.body = bytes + kPacketPriceOffset;
+    return size == kBodyOffset ? Reject::none : Reject::bad_length;
+}
+
+// Whether every price and size is one: no NaN, nothing infinite or negative, no price of zero with a size.
+inline bool has_sane_numbers(const PacketView& view) noexcept {
     const bool is_trade = view.type == MessageType::trade_buy || view.type == MessageType::trade_sell;
     bool sane = !is_trade || view.level(0).size > 0.0;
-    for (std::size_t i = 0; i < level_count; ++i) {
+    for (std::size_t i = 0; i < view.level_count(); ++i) {
         sane &= detail::is_sane(view.level(i));
     }
-    return sane ? Reject::none : Reject::bad_number;
+    return sane;
+}
+
+// Reads a datagram of `size` bytes. Reject::none: `view` is complete and every number in it is sane.
+inline Reject parse_packet(const std::uint8_t* bytes, std::size_t size, HeaderLayout layout,
+                           PacketView& view) noexcept {
+    const Reject malformed = parse_frame(bytes, size, layout, view);
+    return malformed == Reject::none && !has_sane_numbers(view) ? Reject::bad_number : malformed;
 }
 
 // -- builders, for venues, tests and benchmarks ------------------------------------------------------------------

@@ -41,8 +41,11 @@ class QtxConnectorConfig(BaseModel):
     driver: Literal["asyncio", "thread"] = "asyncio"
     header_layout: Literal["sdk", "legacy"] = "sdk"
     depth_semantics: Literal["merge", "replace"] = "merge"
-    sequence: Literal["contiguous", "monotonic"] = "contiguous"
+    sequence: Literal["contiguous", "monotonic"] | dict[str, Literal["contiguous", "monotonic"]] = "contiguous"
+    multicast_group: str | None = None
+    multicast_interface: str = "0.0.0.0"
     stale_after_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    dead_after_s: Annotated[float, Field(gt=0, le=86400)] = 60.0
     market_order_slippage: Annotated[Decimal, Field(ge=0, le=Decimal("0.2"))] = Decimal("0.005")
     answer_timeout_s: Annotated[float, Field(gt=0, le=300)] = 5.0
     stall_limit_s: Annotated[float, Field(gt=0, le=300)] = 5.0

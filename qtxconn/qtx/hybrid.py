@@ -152,12 +152,16 @@ class QtxHybridMixin:
             header_layout=config.header_layout,
             depth_semantics=config.depth_semantics,
             sequence=config.sequence,
+            multicast_group=config.multicast_group,
+            multicast_interface=config.multicast_interface,
             stale_after_s=config.stale_after_s,
+            dead_after_s=max(config.dead_after_s, config.stale_after_s),
         )
         self._qtx_feed = feed
         await feed.start()
-        for pair in self._trading_pairs:
-            await feed.subscribe(qtx_symbol(self.qtx_venue, pair), self._order_books[pair])
+        await feed.subscribe_many(
+            {qtx_symbol(self.qtx_venue, pair): self._order_books[pair] for pair in self._trading_pairs}
+        )
         await self._start_funding_info()
 
     async def _stop_market_data(self) -> None:

@@ -12,6 +12,8 @@ Wire format and its gaps, as this server fills them:
 - A depth message after the first carries the changed levels, size 0 removing one; more than fit one
   datagram go out in several.
 - A ticker is sent for the side that changed; size 0 empties it.
+- With a multicast group all data goes there, once for everybody, with `sn_id` counted for the group; requests and
+  answers stay on the socket. A new subscription sends the whole book to the group again.
 
 Sending never blocks: what the socket does not take is lost, counted, and shows as a gap to the subscriber.
 """
@@ -46,7 +48,7 @@ BOOK_LEVELS_MAX = 2_000
 SYMBOL_MAX_BYTES = 64
 SYMBOLS_PER_SUBSCRIBER_MAX = 100
 # Beyond this the subscriber heard from longest ago is dropped: UDP does not tell when one goes away.
-SUBSCRIBERS_MAX = 64
+SUBSCRIBERS_MAX = 512  # sockets: enough for 10,000 symbols and some that move from one to another
 REQUESTS_PER_WAKEUP = 64
 
 
@@ -57,7 +59,9 @@ class _Symbol:
         self.instrument = instrument
         self.index = index
         self.name = f"{venue_name}:{instrument.symbol.lower()}"
-        # Subscriber -> msg_type -> the last sn_id sent.
+        # Whose requests keep the symbol going, and where its data goes: there, or to the multicast group.
+        self.listeners: set[Address] = set()
+        # Address -> msg_type -> the last sn_id sent.
         self.subscribers: dict[Address, dict[int, int]] = {}
         self.top = (0, 0, 0, 0)
         # int / int rounds correctly, so a price is the very double its decimal text gives.
@@ -66,6 +70,12 @@ class _Symbol:
 
     def price_size(self, ticks: int, lots: int) -> tuple[float, float]:
         return ticks * self._tick[0] / self._tick[1], lots * self._lot[0] / self._lot[1]
+
+    def remove(self, address: Address) -> None:
+        self.listeners.discard(address)
+        self.subscribers.pop(address, None)
+        if not self.listeners:
+            self.subscribers.clear()
 
 
 class QtxFeed:
@@ -82,21 +92,28 @@ class QtxFeed:
         # Insertion order is the order of last being heard from.
         self._subscribers: dict[Address, set[str]] = {}
         self._socket: socket.socket | None = None
+        self._group: Address | None = None
         self.sent = 0
         self.send_failures = 0
 
-    def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Binds `host:port` (0: any free port) and begins to listen. Raises OSError; needs a running loop."""
+    def start(self, host: str = "127.0.0.1", port: int = 0, multicast: Address | None = None) -> None:
+        """Binds `host:port` (0: any free port) and begins to listen; data goes to the group `multicast` if there is one.
+
+        Raises OSError; needs a running loop.
+        """
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             udp.setblocking(False)
             # Bursts of full books must fit; the system may grant less.
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 1024 * 1024)
             udp.bind((host, port))
+            if multicast is not None:
+                udp.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(host))
         except BaseException:
             udp.close()
             raise
         self._socket = udp
+        self._group = multicast
         asyncio.get_running_loop().add_reader(udp.fileno(), self._on_readable)
         for symbol, entry in self._symbols.items():
             ticker = self._venue.ticker(symbol)
@@ -111,6 +128,7 @@ class QtxFeed:
             self._socket = None
         self._subscribers.clear()
         for entry in self._symbols.values():
+            entry.listeners.clear()
             entry.subscribers.clear()
 
     @property
@@ -164,14 +182,16 @@ class QtxFeed:
         if len(self._subscribers) > SUBSCRIBERS_MAX:
             self._drop(next(iter(self._subscribers)))
         first_sn_id = self._clock.now_ns() // 1000
+        target = self._group or address
+        entry.listeners.add(address)
         entry.subscribers.setdefault(
-            address, dict.fromkeys((TICKER_BID, TICKER_ASK, DEPTH, TRADE_BUY, TRADE_SELL), first_sn_id)
+            target, dict.fromkeys((TICKER_BID, TICKER_ASK, DEPTH, TRADE_BUY, TRADE_SELL), first_sn_id)
         )
         self._send(f"{entry.index}:{entry.name}".encode(), address)
         symbol = entry.instrument.symbol
         bids, asks, _ = self._venue.depth(symbol, BOOK_LEVELS_MAX)
         ticker = self._venue.ticker(symbol)
-        only = {address: entry.subscribers[address]}
+        only = {target: entry.subscribers[target]}
         self._publish(entry, DEPTH, ticker.transaction_ms, ticker.event_ms, _depth_body(entry, asks, bids), only)
         for kind, ticks, lots in (
             (TICKER_BID, ticker.bid, ticker.bid_qty),
@@ -187,14 +207,14 @@ class QtxFeed:
             self._send(b"error: not subscribed", address)
             return
         names.discard(name)
-        del entry.subscribers[address]
+        entry.remove(address)
         if not names:
             del self._subscribers[address]
         self._send(f"-{name}".encode(), address)
 
     def _drop(self, address: Address) -> None:
         for name in self._subscribers.pop(address):
-            del self._by_name[name].subscribers[address]
+            self._by_name[name].remove(address)
 
     # -- the market speaks ----------------------------------------------------------------------------------
 

@@ -67,13 +67,20 @@ STRUCTS: dict[str, dict[str, str]] = {
     "qtx_order_consumer.hpp": {"qtx::QueueConsumer": ""},
     "qtx_watcher.hpp": {"qtx::EventFd": ""},
     "qtx_order_client.hpp": {"qtx::OrderClient": "", "qtx::OrderManager": ""},
-    "qtx_feed.hpp": {
-        "qtx::FeedOptions": "header_layout depth_semantics sequence_rule",
+    "qtx_strategy.hpp": {
         "qtx::FeedTrade": "symbol is_buy price size event_ms received_ns",
         "qtx::FeedHandler": "context on_book on_trade",
+    },
+    "qtx_decoder.hpp": {
+        "qtx::FeedOptions": "header_layout depth_semantics",
+        "qtx::FeedNews": "kind whole trade symbol ask_count bid_count sn_id event_ms received_ns",
+    },
+    "qtx_feed.hpp": {
         "qtx::FeedStatistics": "datagrams messages rejects lost kernel_drops last_received_ns",
+        "qtx::FeedText": "socket symbol bound size data",
         "qtx::Feed": "",
     },
+    "qtx_liveness.hpp": {"qtx::SymbolTrouble": "symbol trouble", "qtx::Liveness": ""},
 }
 
 

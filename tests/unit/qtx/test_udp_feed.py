@@ -10,48 +10,20 @@ import time
 from decimal import Decimal
 
 import pytest
+from feed_tools import BTC, ETH, FULL, deliver, new_book, subscribed, until
 from qtx_server import (
     DEPTH,
     TICKER_ASK,
     TICKER_BID,
     TRADE_BUY,
     TRADE_SELL,
-    QtxServer,
     depth,
     header,
     single,
-    start_server,
 )
 
-from qtxconn.core.order_book import OrderBook
 from qtxconn.errors import ConfigurationError, NetworkError, RequestTimeoutError
 from qtxconn.qtx.udp_feed import UdpFeed
-
-BTC, ETH = "binance-futures:btcusdt", "binance-futures:ethusdt"
-FULL = depth(9, 1, asks=[(60000.1, 1.0), (60000.2, 2.0)], bids=[(60000.0, 3.0), (59999.9, 4.0)])
-
-
-def new_book(pair: str = "BTC-USDT") -> OrderBook:
-    return OrderBook(pair, Decimal("0.1"), Decimal("0.001"))
-
-
-async def until(condition, limit_s: float = 10.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        await asyncio.sleep(0.002)
-
-
-@pytest.fixture
-async def server():
-    server = await start_server()
-    yield server
-    server.transport.close()
-
-
-@pytest.fixture(params=["asyncio", "thread"])
-def driver(request):
-    return request.param
 
 
 @pytest.fixture
@@ -65,24 +37,11 @@ async def feed(server, driver):
 @pytest.fixture
 async def book(server, feed):
     """A subscribed book that has its first full depth."""
-    server.after_answer = [FULL]
-    book = new_book()
-    await feed.subscribe(BTC, book)
-    await until(lambda: book.valid)
-    server.after_answer = []
-    return book
+    return await subscribed(server, feed)
 
 
 def messages(feed: UdpFeed) -> int:
     return feed.get_statistics()["datagrams"]
-
-
-async def deliver(server: QtxServer, feed: UdpFeed, *datagrams: bytes) -> None:
-    """Sends datagrams and waits until the feed has seen them all."""
-    wanted = messages(feed) + len(datagrams)
-    for datagram in datagrams:
-        server.send(datagram)
-    await until(lambda: messages(feed) >= wanted)
 
 
 class TestSubscribing:
@@ -143,7 +102,31 @@ class TestSubscribing:
         await asyncio.sleep(0.05)
         assert book.best_bid_size == 3
 
-    async def test_a_reused_index_on_a_new_socket_never_meets_the_old_book(self, server, feed, book):
+    async def test_a_full_depth_that_overtakes_its_answer_is_used(self, server, feed, book):
+        server.before_answer = [depth(4, 1, [(3000.1, 1.0)], [(3000.0, 1.0)]), single(TICKER_BID, 4, 1, 3000.0, 5.0)]
+        other = new_book("ETH-USDT")
+        await feed.subscribe(ETH, other)
+        await until(lambda: other.valid)
+        assert (other.best_ask, other.best_bid_size) == (Decimal("3000.1"), 5)
+        assert feed.get_statistics()["rejects"]["unknown_index"] == 0
+
+    async def test_data_of_nobody_is_counted_once_the_answer_is_there(self, server, feed, book):
+        server.before_answer = [single(TICKER_BID, 77, 1, 3000.0, 5.0)]
+        await feed.subscribe(ETH, new_book("ETH-USDT"))
+        assert feed.get_statistics()["rejects"]["unknown_index"] == 1
+
+    async def test_many_at_once_and_one_that_fails(self, server, feed):
+        server.index_of |= {f"x:s{number}": number for number in range(150)}
+        books = {f"x:s{number}": new_book(f"S{number}-USDT") for number in range(150)}
+        await feed.subscribe_many(books)
+        assert len(feed.trading_pairs) == 150
+        assert feed.get_statistics()["sockets"] == 2
+        server.error_for = "x:nope"
+        with pytest.raises(NetworkError, match="refused x:nope"):
+            await feed.subscribe_many({"x:nope": new_book("NO-PE"), BTC: new_book()})
+        assert len(feed.trading_pairs) == 150
+
+    async def test_a_reused_index_never_meets_the_old_book(self, server, feed, book):
         server.after_answer = [depth(4, 1, [(3000.1, 1.0)], [(3000.0, 1.0)])]
         other = new_book("ETH-USDT")
         await feed.subscribe(ETH, other)
@@ -155,8 +138,10 @@ class TestSubscribing:
         await feed.subscribe("binance-futures:solusdt", sol)
         await until(lambda: sol.valid)
         server.transport.sendto(single(TICKER_BID, 9, 2, 60000.0, 9.0), old_address)  # BTC data, late
-        await until(lambda: feed.get_statistics()["rejects"]["unknown_index"] == 1)
+        # ... and what the server sent for SOL to the socket on which 9 was BTC.
+        await until(lambda: feed.get_statistics()["rejects"]["unknown_index"] == 2)
         assert sol.best_bid == 150
+        assert book.best_bid == 60000
         assert other.valid
         assert server.subscribers["binance-futures:solusdt"] != old_address
 
