@@ -216,6 +216,6 @@ JOBS = (
         "How long does Python take to read both sides of the touch as floats?",
         unit="ns/read",
         rows=touch_from_python,
-        goals=(Goal(PYTHON_READ, at_most=60), Goal(PYTHON_READ, SORTED, faster=10)),
+        goals=(Goal(PYTHON_READ, at_most=60), Goal(PYTHON_READ, SORTED, faster=5)),
     ),
 )

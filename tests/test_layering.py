@@ -122,6 +122,17 @@ def test_headers_include_no_python(root: Path) -> None:
     assert not found
 
 
+def test_headers_of_the_core_know_no_venue(root: Path) -> None:
+    """A header that is named after a feed or a venue may include the others, and none of those it."""
+    found = [
+        f"{path.name} includes {name}"
+        for path in (root / "include").rglob("*.hpp")
+        for name in re.findall(r'#include "qtxconn/([a-z]+)_\w+\.hpp"', path.read_text())
+        if name in ("qtx", "binance") and not path.name.startswith(f"{name}_")
+    ]
+    assert not found
+
+
 @pytest.mark.parametrize(
     ("module", "source"),
     [

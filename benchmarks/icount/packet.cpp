@@ -1,11 +1,10 @@
 // Instructions from the bytes of a datagram to a changed book, by kind of message and for the usual mix.
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "driver.hpp"
 #include "qtxconn/l2_book.hpp"
-#include "qtxconn/qtx_feed.hpp"
+#include "qtxconn/qtx_decoder.hpp"
 #include "qtxconn/qtx_packet.hpp"
 
 namespace {
@@ -50,21 +49,22 @@ Bytes mixed(long i) { return i % 20 < 12 ? ticker(i) : i % 20 < 17 ? trade(i) : 
 
 template <Bytes (*make)(long)>
 void run(long operations) {
-    Feed feed{FeedOptions{}};
+    FeedDecoder decoder{FeedOptions{}};
     L2Book book;
-    feed.set_delivery(false);
-    const int socket = feed.open_socket("127.0.0.1", 9, 0);
-    const std::string name = "binance-futures:btcusdt";
-    feed.expect_answer(socket, name, feed.add_symbol(&book, Fixed{1, 1}, Fixed{1, 3}));
-    const std::string answer = "0:" + name;
-    feed.apply(socket, reinterpret_cast<const std::uint8_t*>(answer.data()), answer.size(), 1);
+    IndexTable indices;
+    decoder.delivery = false;
+    indices.bind(0, decoder.add_symbol(&book, Fixed{1, 1}, Fixed{1, 3}, SequenceRule::contiguous));
     std::vector<Bytes> messages;
     for (long i = 0; i < kKept; ++i) {
         messages.push_back(make(i));
     }
     std::int64_t sequence[7] = {};  // by type, -3 to 3
     const Bytes whole = depth(1);
-    feed.apply(socket, whole.data(), whole.size(), 1);
+    long applied = 0;
+    const auto apply = [&](const Bytes& bytes, std::int64_t now_ns) {
+        applied += decoder.apply(indices, bytes.data(), bytes.size(), now_ns, now_ns) == Reject::none ? 1 : 0;
+    };
+    apply(whole, 1);
     sequence[2 + 3] = 1;
     const auto apply_next = [&](long i, bool counted) {
         Bytes& bytes = messages[static_cast<std::size_t>(i % kKept)];
@@ -72,11 +72,11 @@ void run(long operations) {
         std::memcpy(&type, bytes.data(), sizeof type);
         const std::int64_t sn_id = ++sequence[type + 3];
         std::memcpy(bytes.data() + kSnIdOffset, &sn_id, sizeof sn_id);
-        const auto apply = [&] { feed.apply(socket, bytes.data(), bytes.size(), i + 1); };
+        const auto apply_it = [&] { apply(bytes, i + 1); };
         if (counted) {
-            icount::measured(apply);
+            icount::measured(apply_it);
         } else {
-            apply();
+            apply_it();
         }
     };
     for (long i = 0; i < kKept; ++i) {
@@ -85,7 +85,7 @@ void run(long operations) {
     for (long i = 0; i < operations; ++i) {
         apply_next(i, true);
     }
-    icount::require(feed.statistics().messages == static_cast<std::uint64_t>(operations + kKept) + 1);
+    icount::require(applied == operations + kKept + 1);
 }
 
 constexpr icount::Job kJobs[] = {

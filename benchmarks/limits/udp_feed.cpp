@@ -1,12 +1,13 @@
 // The UDP feed beside plain C++ that does the least that the job allows, on the same bytes, alternating.
 //
-// Build: g++ -std=c++17 -O2 -march=x86-64-v3 -Iinclude benchmarks/limits/udp_feed.cpp -o udp_feed -pthread
-// Run:   udp_feed decode SYMBOLS      ns a packet from memory to book
-//        udp_feed drain               ns a packet from a full socket buffer to book
-//        udp_feed blast               packets a second from a sender at full speed, and how many were lost
-//        udp_feed latency busy|epoll  one-way ns at 20,000 packets a second, from the intended send time
-//        udp_feed allocations         allocations and page faults in 1,000,000 packets, socket to strategy
-//        udp_feed bare|ours N [K]     N times the decode packets, of kind K (ticker, trade, depth, mix): for callgrind
+// Build: g++ -std=c++17 -O2 -march=x86-64-v2 -Iinclude -Ibenchmarks/limits benchmarks/limits/udp_feed.cpp -o udp_feed
+// -pthread Run:   udp_feed bare|ours JOB [OPTION], which prints one line of JSON
+//        decode SYMBOLS      ns a packet from memory to book
+//        drain               ns a packet from a full socket buffer to book
+//        blast               ns a packet from a sender at full speed, and how many were lost
+//        latency busy|epoll  one-way ns at 20,000 packets a second, from the intended send time
+//        allocations         (ours) allocations and page faults in 1,000,000 packets, socket to strategy
+//        count N KIND        N times 5,000 packets (ticker, trade, depth or mix), for callgrind
 //
 // The mix is 60 % ticker, 25 % trade, 15 % depth of 20 levels a side. The bare program checks length, index and
 // sequence and stores the wire's doubles in flat arrays: it knows no ticks, no order of levels, no validity and no
@@ -31,6 +32,7 @@
 #include <thread>
 #include <vector>
 
+#include "measure.hpp"
 #include "qtxconn/clock.hpp"
 #include "qtxconn/qtx_feed.hpp"
 
@@ -249,40 +251,53 @@ std::size_t rss_kib() {
     return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) / 1024;
 }
 
-// The touch of every book, at the end, has to be what the wire said last.
-void check_same(const Bare& bare, const Ours& ours) {
-    for (std::size_t i = 0; i < ours.books.size(); ++i) {
-        const BareBook& wanted = bare.books[i + 1];
-        const L2Book& book = *ours.books[i];
-        if (!book.valid() || book.last_trade().price != static_cast<std::int64_t>(wanted.trade.price * 10 + 0.5)) {
-            std::fprintf(stderr, "book %zu is wrong\n", i);
-            std::exit(1);
-        }
-    }
+void print(double value, const std::string& facts, std::uint64_t checksum = 0) {
+    std::printf("{\"value\": %.2f, \"checksum\": \"%llu\", \"facts\": {%s}}\n", value,
+                static_cast<unsigned long long>(checksum), facts.c_str());
 }
 
-void decode(int symbols) {
-    Packets packets = make_packets(200'000, symbols, "mix");
-    Bare bare(symbols);
-    const std::size_t before_kib = rss_kib();
-    Ours ours(symbols);
-    std::vector<double> bare_ns, ours_ns;
-    const auto decode_bare = [&](const std::uint8_t* at, std::size_t size) { return bare.apply(at, size); };
-    const auto decode_ours = [&](const std::uint8_t* at, std::size_t size) {
-        return ours.decoder.apply(ours.indices, at, size, 1, 1) == Reject::none;
-    };
-    ns_per_packet(packets, 0, decode_bare);
-    ns_per_packet(packets, 0, decode_ours);
-    const std::size_t used_kib = rss_kib() - before_kib;
+std::string fact(const char* name, double value) { return "\"" + std::string(name) + "\": " + std::to_string(value); }
+
+// ns a packet, over passes that each go on where the last one ended.
+template <class Decode>
+double median_pass(Packets& packets, Decode&& decode) {
+    ns_per_packet(packets, 0, decode);
+    std::vector<double> passes;
     for (int i = 0; i < kRepetitions; ++i) {
         packets.advance();
-        bare_ns.push_back(ns_per_packet(packets, packets.opening, decode_bare));
-        ours_ns.push_back(ns_per_packet(packets, packets.opening, decode_ours));
+        passes.push_back(ns_per_packet(packets, packets.opening, decode));
     }
-    check_same(bare, ours);
-    std::printf("{\"symbols\": %d, \"c_ns\": %.2f, \"ours_ns\": %.2f, \"ratio\": %.2f, \"kib_a_symbol\": %.2f}\n",
-                symbols, median(bare_ns), median(ours_ns), median(ours_ns) / median(bare_ns),
-                static_cast<double>(used_kib) / symbols);
+    return median(passes);
+}
+
+// Checksum: the last trade of every symbol, in ticks.
+void decode(bool is_bare, int symbols) {
+    Packets packets = make_packets(200'000, symbols, "mix");
+    std::uint64_t checksum = 0;
+    const std::size_t before_kib = rss_kib();
+    if (is_bare) {
+        Bare bare(symbols);
+        const double ns =
+            median_pass(packets, [&](const std::uint8_t* at, std::size_t size) { return bare.apply(at, size); });
+        for (int i = 1; i <= symbols; ++i) {
+            const double price = bare.books[static_cast<std::size_t>(i)].trade.price;
+            checksum = checksum * 31 + static_cast<std::uint64_t>(price * 10 + 0.5);
+        }
+        print(ns, "", checksum);
+        return;
+    }
+    Ours ours(symbols);
+    const double ns = median_pass(packets, [&](const std::uint8_t* at, std::size_t size) {
+        return ours.decoder.apply(ours.indices, at, size, 1, 1) == Reject::none;
+    });
+    for (const auto& book : ours.books) {
+        if (!book->valid()) {
+            std::fprintf(stderr, "a book is not valid\n");
+            std::exit(1);
+        }
+        checksum = checksum * 31 + static_cast<std::uint64_t>(book->last_trade().price);
+    }
+    print(ns, fact("bytes_per_symbol", static_cast<double>(rss_kib() - before_kib) * 1024 / symbols), checksum);
 }
 
 // -- sockets -------------------------------------------------------------------------------------------------------
@@ -316,6 +331,8 @@ struct Wire {
 };
 
 constexpr int kBufferBytes = 4 << 20;
+constexpr int kSenderCpu = 0;
+int receiver_cpu() { return static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)) - 1; }
 
 // What a C program would do: recvmmsg into fixed buffers, decode, and no control data.
 class BareReceiver {
@@ -387,43 +404,46 @@ void send_all(int fd, const Packets& packets, std::size_t from, std::size_t coun
     }
 }
 
-void drain() {
-    constexpr std::size_t kFill = 2000;  // small packets take about 800 bytes of a socket's buffer
-    const Packets packets = make_packets(kRepetitions * 8 * kFill, kSymbols, "mix");
-    Wire to_bare, to_ours;
-    BareReceiver bare(to_bare.port, kSymbols);
-    OurReceiver ours(to_ours.port, kSymbols);
-    to_bare.accept();
-    to_ours.accept();
-    std::vector<double> bare_ns, ours_ns;
+constexpr std::size_t kFill = 2000;  // small packets take about 800 bytes of a socket's buffer
+
+// `poll()` gives how many packets it has applied.
+template <class Poll>
+double drain_with(int server, const Packets& packets, Poll&& poll) {
+    std::vector<double> rounds;
     for (std::size_t from = 0; from + kFill <= packets.size(); from += kFill) {
-        send_all(to_bare.server, packets, from, kFill);
-        std::int64_t begin_ns = monotonic_ns();
-        std::size_t got = 0;
-        while (got < kFill) {
-            got += static_cast<std::size_t>(bare.poll([](const std::uint8_t*) {}));
+        send_all(server, packets, from, kFill);
+        const std::int64_t begin_ns = monotonic_ns();
+        for (std::size_t got = 0; got < kFill;) {
+            got += static_cast<std::size_t>(poll());
         }
-        bare_ns.push_back(static_cast<double>(monotonic_ns() - begin_ns) / kFill);
-        send_all(to_ours.server, packets, from, kFill);
-        begin_ns = monotonic_ns();
-        got = 0;
-        while (got < kFill) {
-            got += static_cast<std::size_t>(ours.feed.poll(1024));
-        }
-        ours_ns.push_back(static_cast<double>(monotonic_ns() - begin_ns) / kFill);
+        rounds.push_back(static_cast<double>(monotonic_ns() - begin_ns) / kFill);
     }
-    const FeedStatistics counts = ours.feed.statistics();
-    std::printf("{\"c_ns\": %.1f, \"ours_ns\": %.1f, \"ratio\": %.3f, \"applied\": %llu, \"kernel_drops\": %llu}\n",
-                median(bare_ns), median(ours_ns), median(ours_ns) / median(bare_ns),
-                static_cast<unsigned long long>(counts.messages), static_cast<unsigned long long>(counts.kernel_drops));
+    return median(rounds);
 }
 
-// Sends all packets at full speed from a thread. -> packets a second at the receiver, and how many it got.
+void drain(bool is_bare) {
+    const Packets packets = make_packets(30 * kFill, kSymbols, "mix");
+    Wire wire;
+    if (is_bare) {
+        BareReceiver bare(wire.port, kSymbols);
+        wire.accept();
+        print(drain_with(wire.server, packets, [&] { return bare.poll([](const std::uint8_t*) {}); }), "");
+    } else {
+        OurReceiver ours(wire.port, kSymbols);
+        wire.accept();
+        const double ns = drain_with(wire.server, packets, [&] { return ours.feed.poll(1024); });
+        print(ns, fact("lost", static_cast<double>(ours.feed.statistics().lost)));
+    }
+}
+
+// Sends all packets at full speed from a thread. -> ns a packet at the receiver, and how many never came.
 template <class Poll>
 std::pair<double, std::size_t> blast_once(int fd, const Packets& packets, Poll&& poll) {
     std::atomic<bool> sent{false};
     const std::int64_t begin_ns = monotonic_ns();
+    measure::burst(receiver_cpu());
     std::thread sender([&] {
+        measure::burst(kSenderCpu);
         send_all(fd, packets, 0, packets.size());
         sent.store(true, std::memory_order_release);
     });
@@ -440,29 +460,23 @@ std::pair<double, std::size_t> blast_once(int fd, const Packets& packets, Poll&&
         }
     }
     sender.join();
-    return {static_cast<double>(got) / (static_cast<double>(last_ns - begin_ns) / 1e9), packets.size() - got};
+    return {static_cast<double>(last_ns - begin_ns) / static_cast<double>(got), packets.size() - got};
 }
 
-void blast() {
+void blast(bool is_bare) {
     const Packets packets = make_packets(300'000 - kSymbols, kSymbols, "mix");
-    std::vector<double> bare_rate, ours_rate;
-    std::size_t bare_lost = 0, ours_lost = 0;
-    for (int i = 0; i < 3; ++i) {
-        Wire to_bare, to_ours;
-        BareReceiver bare(to_bare.port, kSymbols);
-        OurReceiver ours(to_ours.port, kSymbols);
-        to_bare.accept();
-        to_ours.accept();
-        const auto [one, one_lost] =
-            blast_once(to_bare.server, packets, [&] { return bare.poll([](const std::uint8_t*) {}); });
-        const auto [two, two_lost] = blast_once(to_ours.server, packets, [&] { return ours.feed.poll(1024); });
-        bare_rate.push_back(one);
-        ours_rate.push_back(two);
-        bare_lost += one_lost;
-        ours_lost += two_lost;
+    Wire wire;
+    std::pair<double, std::size_t> result;
+    if (is_bare) {
+        BareReceiver bare(wire.port, kSymbols);
+        wire.accept();
+        result = blast_once(wire.server, packets, [&] { return bare.poll([](const std::uint8_t*) {}); });
+    } else {
+        OurReceiver ours(wire.port, kSymbols);
+        wire.accept();
+        result = blast_once(wire.server, packets, [&] { return ours.feed.poll(1024); });
     }
-    std::printf("{\"c_per_s\": %.0f, \"ours_per_s\": %.0f, \"ratio\": %.3f, \"c_lost\": %zu, \"ours_lost\": %zu}\n",
-                median(bare_rate), median(ours_rate), median(ours_rate) / median(bare_rate), bare_lost, ours_lost);
+    print(result.first, fact("lost", static_cast<double>(result.second)));
 }
 
 // -- latency -------------------------------------------------------------------------------------------------------
@@ -482,6 +496,7 @@ struct OneWay {
 };
 
 void send_paced(int fd, OneWay& record) {
+    measure::burst(kSenderCpu);
     std::uint8_t bytes[64];
     PacketHeader header;
     header.index = 1;
@@ -504,50 +519,44 @@ void wait_readable(int epoll_fd, bool block) {
     }
 }
 
-void latency(bool block) {
-    OneWay of_bare, of_ours;
-    for (int i = 0; i < 3; ++i) {
-        {
-            Wire wire;
-            BareReceiver bare(wire.port, 1);
-            wire.accept();
-            const int epoll_fd = epoll_create1(0);
-            epoll_event wanted{};
-            wanted.events = EPOLLIN;
-            epoll_ctl(epoll_fd, EPOLL_CTL_ADD, bare.fd, &wanted);
-            std::thread sender([&] { send_paced(wire.server, of_bare); });
-            for (std::int64_t got = 0; got < kCount;) {
-                wait_readable(epoll_fd, block);
-                got += bare.poll([&](const std::uint8_t* bytes) {
-                    of_bare.arrived(qtx::detail::load<std::int64_t>(bytes + kSnIdOffset));
-                });
-            }
-            sender.join();
-            close(epoll_fd);
+void latency(bool is_bare, bool block) {
+    OneWay record;
+    Wire wire;
+    measure::burst(receiver_cpu());
+    if (is_bare) {
+        BareReceiver bare(wire.port, 1);
+        wire.accept();
+        const int epoll_fd = epoll_create1(0);
+        epoll_event wanted{};
+        wanted.events = EPOLLIN;
+        epoll_ctl(epoll_fd, EPOLL_CTL_ADD, bare.fd, &wanted);
+        std::thread sender([&] { send_paced(wire.server, record); });
+        for (std::int64_t got = 0; got < kCount;) {
+            wait_readable(epoll_fd, block);
+            got += bare.poll([&](const std::uint8_t* bytes) {
+                record.arrived(qtx::detail::load<std::int64_t>(bytes + kSnIdOffset));
+            });
         }
-        {
-            Wire wire;
-            OurReceiver ours(wire.port, 1);
-            wire.accept();
-            FeedHandler handler;
-            handler.context = &of_ours;
-            handler.on_book = [](void* context, int, const L2Book* book, std::int64_t) {
-                static_cast<OneWay*>(context)->arrived(static_cast<std::int64_t>(book->last_update_id()));
-            };
-            ours.feed.set_handler(handler);
-            std::thread sender([&] { send_paced(wire.server, of_ours); });
-            for (std::int64_t got = 0; got < kCount;) {
-                wait_readable(ours.feed.fd(), block);
-                got += ours.feed.poll(32);
-            }
-            sender.join();
+        sender.join();
+        close(epoll_fd);
+    } else {
+        OurReceiver ours(wire.port, 1);
+        wire.accept();
+        FeedHandler handler;
+        handler.context = &record;
+        handler.on_book = [](void* context, int, const L2Book* book, std::int64_t) {
+            static_cast<OneWay*>(context)->arrived(static_cast<std::int64_t>(book->last_update_id()));
+        };
+        ours.feed.set_handler(handler);
+        std::thread sender([&] { send_paced(wire.server, record); });
+        for (std::int64_t got = 0; got < kCount;) {
+            wait_readable(ours.feed.fd(), block);
+            got += ours.feed.poll(32);
         }
+        sender.join();
     }
-    std::printf(
-        "{\"c_p50_ns\": %.0f, \"ours_p50_ns\": %.0f, \"p50_ratio\": %.3f, \"c_p99_ns\": %.0f, \"ours_p99_ns\": "
-        "%.0f, \"p99_ratio\": %.2f}\n",
-        of_bare.at(0.5), of_ours.at(0.5), of_ours.at(0.5) / of_bare.at(0.5), of_bare.at(0.99), of_ours.at(0.99),
-        of_ours.at(0.99) / of_bare.at(0.99));
+    const double p50 = record.at(0.5);
+    print(p50, fact("p99", record.at(0.99)));
 }
 
 // -- allocations ---------------------------------------------------------------------------------------------------
@@ -590,13 +599,13 @@ void count_allocations() {
     counting.store(false);
     rusage after{};
     getrusage(RUSAGE_THREAD, &after);
-    const FeedStatistics counts = ours.feed.statistics();
-    std::printf(
-        "{\"packets\": %zu, \"allocations\": %llu, \"minor_faults\": %ld, \"applied\": %llu, \"books\": %llu, "
-        "\"trades\": %llu}\n",
-        kTotal, static_cast<unsigned long long>(allocations.load()), after.ru_minflt - before.ru_minflt,
-        static_cast<unsigned long long>(counts.messages), static_cast<unsigned long long>(seen.books),
-        static_cast<unsigned long long>(seen.trades));
+    const auto applied = static_cast<double>(ours.feed.statistics().messages);
+    if (applied != 2 * kTotal || seen.books + seen.trades != 2 * kTotal) {
+        std::fprintf(stderr, "%.0f packets applied\n", applied);
+        std::exit(1);
+    }
+    const auto faults = static_cast<double>(after.ru_minflt - before.ru_minflt);
+    print(static_cast<double>(allocations.load()), fact("packets", kTotal) + ", " + fact("minor_faults", faults));
 }
 
 void repeat(bool is_bare, int times, const std::string& kind) {
@@ -620,22 +629,27 @@ void repeat(bool is_bare, int times, const std::string& kind) {
 }  // namespace
 
 int main(int count, char** arguments) {
-    const std::string mode = count > 1 ? arguments[1] : "";
-    const std::string option = count > 2 ? arguments[2] : "";
-    if (mode == "decode") {
-        decode(option.empty() ? 100 : std::atoi(option.c_str()));
-    } else if (mode == "drain") {
-        drain();
-    } else if (mode == "blast") {
-        blast();
-    } else if (mode == "latency") {
-        latency(option == "epoll");
-    } else if (mode == "allocations") {
+    const std::string who = count > 1 ? arguments[1] : "";
+    const std::string job = count > 2 ? arguments[2] : "";
+    const std::string option = count > 3 ? arguments[3] : "";
+    const bool is_bare = who == "bare";
+    if ((!is_bare && who != "ours") || job.empty()) {
+        std::fprintf(stderr, "usage: udp_feed bare|ours decode|drain|blast|latency|allocations|count [OPTION]\n");
+        return 2;
+    }
+    if (job == "decode") {
+        decode(is_bare, option.empty() ? 100 : std::atoi(option.c_str()));
+    } else if (job == "drain") {
+        drain(is_bare);
+    } else if (job == "blast") {
+        blast(is_bare);
+    } else if (job == "latency") {
+        latency(is_bare, option == "epoll");
+    } else if (job == "allocations" && !is_bare) {
         count_allocations();
-    } else if ((mode == "bare" || mode == "ours") && !option.empty()) {
-        repeat(mode == "bare", std::atoi(option.c_str()), count > 3 ? arguments[3] : "mix");
+    } else if (job == "count") {
+        repeat(is_bare, std::atoi(option.c_str()), count > 4 ? arguments[4] : "mix");
     } else {
-        std::fprintf(stderr, "usage: udp_feed decode|drain|blast|latency|allocations|bare|ours ...\n");
         return 2;
     }
     return 0;

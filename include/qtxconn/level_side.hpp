@@ -91,10 +91,8 @@ public:
         if (key - base_ < window_) {
             return (ring_[word_of(key)] >> (key % 64) & 1) != 0 ? ring_size_at(key) : 0;
         }
-        const auto at = std::lower_bound(
-            array_.begin(), array_.end(), key,
-            [this](const BookLevel& level, std::uint64_t wanted) { return key_of(level.price) < wanted; });
-        return at != array_.end() && at->price == price ? at->size : 0;
+        const std::size_t at = lower_bound(array_.size(), key);
+        return at < array_.size() && array_[at].price == price ? array_[at].size : 0;
     }
 
     // Calls visit(level) from the best level on, until it returns false.
@@ -203,7 +201,21 @@ private:
         }
     }
 
+    // Messages name levels one after the other, the best first: so the one below the last is tried before all.
     [[gnu::noinline]] void set_elsewhere(std::uint64_t key, std::int64_t size) {
+        const std::size_t below = std::size_t{cursor_} - 1;
+        if (size > 0 && below < array_.size() && array_[below].price == price_of(key)) {
+            cursor_ = static_cast<std::uint32_t>(below);
+            array_[below].size = size;
+            if (key == best_key_) {
+                best_.size = size;
+            }
+        } else {
+            change_elsewhere(key, size);
+        }
+    }
+
+    [[gnu::noinline]] void change_elsewhere(std::uint64_t key, std::int64_t size) {
         if (window_ == 0) {
             set_in_array(key, size);
             take_best_of_array();
@@ -230,60 +242,66 @@ private:
         set_in_ring(key, size);
     }
 
-    // Searched from the back, because most changes are near the touch, then by bisection.
     void set_in_array(std::uint64_t key, std::int64_t size) {
-        constexpr std::ptrdiff_t kLinear = 8;
-        const auto is_deeper = [this](const BookLevel& level, std::uint64_t wanted) {
-            return key_of(level.price) < wanted;
-        };
-        auto at = array_.end();
-        const auto near = at - std::min<std::ptrdiff_t>(kLinear, at - array_.begin());
-        while (at != near && key_of((at - 1)->price) >= key) {
-            --at;
-        }
-        if (at == near) {
-            at = std::lower_bound(array_.begin(), near, key, is_deeper);
-        }
-        const bool exists = at != array_.end() && at->price == price_of(key);
-        if (size > 0) {
-            if (exists) {
-                at->size = size;
-            } else {
-                insert_into_array(at, BookLevel{price_of(key), size});
-            }
+        const std::size_t at = find_in_array(key);
+        const bool exists = at < array_.size() && array_[at].price == price_of(key);
+        cursor_ = static_cast<std::uint32_t>(at);
+        if (exists && size > 0) {
+            array_[at].size = size;
         } else if (exists) {
-            array_.erase(at);
+            array_.erase(array_.begin() + static_cast<std::ptrdiff_t>(at));
             --count_;
+        } else if (size > 0) {
+            insert_into_array(at, BookLevel{price_of(key), size});
         }
     }
 
-    void insert_into_array(std::vector<BookLevel>::iterator at, const BookLevel& level) {
+    // Where a key is, or would go. Searched from the back, because most changes are near the touch, then by bisection.
+    std::size_t find_in_array(std::uint64_t key) const noexcept {
+        constexpr std::size_t kLinear = 8;
+        std::size_t at = array_.size();
+        const std::size_t near = at - std::min(kLinear, at);
+        while (at != near && key_of(array_[at - 1].price) >= key) {
+            --at;
+        }
+        return at == near ? lower_bound(near, key) : at;
+    }
+
+    // The first of the `end` deepest levels that is not below `key`.
+    std::size_t lower_bound(std::size_t end, std::uint64_t key) const noexcept {
+        const auto last = array_.begin() + static_cast<std::ptrdiff_t>(end);
+        const auto is_below = [this](const BookLevel& level, std::uint64_t wanted) {
+            return key_of(level.price) < wanted;
+        };
+        return static_cast<std::size_t>(std::lower_bound(array_.begin(), last, key, is_below) - array_.begin());
+    }
+
+    void insert_into_array(std::size_t at, const BookLevel& level) {
         if (count_ >= reserved_) {
-            const auto index = at - array_.begin();
-            if (count_ >= kLevelsMax && index == 0) {
+            if (count_ >= kLevelsMax && at == 0) {
                 ++dropped_;  // deeper than all the others
                 return;
             }
-            const std::size_t before = array_.size();
-            make_room();
-            at = array_.begin() + index - static_cast<std::ptrdiff_t>(before - array_.size());
+            at -= make_room();
         }
-        array_.insert(at, level);
+        array_.insert(array_.begin() + static_cast<std::ptrdiff_t>(at), level);
         ++count_;
     }
 
-    // Room for one more level. Growth is by a quarter: many books hold about as many levels as they ever will.
-    [[gnu::noinline]] void make_room() {
+    // Room for one more level: by growth, a quarter each time, since many books hold about as many levels as they ever
+    // will; or else by dropping the deepest. How many were dropped.
+    [[gnu::noinline]] std::size_t make_room() {
         if (count_ < kLevelsMax) {
             constexpr std::size_t kStep = 4;
             const std::size_t grown = array_.capacity() + std::max(array_.capacity() / 4, kStep);
             array_.reserve(std::min((grown + kStep - 1) / kStep * kStep, kLevelsMax));
             reserved_ = static_cast<std::uint32_t>(array_.capacity());
-        } else {
-            array_.erase(array_.begin());  // never empty: a ring has fewer slots than kLevelsMax
-            --count_;
-            ++dropped_;
+            return 0;
         }
+        array_.erase(array_.begin());  // never empty: a ring has fewer slots than kLevelsMax
+        --count_;
+        ++dropped_;
+        return 1;
     }
 
     // Takes a ring if at least half of the levels would be in it; else looks again when there are twice as many.
@@ -347,6 +365,7 @@ private:
     std::uint32_t count_ = 0;
     std::uint32_t reserved_ = 0;  // capacity of the array
     std::uint32_t ring_retry_ = kRingLevels;
+    std::uint32_t cursor_ = 0;  // place in the array of the last change
     std::uint64_t dropped_ = 0;
 };
 

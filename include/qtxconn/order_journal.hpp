@@ -34,10 +34,15 @@ namespace qtxconn {
 //            | price | amount | created ns | dead after ns | account | side | type | pos | 0  | client id | pair | 0
 //            +-------+--------+------------+---------------+---------+------+------+-----+----+-----------+------+---
 //
-//   ack     32         40             88            fill   32      48       64      80    96         104    152     168
+//   ack     32         40             112           fill   32      48       64      80    96         104    176     192
 //            +----------+-------------+---           +------+--------+-------+-----+----------+-------+-------+---
 //            | venue ns | exchange id | 0            |price | amount | quote | fee | venue ns | trade | asset | 0
 //            +----------+-------------+---           +------+--------+-------+-----+----------+-------+-------+---
+//
+//   amend   32      48       64
+//            +-------+--------+---
+//            | price | amount | 0
+//            +-------+--------+---
 //
 //   reject  32       80                             end    32              48               64
 //            +--------+---                           +---------------+----------------+---
@@ -62,6 +67,7 @@ enum class JournalKind : std::uint8_t {
     unknown = 5,    // no answer
     fill = 6,       // one execution
     end = 7,        // it ended: filled, cancelled or expired
+    amend = 8,      // the venue has given it this price and amount
 };
 
 // Exact number without padding, so that no byte of the file is left to chance.
@@ -119,7 +125,7 @@ struct JournalIntent {
 
 struct JournalAck {
     std::int64_t venue_ns;
-    JournalText<48> exchange_order_id;
+    JournalText<kVenueIdTextMax + 1> exchange_order_id;
 };
 
 struct JournalReject {
@@ -132,8 +138,13 @@ struct JournalFill {
     JournalNumber quote;
     JournalNumber fee;
     std::int64_t venue_ns;
-    JournalText<48> trade_id;
+    JournalText<kVenueIdTextMax + 1> trade_id;
     JournalText<16> fee_asset;
+};
+
+struct JournalAmend {
+    JournalNumber price;
+    JournalNumber amount;
 };
 
 struct JournalEnd {
@@ -156,6 +167,7 @@ struct JournalRecord {
         JournalReject reject;
         JournalFill fill;
         JournalEnd end;
+        JournalAmend amend;
         unsigned char body[224];
     };
 };
@@ -173,12 +185,13 @@ static_assert(offsetof(JournalIntent, amount) == 16 && offsetof(JournalIntent, c
               offsetof(JournalIntent, trade_type) == 56 && offsetof(JournalIntent, order_type) == 57 &&
               offsetof(JournalIntent, position) == 58 && offsetof(JournalIntent, client_order_id) == 64 &&
               offsetof(JournalIntent, trading_pair) == 112 && sizeof(JournalIntent) == 160);
-static_assert(offsetof(JournalAck, exchange_order_id) == 8 && sizeof(JournalAck) == 56);
+static_assert(offsetof(JournalAck, exchange_order_id) == 8 && sizeof(JournalAck) == 80);
 static_assert(sizeof(JournalReject) == 48);
 static_assert(offsetof(JournalFill, quote) == 32 && offsetof(JournalFill, fee) == 48 &&
               offsetof(JournalFill, venue_ns) == 64 && offsetof(JournalFill, trade_id) == 72 &&
-              offsetof(JournalFill, fee_asset) == 120 && sizeof(JournalFill) == 136);
+              offsetof(JournalFill, fee_asset) == 144 && sizeof(JournalFill) == 160);
 static_assert(offsetof(JournalEnd, executed_quote) == 16 && sizeof(JournalEnd) == 32);
+static_assert(offsetof(JournalAmend, amount) == 16 && sizeof(JournalAmend) == 32);
 
 inline JournalNumber journal_number(Fixed value) noexcept { return {value.units, value.scale, 0}; }
 inline Fixed fixed_of(const JournalNumber& number) noexcept { return {number.units, number.scale}; }
@@ -234,6 +247,9 @@ inline bool is_journal_record(const JournalRecord& record, std::uint64_t sequenc
         case JournalKind::end:
             return is_order_state(flags[1]) && is_terminal(record.state) &&
                    detail::is_number(record.end.executed_base) && detail::is_number(record.end.executed_quote);
+        case JournalKind::amend:
+            return detail::is_number(record.amend.price) && detail::is_number(record.amend.amount) &&
+                   record.amend.price.units >= 0 && record.amend.amount.units > 0;
         default: return false;
     }
 }
@@ -396,6 +412,16 @@ public:
         record.state = state;
         record.end.executed_base = journal_number(executed_base);
         record.end.executed_quote = journal_number(executed_quote);
+        return commit(record);
+    }
+
+    bool amend(std::uint64_t client_id, Fixed price, Fixed amount, std::int64_t time_ns) noexcept {
+        if (is_full()) {
+            return false;
+        }
+        JournalRecord& record = begin(JournalKind::amend, client_id, time_ns);
+        record.amend.price = journal_number(price);
+        record.amend.amount = journal_number(amount);
         return commit(record);
     }
 

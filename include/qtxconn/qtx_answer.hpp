@@ -63,7 +63,8 @@ public:
                 out = text_.substr(begin, at_++ - begin);
                 return true;
             }
-            if (static_cast<unsigned char>(c) < 0x20 || (c == '\\' && !escape())) {
+            const auto byte = static_cast<unsigned char>(c);
+            if (byte < 0x20 || (c == '\\' && !escape()) || (byte >= 0x80 && !multibyte())) {
                 return false;
             }
         }
@@ -141,6 +142,26 @@ private:
             }
         }
         return true;
+    }
+
+    // At a byte above 0x7F: one UTF-8 sequence, neither overlong nor a surrogate; leaves its last byte to be stepped
+    // over.
+    bool multibyte() noexcept {
+        const auto byte = [&](std::size_t at) {
+            return at < text_.size() ? static_cast<unsigned char>(text_[at]) : static_cast<unsigned char>(0);
+        };
+        const std::uint32_t lead = byte(at_);
+        const std::size_t tail = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1;
+        std::uint32_t point = lead & (0x3FU >> tail);
+        for (std::size_t i = 1; i <= tail; ++i) {
+            if ((byte(at_ + i) & 0xC0U) != 0x80U) {
+                return false;
+            }
+            point = point << 6 | (byte(at_ + i) & 0x3FU);
+        }
+        at_ += tail;
+        const std::uint32_t least = tail == 1 ? 0x80 : tail == 2 ? 0x800 : 0x10000;
+        return lead >= 0xC0 && lead < 0xF8 && point >= least && point <= 0x10FFFF && (point < 0xD800 || point > 0xDFFF);
     }
 
     bool scalar() noexcept {

@@ -115,9 +115,9 @@ class ReceiveBatch {
 public:
     static constexpr std::size_t kCount = 32;
 
-    ReceiveBatch() : bytes_(new std::uint8_t[kCount * kDatagramSizeMax]) {
+    ReceiveBatch() : bytes_(new std::uint8_t[kCount * kStride]) {
         for (std::size_t i = 0; i < kCount; ++i) {
-            parts_[i] = {bytes_.get() + i * kDatagramSizeMax, kDatagramSizeMax};
+            parts_[i] = {bytes_.get() + i * kStride, kDatagramSizeMax};
             messages_[i].msg_hdr.msg_iov = &parts_[i];
             messages_[i].msg_hdr.msg_iovlen = 1;
             messages_[i].msg_hdr.msg_control = control_[i];
@@ -126,14 +126,19 @@ public:
     }
 
     // Takes up to `wanted` (at most kCount) datagrams; how many, or -errno. Never blocks.
-    int receive(FeedSocket& socket, std::size_t wanted) noexcept {
+    int receive(const FeedSocket& socket, std::size_t wanted) noexcept {
+        for (std::size_t i = 0; socket.is_multicast && i < wanted; ++i) {
+            messages_[i].msg_hdr.msg_name = &names_[i];
+            messages_[i].msg_hdr.msg_namelen = sizeof(sockaddr_in);
+        }
         const int got = recvmmsg(socket.fd, messages_, static_cast<unsigned>(wanted), MSG_DONTWAIT, nullptr);
         return got < 0 ? -errno : got;
     }
 
-    const std::uint8_t* bytes(std::size_t i) const noexcept { return bytes_.get() + i * kDatagramSizeMax; }
+    const std::uint8_t* bytes(std::size_t i) const noexcept { return bytes_.get() + i * kStride; }
     std::size_t size(std::size_t i) const noexcept { return messages_[i].msg_len; }
 
+    // On a multicast socket.
     bool is_from(std::size_t i, in_addr source) const noexcept { return names_[i].sin_addr.s_addr == source.s_addr; }
 
     // The kernel's receive time (0: it gave none) and its count of drops on the socket, which only grows. Makes the
@@ -158,11 +163,12 @@ public:
     }
 
 private:
+    // Not a power of two: the heads of a batch's datagrams would share one set of the cache.
+    static constexpr std::size_t kStride = kDatagramSizeMax + 7 * 64;
     static constexpr std::size_t kControlSize = CMSG_SPACE(sizeof(timespec)) + CMSG_SPACE(sizeof(std::uint32_t));
 
     void reset(std::size_t i) noexcept {
-        messages_[i].msg_hdr.msg_name = &names_[i];
-        messages_[i].msg_hdr.msg_namelen = sizeof(sockaddr_in);
+        messages_[i].msg_hdr.msg_name = nullptr;
         messages_[i].msg_hdr.msg_controllen = kControlSize;
     }
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 import orjson
 
-from qtxconn.sim.process import DEFAULT_BALANCE, DIALECTS, AccountSettings, VenueSettings, run_venue
+from qtxconn.sim.process import DEFAULT_BALANCE, DIALECTS, INSTRUMENTS, AccountSettings, VenueSettings, run_venue
 
 _ACCOUNT_FORM = "expected KEY:SECRET[:PASSPHRASE][:BALANCE], for example mykey:mysecret or mykey:mysecret::5000"
 # Keys travel in HTTP headers and in the 100-byte fields of an order slot.
@@ -97,8 +97,18 @@ def check_host(host: str, allow_non_loopback: bool) -> str:
     multiple=True,
     metavar="KEY:SECRET[:PASSPHRASE][:BALANCE]",
     callback=_accounts,
-    help="Open an account; may be repeated. Without any, a demo account is opened and printed.",
+    help="Open an account; may be repeated. A SECRET of ed25519=PUBLICKEY (base64) takes requests signed with that "
+    "key. Without any, a demo account is opened and printed.",
 )
+@click.option(
+    "--symbol",
+    "symbols",
+    multiple=True,
+    type=click.Choice(list(INSTRUMENTS)),
+    help="List this symbol, with a synthetic market unless it is the recording's; may be repeated.  [default: BTCUSDT]",
+)
+@click.option("--faults", type=click.Path(path_type=Path), help="Start with this fault script (JSON).")
+@click.option("--control-port", type=PORT, default=0, help="Loopback port of the control endpoint; 0: any free one.")
 @click.option("--qtx-udp", "qtx_udp_port", type=PORT, default=0, help="UDP port of the QTX feed; 0: any free one.")
 @click.option(
     "--qtx-shm",

@@ -10,6 +10,7 @@ cdef object _Decimal = Decimal      # a C global: looked up without a dictionary
 
 
 cdef extern from "Python.h":
+    str PyObject_Str(object value)
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
     str PyUnicode_FromStringAndSize(const char* text, Py_ssize_t size)
 
@@ -29,7 +30,7 @@ cdef Fixed fixed_from(object value) except *:
         if type(value) is not _Decimal and (not isinstance(value, (Decimal, int)) or isinstance(value, bool)):
             raise AmountError(f"{value!r} is a {type(value).__name__}; pass a Decimal, an int or decimal text, "
                               "which are exact")
-        value = str(value)
+        value = PyObject_Str(value)     # not by the name `str`, which is looked up and called
     try:
         text = PyUnicode_AsUTF8AndSize(value, &size)
     except UnicodeEncodeError:

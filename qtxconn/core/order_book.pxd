@@ -4,7 +4,7 @@
 #     if book.valid() and book.best_ask_ticks() - book.best_bid_ticks() > 2: ...          # no GIL, about 1 ns
 #     from_increments(book.best_bid_ticks(), order_book.c_tick_size, price)               # exact price, quote per base
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libcpp.memory cimport unique_ptr
 from libcpp.vector cimport vector
 
@@ -34,6 +34,10 @@ cdef class OrderBook:
     cdef int c_fix_steps(self) except -1           # for a writer of counts: ConfigurationError if a step is unknown
     cdef object c_price(self, int64_t ticks)       # Decimal
     cdef object c_amount(self, int64_t lots)       # Decimal
+    cdef int c_apply_levels(        # ticks and lots; 0 lots removes a level
+        self, const BookLevel* bids, size_t bid_count, const BookLevel* asks, size_t ask_count, uint64_t update_id,
+        int64_t timestamp_ns, bint snapshot
+    ) except -1
     cdef double c_float_price(self, int64_t ticks) noexcept nogil
     # -- private ---------------------------------------------------------------------------------------------
     cdef bint _copy(self, Side side, Py_ssize_t depth, vector[BookLevel]& levels) noexcept

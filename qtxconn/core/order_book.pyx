@@ -110,14 +110,13 @@ cdef int128 _to_int128(object value) except *:
     return join_int128(<int64_t>(value >> 64), <uint64_t>(value & (2**64 - 1)))
 
 
-cdef bint _refined(Fixed value, Fixed* step) noexcept nogil:
-    # Whether `value` is no multiple of `step`, which then becomes the decimal step of which both are.
-    cdef int64_t count = 0
-    if to_increments(value, step[0], Rounding.down, count) != FixedError.inexact:
-        return False
-    step.scale = max(step.scale, value.scale)
-    step.units = 1
-    return True
+cdef FixedError _counted(Fixed value, Fixed* step, int64_t& count) noexcept nogil:
+    # `value` in steps. If it is no multiple, the step becomes the decimal one of which both are multiples.
+    cdef FixedError error = to_increments(value, step[0], Rounding.down, count)
+    if error == FixedError.inexact:
+        step.scale = max(step.scale, value.scale)
+        step.units = 1
+    return error
 
 
 cdef class OrderBook:
@@ -132,6 +131,9 @@ cdef class OrderBook:
     `invalid_reason` says what is wrong: "empty", "crossed", "gap" or "disconnected".
     """
 
+    def __cinit__(self, *args, **kwargs):
+        self._book = make_unique[L2Book]()     # once: views and feeds point at it
+
     def __init__(self, str trading_pair not None, tick_size, lot_size, *, Clock clock not None=SYSTEM_CLOCK):
         self.trading_pair = trading_pair
         self._clock = clock
@@ -142,7 +144,6 @@ cdef class OrderBook:
         self.tick_size = None if tick_size is None else fixed_to_decimal(self.c_tick_size)
         self.lot_size = None if lot_size is None else fixed_to_decimal(self.c_lot_size)
         self._tick_power = 10.0**self.c_tick_size.scale
-        self._book = make_unique[L2Book]()
 
     cdef L2Book* c_book(self) noexcept nogil:
         return self._book.get()
@@ -183,8 +184,15 @@ cdef class OrderBook:
         while self._count(exact[0], levels[0], &tick, &lot) or self._count(exact[1], levels[1], &tick, &lot):
             pass
         self._refine(tick, lot)
+        return self.c_apply_levels(
+            levels[0].data(), levels[0].size(), levels[1].data(), levels[1].size(), number, timestamp_ns, snapshot
+        )
+
+    cdef int c_apply_levels(
+        self, const BookLevel* bids, size_t bid_count, const BookLevel* asks, size_t ask_count, uint64_t update_id,
+        int64_t timestamp_ns, bint snapshot
+    ) except -1:
         cdef L2Book* book = self.c_book()
-        cdef int side
         cdef size_t i
         if timestamp_ns == 0:
             timestamp_ns = self._clock.c_now_ns()
@@ -192,10 +200,11 @@ cdef class OrderBook:
             book.lock.lock()
             if snapshot:
                 book.begin_snapshot()
-            for side in range(2):
-                for i in range(levels[side].size()):
-                    book.set_level(<Side>side, levels[side][i].price, levels[side][i].size)
-            book.commit(number, timestamp_ns)
+            for i in range(bid_count):
+                book.set_level(Side.bid, bids[i].price, bids[i].size)
+            for i in range(ask_count):
+                book.set_level(Side.ask, asks[i].price, asks[i].size)
+            book.commit(update_id, timestamp_ns)
             book.lock.unlock()
         return 0
 
@@ -221,24 +230,22 @@ cdef class OrderBook:
     cdef int _count(
         self, const vector[ExactLevel]& exact, vector[BookLevel]& counts, Fixed* tick, Fixed* lot
     ) except -1:
-        # The levels as counts. 1: `tick` or `lot` became finer on the way, which concerns all counts made so far.
-        cdef bint refined = False
+        # The levels as counts. 1: `tick` or `lot` became finer, so all levels of the message have to be counted again.
+        cdef FixedError price_error, size_error
         cdef size_t i
-        for i in range(exact.size()):
-            refined |= _refined(exact[i].price, tick)
-            refined |= _refined(exact[i].size, lot)
         counts.resize(exact.size())
         for i in range(exact.size()):
-            if (
-                to_increments(exact[i].price, tick[0], Rounding.down, counts[i].price) != FixedError.ok
-                or to_increments(exact[i].size, lot[0], Rounding.down, counts[i].size) != FixedError.ok
-            ):
+            price_error = _counted(exact[i].price, tick, counts[i].price)
+            size_error = _counted(exact[i].size, lot, counts[i].size)
+            if price_error == FixedError.inexact or size_error == FixedError.inexact:
+                return 1
+            if price_error != FixedError.ok or size_error != FixedError.ok:
                 raise MessageError(
                     f"{self.trading_pair}: amount {fixed_to_decimal(exact[i].size)} at price "
                     f"{fixed_to_decimal(exact[i].price)} is too much to be counted in steps of "
                     f"{fixed_to_decimal(lot[0])} and {fixed_to_decimal(tick[0])}"
                 )
-        return refined
+        return 0
 
     cdef int _refine(self, Fixed tick, Fixed lot) except -1:
         cdef int64_t price_factor = 1
@@ -271,7 +278,8 @@ cdef class OrderBook:
         cdef vector[BookLevel] counts
         cdef Fixed tick = self.c_tick_size
         cdef Fixed lot = self.c_lot_size
-        self._count(exact, counts, &tick, &lot)
+        while self._count(exact, counts, &tick, &lot):
+            pass
         self._refine(tick, lot)
         trade.price = counts[0].price
         trade.size = counts[0].size

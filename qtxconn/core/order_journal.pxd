@@ -30,6 +30,7 @@ cdef class OrderJournalBase:
         self, uint64_t client_id, string_view trade_id, string_view fee_asset, Fixed price, Fixed amount, Fixed quote,
         Fixed fee, cbool is_taker, int64_t venue_ns, int64_t now_ns
     ) noexcept
+    cdef void c_amend(self, uint64_t client_id, Fixed price, Fixed amount, int64_t now_ns) noexcept
     cdef void c_end(
         self, uint64_t client_id, OrderState state, Fixed executed_base, Fixed executed_quote, int64_t now_ns
     ) noexcept

@@ -44,6 +44,9 @@ cdef class OrderJournalBase:
                 record.client_id, store.ids().text(fill.trade_id, number), store.asset(fee.asset), fill.price(),
                 fill.amount(), fill.quote(), fee.amount, fill.is_taker, fill.venue_ns, event.time_ns
             )
+        elif event.kind == OrderEventKind.amended:
+            self.c_ack(record.client_id, store.ids().text(record.exchange_id, number), record.venue_ns, event.time_ns)
+            self.c_amend(record.client_id, record.price(), record.amount(), event.time_ns)
         elif event.kind == OrderEventKind.failed:
             self.c_write_refusal(record.client_id, failure[1] if failure is not None else None, event.time_ns)
         elif is_terminal(record.state) and event.kind <= OrderEventKind.expired:
@@ -76,6 +79,9 @@ cdef class OrderJournalBase:
         self, uint64_t client_id, string_view trade_id, string_view fee_asset, Fixed price, Fixed amount, Fixed quote,
         Fixed fee, cbool is_taker, int64_t venue_ns, int64_t now_ns
     ) noexcept:
+        pass
+
+    cdef void c_amend(self, uint64_t client_id, Fixed price, Fixed amount, int64_t now_ns) noexcept:
         pass
 
     cdef void c_end(

@@ -41,6 +41,7 @@ cdef extern from "qtxconn/venue_ids.hpp" namespace "qtxconn" nogil:
     ctypedef uint64_t VenueId       # of orders and trades: a number, or a text in the store's table
 
     const VenueId kNoVenueId
+    VenueId parse_number_id(string_view text) noexcept
     const size_t kVenueIdTextMax
     cbool is_text_id(VenueId id) noexcept
 
@@ -177,6 +178,7 @@ cdef extern from "qtxconn/client_order_tracker.hpp" namespace "qtxconn" nogil:
         void release(uint32_t slot) except +
         uint32_t find(uint64_t client_id) noexcept
         uint32_t find_exchange_id(string_view exchange_order_id, uint32_t symbol) noexcept
+        uint32_t find_exchange_id(VenueId id, uint32_t symbol) noexcept
         int32_t find_trade(uint32_t symbol, VenueId trade_id) noexcept
         VenueId past_id(int32_t past) noexcept
         int32_t next_past_id(int32_t past) noexcept

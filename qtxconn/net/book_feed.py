@@ -48,8 +48,12 @@ class BookFeed:
         try:
             self.sync.process_diff(diff)
         finally:
-            if self.sync.needs_snapshot and self._streaming:
-                self._needed.set()
+            self.ask_if_needed()
+
+    def ask_if_needed(self) -> None:
+        """Have a snapshot fetched if the book lost touch with what was last applied to it."""
+        if self.sync.needs_snapshot and self._streaming:
+            self._needed.set()
 
     def stop(self) -> None:
         """The stream broke: the book is invalid until `start()` and a snapshot."""

@@ -1,4 +1,7 @@
-"""Money of one account: wallet, positions, realised and unrealised profit, margin. Linear, one-way mode.
+"""Money of one account: wallet, positions, realised and unrealised profit, margin. Linear contracts.
+
+One-way mode has one position a symbol (BOTH), hedge mode a LONG and a SHORT one. A symbol's margin is cross, out
+of the whole wallet, or isolated: then the position has a part of the wallet to itself.
 
 All sums are exact. A position keeps its cost basis as an integer of `COST_UNIT` quote (1e-8, or one tick
 times one lot where that is finer); closing a part takes the proportional share of it, rounded down, and
@@ -11,15 +14,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
-from qtxconn.sim.model import Execution, Instrument, Reject, RejectReason, Side, SimOrder
+from qtxconn.sim.model import (
+    Amendment,
+    Execution,
+    Income,
+    IncomeType,
+    Instrument,
+    MarginType,
+    PositionSide,
+    Side,
+    SimOrder,
+)
 
 COST_UNIT = Decimal("1e-8")
 DEFAULT_LEVERAGE = 20
-MAX_LEVERAGE = 125
 HISTORY_LIMIT = 50_000
 """Finished orders and executions kept per account; older ones are forgotten (a query then finds nothing)."""
+RECORDS_LIMIT = 10_000
+"""Amendments, margin transfers and liquidations kept per account."""
 
 
 def fee_of(instrument: Instrument, price: int, quantity: int, is_maker: bool) -> Decimal:
@@ -28,12 +42,25 @@ def fee_of(instrument: Instrument, price: int, quantity: int, is_maker: bool) ->
     return (instrument.value(price * quantity) * rate).quantize(COST_UNIT, ROUND_HALF_EVEN)
 
 
+@dataclass(frozen=True, slots=True)
+class MarginChange:
+    """Quote moved into (positive) or out of an isolated position by hand."""
+
+    symbol: str
+    position_side: PositionSide
+    amount: Decimal
+    time_ms: int
+
+
 @dataclass(slots=True, eq=False)
 class SimPosition:
     """Position of one account in one instrument. `amount` is signed lots."""
 
     instrument: Instrument
+    position_side: PositionSide = PositionSide.BOTH
     amount: int = 0
+    isolated_wallet: Decimal = Decimal(0)
+    """Quote set aside for this position; 0 in cross margin."""
     realized_pnl: Decimal = Decimal(0)
     """Quote, before fees, since the account was opened."""
     open_bids: int = 0
@@ -103,6 +130,28 @@ class SimPosition:
         asks = self.instrument.value(self.open_asks + extra_asks)
         return max(abs(held + bids), abs(held - asks))
 
+    def notional(self, mark_price: Decimal) -> Decimal:
+        """Quote, positive."""
+        return abs(mark_price * self.quantity)
+
+    def maintenance_margin(self, mark_price: Decimal) -> Decimal:
+        """Quote below which the position is liquidated."""
+        return self.instrument.maintenance_margin(self.notional(mark_price))
+
+    def move_isolated(self, before: int, price: int, quantity: int, leverage: int) -> None:
+        """After a fill of `quantity` lots at `price` ticks on a position that had `before` signed lots: what was
+        opened takes its initial margin from the wallet, what was closed gives its share back."""
+        closed = quantity - max(0, abs(self.amount) - abs(before)) if before * self.amount >= 0 else abs(before)
+        opened = quantity - closed
+        if closed and before:
+            share = self.isolated_wallet * closed / abs(before)
+            self.isolated_wallet -= share.quantize(COST_UNIT, ROUND_DOWN)
+        if opened:
+            margin = self.instrument.value(price * opened) / leverage
+            self.isolated_wallet += margin.quantize(COST_UNIT, ROUND_CEILING)
+        if self.amount == 0:
+            self.isolated_wallet = Decimal(0)
+
     def can_reduce(self, side: Side, quantity: int) -> bool:
         """Whether an order of `quantity` lots on `side` would only close."""
         return self.amount * int(side) < 0 and quantity <= abs(self.amount)
@@ -115,54 +164,107 @@ class Account:
         self.api_key = api_key
         self.api_secret = api_secret
         self.passphrase = passphrase
+        self.public_key = b""
+        """Raw Ed25519 key that requests are signed with; empty: the secret signs."""
         self.quote = quote
         self.wallet_balance = balance
         """Quote: deposits plus realised profit, minus fees, plus funding."""
         self.fees_paid = Decimal(0)
         self.funding_received = Decimal(0)
-        self.position_mode = "ONEWAY"
-        self.positions: dict[str, SimPosition] = {}
+        self.hedge_mode = False
+        self.positions: dict[tuple[str, PositionSide], SimPosition] = {}
         self.leverage: dict[str, int] = {}
+        self.isolated: set[str] = set()
+        """Symbols with isolated margin."""
         self.open_orders: dict[int, SimOrder] = {}
         self._open_by_client_id: dict[tuple[str, str], SimOrder] = {}
         self._finished: dict[int, SimOrder] = {}
         self._finished_by_client_id: dict[tuple[str, str], SimOrder] = {}
         self.executions: deque[Execution] = deque(maxlen=HISTORY_LIMIT)
-        """Oldest first."""
+        """Oldest first, like all of these."""
+        self.income: deque[Income] = deque(maxlen=HISTORY_LIMIT)
+        self.amendments: deque[Amendment] = deque(maxlen=RECORDS_LIMIT)
+        self.margin_changes: deque[MarginChange] = deque(maxlen=RECORDS_LIMIT)
+        self.forced_orders: deque[SimOrder] = deque(maxlen=RECORDS_LIMIT)
+        """Liquidations and deleveragings."""
 
     def __repr__(self) -> str:
         return f"Account({self.api_key!r}, wallet_balance={self.wallet_balance})"
 
     # -- positions and margin ----------------------------------------------------------------------------
 
-    def position(self, instrument: Instrument) -> SimPosition:
+    def position(self, instrument: Instrument, position_side: PositionSide = PositionSide.BOTH) -> SimPosition:
         """The position in `instrument`, flat if there never was one."""
-        found = self.positions.get(instrument.symbol)
+        key = (instrument.symbol, position_side)
+        found = self.positions.get(key)
         if found is None:
-            found = self.positions[instrument.symbol] = SimPosition(instrument)
+            found = self.positions[key] = SimPosition(instrument, position_side)
         return found
+
+    def legs(self, instrument: Instrument) -> list[SimPosition]:
+        """The positions that the account's position mode has in `instrument`."""
+        sides = (PositionSide.LONG, PositionSide.SHORT) if self.hedge_mode else (PositionSide.BOTH,)
+        return [self.position(instrument, side) for side in sides]
+
+    def margin_type(self, symbol: str) -> MarginType:
+        return MarginType.ISOLATED if symbol in self.isolated else MarginType.CROSS
 
     def leverage_of(self, symbol: str) -> int:
         return self.leverage.get(symbol, DEFAULT_LEVERAGE)
 
-    def set_leverage(self, symbol: str, leverage: int) -> None:
-        """Raises Reject LEVERAGE_RANGE outside 1 to 125."""
-        if not 1 <= leverage <= MAX_LEVERAGE:
-            raise Reject(RejectReason.LEVERAGE_RANGE, f"1 to {MAX_LEVERAGE}")
-        self.leverage[symbol] = leverage
+    @property
+    def cross_wallet(self) -> Decimal:
+        """Quote: the wallet without what isolated positions have to themselves."""
+        return self.wallet_balance - sum((p.isolated_wallet for p in self.positions.values()), Decimal(0))
+
+    def cross_positions(self) -> list[SimPosition]:
+        return [p for p in self.positions.values() if p.symbol not in self.isolated]
 
     def unrealized_pnl(self, marks: dict[str, Decimal]) -> Decimal:
         """Quote, over all positions; `marks` gives the mark price per symbol."""
-        return sum((p.unrealized_pnl(marks[s]) for s, p in self.positions.items() if p.amount), Decimal(0))
+        return sum((p.unrealized_pnl(marks[p.symbol]) for p in self.positions.values() if p.amount), Decimal(0))
+
+    def cross_unrealized_pnl(self, marks: dict[str, Decimal]) -> Decimal:
+        """Quote, over the positions in cross margin."""
+        return sum((p.unrealized_pnl(marks[p.symbol]) for p in self.cross_positions() if p.amount), Decimal(0))
+
+    def position_margin(self, position: SimPosition, mark: Decimal) -> Decimal:
+        """Initial margin of a position, quote."""
+        return position.notional(mark) / self.leverage_of(position.symbol)
+
+    def order_margin(self, position: SimPosition, mark: Decimal) -> Decimal:
+        """Quote held for the open orders of a position, beyond the position's own margin."""
+        more = position.margin_notional(mark) - position.notional(mark)
+        return more / self.leverage_of(position.symbol)
 
     def initial_margin(self, marks: dict[str, Decimal]) -> Decimal:
         """Quote held for positions and open orders."""
-        return sum((p.margin_notional(marks[s]) / self.leverage_of(s) for s, p in self.positions.items()), Decimal(0))
+        return sum(
+            (p.margin_notional(marks[p.symbol]) / self.leverage_of(p.symbol) for p in self.positions.values()),
+            Decimal(0),
+        )
+
+    def maintenance_margin(self, marks: dict[str, Decimal]) -> Decimal:
+        """Quote that the positions in cross margin must keep."""
+        return sum((p.maintenance_margin(marks[p.symbol]) for p in self.cross_positions()), Decimal(0))
 
     def available_balance(self, marks: dict[str, Decimal]) -> Decimal:
-        """Quote that new orders may use: wallet plus unrealised profit, minus initial margin; not below 0."""
-        free = self.wallet_balance + self.unrealized_pnl(marks) - self.initial_margin(marks)
+        """Quote that new orders may use: cross wallet plus its unrealised profit, minus the margin of cross
+        positions and of all open orders; not below 0."""
+        free = self.cross_wallet + self.cross_unrealized_pnl(marks)
+        for position in self.positions.values():
+            mark = marks[position.symbol]
+            free -= self.order_margin(position, mark)
+            if position.symbol not in self.isolated:
+                free -= self.position_margin(position, mark)
         return max(Decimal(0), free)
+
+    def book_income(
+        self, income_id: int, symbol: str, type: IncomeType, amount: Decimal, time_ms: int, trade_id: int = 0
+    ) -> None:
+        """Change the wallet by `amount` quote, on record."""
+        self.wallet_balance += amount
+        self.income.append(Income(income_id, symbol, type, amount, self.quote, time_ms, trade_id))
 
     # -- orders ------------------------------------------------------------------------------------------
 

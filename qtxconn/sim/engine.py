@@ -6,8 +6,9 @@ the order, if it ends; then, when the caller publishes, the book ticker (only if
 the depth update. Update ids count level changes, so that a snapshot and the chain of depth updates can be
 stitched.
 
-Self-trade prevention is EXPIRE_TAKER: an aggressor that would meet an order of its own account stops there;
-its remainder expires and the resting order stays.
+Self-trade prevention is the aggressor's choice (`SelfTradePrevention`). Where it ends the aggressor, matching
+stops with `expire_reason` set on it, and the caller expires the rest; a resting order that it ends leaves the
+book at once and is reported to the sink.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from qtxconn.sim.model import (
     Levels,
     MarketListener,
     MarketTrade,
+    SelfTradePrevention,
     Side,
     SimOrder,
     VenueClock,
@@ -34,6 +36,7 @@ class FillSink(Protocol):
     """Who settles fills. The order already carries the fill when this is called."""
 
     def on_fill(self, order: SimOrder, price: int, quantity: int, is_maker: bool, trade_id: int) -> None: ...
+    def on_expired(self, order: SimOrder, reason: ExpireReason) -> None: ...
 
 
 class MatchingEngine:
@@ -96,21 +99,26 @@ class MatchingEngine:
             if (price - order.price) * order.side > 0 or found >= order.quantity:
                 break
             level = book.levels[price]
-            own_before = 0
+            own_before = prevented = 0
             for resting in level.orders.values():
-                if resting.account is order.account:
-                    return found + resting.ahead + own_before
-                own_before += resting.remaining
-            found += level.total
+                if resting.account is order.account and order.self_trade is not SelfTradePrevention.NONE:
+                    if order.self_trade is not SelfTradePrevention.EXPIRE_MAKER:
+                        return found + resting.ahead + own_before
+                    prevented += resting.remaining
+                else:
+                    own_before += resting.remaining
+            found += level.total - prevented
         return found
 
     # -- own orders --------------------------------------------------------------------------------------
 
-    def match(self, order: SimOrder, limit: int) -> ExpireReason:
-        """Let `order` take what it can up to `limit` (ticks); says why it may not go on, if so."""
-        book = self.side(order.side.opposite)
-        left = self._take(book, order, limit, order.remaining)
-        return ExpireReason.SELF_TRADE if left and book.reaches(limit) else ExpireReason.NONE
+    def match(self, order: SimOrder, limit: int) -> None:
+        """Let `order` take what it can up to `limit` (ticks)."""
+        self._take(self.side(order.side.opposite), order, limit, order.remaining)
+
+    def fill_outside(self, order: SimOrder, price: int) -> None:
+        """Fill the whole of `order` at `price` (ticks) past the book, as a trade of its own."""
+        self._settle(order.side, price, order.remaining, None, order)
 
     def rest(self, order: SimOrder) -> None:
         """Put the remainder of `order` into the book, last in time at its price."""
@@ -281,13 +289,25 @@ class MatchingEngine:
                 book.touched(price, level)
                 self._update_id += 1
                 self._settle(book.side.opposite, price, step, None, taker)
-            elif taker is not None and head.account is taker.account:
-                break
+            elif taker is not None and head.account is taker.account and self._prevents(taker, head):
+                if taker.expire_reason is ExpireReason.SELF_TRADE:
+                    break
+                continue
             else:
                 step = min(quantity, head.remaining)
                 self._fill_resting(book, price, head, taker, step)
             quantity -= step
         return quantity
+
+    def _prevents(self, taker: SimOrder, maker: SimOrder) -> bool:
+        """Two orders of one account meet: end whom the taker's rule ends. False where they may trade."""
+        rule = taker.self_trade
+        if rule in (SelfTradePrevention.EXPIRE_MAKER, SelfTradePrevention.EXPIRE_BOTH):
+            self.remove(maker)
+            self._sink.on_expired(maker, ExpireReason.SELF_TRADE)
+        if rule in (SelfTradePrevention.EXPIRE_TAKER, SelfTradePrevention.EXPIRE_BOTH):
+            taker.expire_reason = ExpireReason.SELF_TRADE
+        return rule is not SelfTradePrevention.NONE
 
     def _fill_resting(self, book: BookSide, price: int, maker: SimOrder, taker: SimOrder | None, quantity: int) -> None:
         level = book.levels[price]

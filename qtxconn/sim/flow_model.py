@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -115,6 +115,28 @@ class FlowModel:
             return cls(**fields)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"{name} is not a flow model: {error}; fit it again") from None
+
+    def rescaled(self, tick_size: str, lot_size: str, start_price: int, size_factor: float) -> FlowModel:
+        """The same flow for another instrument: rates and distances in ticks stay, quantities become
+        `size_factor` times as many lots."""
+
+        def scaled(distribution: Distribution) -> Distribution:
+            return [value * size_factor for value in distribution]
+
+        return replace(
+            self,
+            tick_size=tick_size,
+            lot_size=lot_size,
+            start_price=start_price,
+            aggressor_size=scaled(self.aggressor_size),
+            prints_factor=self.prints_factor / size_factor**self.prints_power,
+            sweep_size=scaled(self.sweep_size),
+            touch_size=scaled(self.touch_size),
+            touch_mean=self.touch_mean * size_factor,
+            touch_add=scaled(self.touch_add),
+            touch_cancel=scaled(self.touch_cancel),
+            buckets=[replace(bucket, size=scaled(bucket.size)) for bucket in self.buckets],
+        )
 
     @classmethod
     def load(cls, path: Path | str) -> FlowModel:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from qtxconn.sim.account import Account, SimPosition
+    from qtxconn.sim.conditional import ConditionalOrder
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
@@ -31,6 +32,29 @@ class Side(IntEnum):
         return Side.SELL if self is Side.BUY else Side.BUY
 
 
+class PositionSide(StrEnum):
+    """The leg of a position. BOTH is the one leg of one-way mode; hedge mode has LONG and SHORT."""
+
+    BOTH = "BOTH"
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+
+class MarginType(StrEnum):
+    CROSS = "cross"
+    ISOLATED = "isolated"
+
+
+class SelfTradePrevention(StrEnum):
+    """What happens when an aggressor would meet an order of its own account."""
+
+    NONE = "NONE"
+    """They trade."""
+    EXPIRE_TAKER = "EXPIRE_TAKER"
+    EXPIRE_MAKER = "EXPIRE_MAKER"
+    EXPIRE_BOTH = "EXPIRE_BOTH"
+
+
 class OrderType(StrEnum):
     LIMIT = "LIMIT"
     MARKET = "MARKET"
@@ -45,6 +69,8 @@ class TimeInForce(StrEnum):
     """Fills completely at once or is refused (`FOK_NOT_FILLABLE`)."""
     GTX = "GTX"
     """Post-only: refused (`POST_ONLY_WOULD_CROSS`) when it would take."""
+    GTD = "GTD"
+    """Rests until filled, cancelled or expired at its date."""
 
 
 class OrderStatus(StrEnum):
@@ -76,9 +102,10 @@ class ExpireReason(StrEnum):
     UNFILLED = "UNFILLED"
     """The remainder of an IOC or MARKET order."""
     SELF_TRADE = "SELF_TRADE"
-    """The order would have met an order of the same account (EXPIRE_TAKER)."""
+    """The order would have met an order of the same account."""
     REDUCE_ONLY = "REDUCE_ONLY"
     """The position shrank below what the resting reduce-only order would still close."""
+    GOOD_TILL_DATE = "GOOD_TILL_DATE"
 
 
 class RejectReason(StrEnum):
@@ -108,6 +135,24 @@ class RejectReason(StrEnum):
     INVALID_ORDER = "INVALID_ORDER"
     """Contradictory arguments, for example MARKET with a price."""
     LEVERAGE_RANGE = "LEVERAGE_RANGE"
+    POSITION_TOO_LARGE = "POSITION_TOO_LARGE"
+    """The position would exceed what the leverage bracket allows."""
+    LEVERAGE_TOO_HIGH = "LEVERAGE_TOO_HIGH"
+    """The present position exceeds what the new leverage would allow."""
+    POSITION_SIDE = "POSITION_SIDE"
+    """The leg named does not exist in the account's position mode."""
+    REDUCE_ONLY_IN_HEDGE_MODE = "REDUCE_ONLY_IN_HEDGE_MODE"
+    NO_CHANGE = "NO_CHANGE"
+    """A setting is what was asked for already."""
+    OPEN_ORDERS_EXIST = "OPEN_ORDERS_EXIST"
+    OPEN_POSITION_EXISTS = "OPEN_POSITION_EXISTS"
+    NOT_ISOLATED = "NOT_ISOLATED"
+    ISOLATED_MARGIN_TOO_SMALL = "ISOLATED_MARGIN_TOO_SMALL"
+    GOOD_TILL_DATE = "GOOD_TILL_DATE"
+    WOULD_TRIGGER = "WOULD_TRIGGER"
+    """The condition of a conditional order is met already."""
+    CALLBACK_RATE = "CALLBACK_RATE"
+    CLOSE_POSITION_EXISTS = "CLOSE_POSITION_EXISTS"
 
 
 class Reject(Exception):
@@ -117,6 +162,48 @@ class Reject(Exception):
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
         self.reason = reason
         self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """One step of the position limits: notional in quote from `floor` (not included) to `cap`."""
+
+    floor: Decimal
+    cap: Decimal
+    leverage: int
+    """The highest that a position of this size may have."""
+    maintenance_rate: Decimal
+    deduction: Decimal
+    """Maintenance margin = notional * rate - deduction: what the lower rates of the lower steps save."""
+
+
+def make_brackets(*steps: tuple[int, int, str]) -> tuple[Bracket, ...]:
+    """Brackets of (cap in quote, highest leverage, maintenance rate) steps, ascending."""
+    brackets: list[Bracket] = []
+    floor = rate_before = deduction = Decimal(0)
+    for cap, leverage, rate_text in steps:
+        rate = Decimal(rate_text)
+        deduction += floor * (rate - rate_before)
+        brackets.append(Bracket(floor, Decimal(cap), leverage, rate, deduction))
+        floor, rate_before = Decimal(cap), rate
+    return tuple(brackets)
+
+
+MAJOR_BRACKETS = make_brackets(
+    (300_000, 125, "0.004"),
+    (800_000, 100, "0.005"),
+    (3_000_000, 75, "0.0065"),
+    (12_000_000, 50, "0.01"),
+    (70_000_000, 25, "0.02"),
+    (100_000_000, 20, "0.025"),
+    (230_000_000, 10, "0.05"),
+    (480_000_000, 5, "0.1"),
+    (600_000_000, 4, "0.125"),
+    (800_000_000, 3, "0.15"),
+    (1_200_000_000, 2, "0.25"),
+    (1_800_000_000, 1, "0.5"),
+)
+"""Steps of the size that large venues have for their most traded contracts."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +227,8 @@ class Instrument:
     """
     maker_fee: Decimal = Decimal("0.0002")
     taker_fee: Decimal = Decimal("0.0005")
+    liquidation_fee: Decimal = Decimal("0.0125")
+    brackets: tuple[Bracket, ...] = MAJOR_BRACKETS
 
     @cached_property
     def price_decimals(self) -> int:
@@ -186,6 +275,19 @@ class Instrument:
         """Quote value of an int amount of ticks times lots."""
         return self.tick_value * ticks_lots
 
+    def bracket(self, notional: Decimal) -> Bracket:
+        """The step that `notional` (quote) falls into; the last one for anything beyond."""
+        return next((bracket for bracket in self.brackets if notional <= bracket.cap), self.brackets[-1])
+
+    def maintenance_margin(self, notional: Decimal) -> Decimal:
+        """Quote that a position of `notional` (quote, positive) must keep."""
+        bracket = self.bracket(notional)
+        return notional * bracket.maintenance_rate - bracket.deduction
+
+    def max_notional(self, leverage: int) -> Decimal:
+        """The largest position (quote) that `leverage` allows."""
+        return next(bracket.cap for bracket in reversed(self.brackets) if bracket.leverage >= leverage)
+
 
 def decimals_of(step: Decimal) -> int:
     """Number of decimals that `step` is written with."""
@@ -219,6 +321,14 @@ class SimOrder:
     quantity: int
     """Lots, after amendments."""
     reduce_only: bool = False
+    position_side: PositionSide = PositionSide.BOTH
+    self_trade: SelfTradePrevention = SelfTradePrevention.EXPIRE_TAKER
+    good_till_ms: int = 0
+    """When a GTD order expires; 0 otherwise."""
+    price_match: str = ""
+    """The rule that the price was taken from, in the dialect's word; empty when the client named a price."""
+    close_position: bool = False
+    """Made by a conditional order to close whatever there is."""
     filled: int = 0
     """Lots."""
     filled_quote: int = 0
@@ -244,6 +354,11 @@ class SimOrder:
     def is_open(self) -> bool:
         return self.status in OPEN_STATUSES
 
+    @property
+    def only_reduces(self) -> bool:
+        """Whether it may do nothing but close: reduce-only, or against its leg in hedge mode."""
+        return self.reduce_only or closes_leg(self.position_side, self.side)
+
     def add_fill(self, price: int, quantity: int, time_ms: int) -> None:
         """Book `quantity` lots at `price` ticks."""
         self.filled += quantity
@@ -255,6 +370,58 @@ class SimOrder:
     def average_price_ticks(self) -> Decimal:
         """Average fill price in ticks (0 while unfilled); multiply by the tick size for quote."""
         return Decimal(self.filled_quote) / self.filled if self.filled else Decimal(0)
+
+
+def closes_leg(position_side: PositionSide, side: Side) -> bool:
+    """Whether an order on `side` can only close in that leg (hedge mode; never for BOTH)."""
+    return position_side is (PositionSide.LONG if side is Side.SELL else PositionSide.SHORT)
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """One change of a resting order. Prices in ticks, quantities in lots."""
+
+    amendment_id: int
+    order: SimOrder
+    number: int
+    """1 for the first change of the order."""
+    price: tuple[int, int]
+    """Before, after."""
+    quantity: tuple[int, int]
+    time_ms: int
+
+
+class IncomeType(StrEnum):
+    TRANSFER = "TRANSFER"
+    REALIZED_PNL = "REALIZED_PNL"
+    COMMISSION = "COMMISSION"
+    FUNDING_FEE = "FUNDING_FEE"
+    INSURANCE_CLEAR = "INSURANCE_CLEAR"
+
+
+@dataclass(frozen=True, slots=True)
+class Income:
+    """One booking of the wallet. `amount` in `asset`, negative when the account pays."""
+
+    income_id: int
+    symbol: str
+    """Empty for a transfer."""
+    type: IncomeType
+    amount: Decimal
+    asset: str
+    time_ms: int
+    trade_id: int = 0
+    """0 where no trade caused it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FundingPoint:
+    """Funding as it was settled."""
+
+    symbol: str
+    rate: Decimal
+    mark_price: Decimal
+    time_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +511,15 @@ class AccountListener(Protocol):
     def on_account(
         self, account: Account, reason: str, assets: list[tuple[str, Decimal]], positions: list[SimPosition]
     ) -> None: ...
+
+
+class NoticeListener(Protocol):
+    """What an account's owner is told besides orders and balances, called synchronously. Must not call the venue."""
+
+    def on_leverage(self, account: Account, symbol: str, leverage: int) -> None: ...
+    def on_conditional(self, order: ConditionalOrder) -> None: ...
+    def on_margin_call(self, account: Account, positions: list[SimPosition]) -> None: ...
+    def on_forced_order(self, order: SimOrder) -> None: ...
 
 
 class VenueClock(Protocol):

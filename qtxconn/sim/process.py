@@ -2,8 +2,8 @@
 
     await run_venue(VenueSettings(...), on_ready=lambda endpoints: ...)
 
-Everything runs on one event loop. A driver steps the market against the wall clock; requests are served
-in between.
+Everything runs on one event loop. Drivers step the markets against the wall clock and do what has become due;
+requests are served in between.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ from typing import Any
 
 from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.errors import ConfigurationError
+from qtxconn.sim.binance.auth import parse_public_key
 from qtxconn.sim.binance.server import BinanceServer
+from qtxconn.sim.control import LOOPBACK, ControlServer
+from qtxconn.sim.faults import FaultRule, FaultScript
+from qtxconn.sim.flow_model import default_model
 from qtxconn.sim.model import NS_PER_MS, NS_PER_S, Instrument, Market, VenueClock
 from qtxconn.sim.qtx_feed import QtxFeed
 from qtxconn.sim.qtx_manager import QtxOrderManager
@@ -36,6 +40,7 @@ from qtxconn.sim.venue import Venue
 logger = logging.getLogger(__name__)
 
 DIALECTS = ("binance",)
+DEFAULT_SYMBOL = "BTCUSDT"
 DEFAULT_BALANCE = Decimal(100_000)
 DEMO_API_KEY = "qtxconn-demo-key"
 DEMO_API_SECRET = "qtxconn-demo-secret"  # no secret: it opens nothing but the embedded venue
@@ -46,6 +51,12 @@ INSTRUMENTS = {
         Instrument("ETHUSDT", "ETH", "USDT", Decimal("0.01"), Decimal("0.001"), min_notional=Decimal(20)),
     )
 }
+ED25519 = "ed25519="
+# Start prices (ticks) and lots per lot of BTCUSDT of the synthetic markets: the one flow that was fitted, in the
+# instrument's own steps. A lot of ETHUSDT is worth about a twentieth.
+SYNTHETIC = {"BTCUSDT": None, "ETHUSDT": (265_000, 20.0)}
+# How often things that time and price bring about are looked for.
+DUE_INTERVAL_S = 0.02
 # How much market time one step may play before requests get their turn.
 STEP_MAX_NS = 5 * NS_PER_MS
 LAG_REPORTED_NS = 250 * NS_PER_MS
@@ -58,6 +69,7 @@ class AccountSettings:
 
     api_key: str
     api_secret: str = field(repr=False)
+    """With the prefix ED25519, a public key in base64: requests are signed with its private half."""
     passphrase: str = field(default="", repr=False)
     balance: Decimal = DEFAULT_BALANCE
 
@@ -73,7 +85,12 @@ class VenueSettings:
     speed: float = 1.0
     """How many times faster the recording is played."""
     seed: int = 1
-    """Of the synthetic market."""
+    """Of the synthetic markets."""
+    symbols: tuple[str, ...] = ()
+    """What is traded besides the recording's symbol; synthetic. Empty: the recording, or BTCUSDT."""
+    faults: Path | None = None
+    """A fault script (see faults.py) to start with."""
+    control_port: int = 0
     accounts: tuple[AccountSettings, ...] = ()
     qtx_udp_port: int = 0
     qtx_shm: str = ""
@@ -112,18 +129,12 @@ async def drive_market(market: Market, clock: VenueClock) -> None:
     logger.info("market has ended; the last book stays")
 
 
-async def drive_funding(venue: Venue) -> None:
-    """Books funding of every symbol at each funding time."""
+async def drive_due(venue: Venue, server: BinanceServer) -> None:
+    """Sees that the venue and its fault script do what time and price have made due."""
     while True:
-        await _sleep_until(venue.clock, min(map(venue.next_funding_ms, venue.instruments)) * NS_PER_MS)
-        for symbol in venue.instruments:
-            venue.apply_funding(symbol)
-
-
-async def _sleep_until(clock: VenueClock, due_ns: int) -> None:
-    """Sleeps again where the loop's clock ran ahead of the venue's."""
-    while (left_ns := due_ns - clock.now_ns()) > 0:  # noqa: ASYNC110 - time is what is waited for
-        await asyncio.sleep(left_ns / NS_PER_S)
+        venue.run_due()
+        await server.run_due_faults()
+        await asyncio.sleep(DUE_INTERVAL_S)
 
 
 async def run_venue(settings: VenueSettings, on_ready: Callable[[dict[str, Any]], None]) -> None:
@@ -137,10 +148,10 @@ async def run_venue(settings: VenueSettings, on_ready: Callable[[dict[str, Any]]
         stack.enter_context(_stopping_signals(stop))
         if settings.exit_with_parent:
             stack.enter_context(_stopping_with_stdin(stop))
-        venue, market = build_venue(settings, WallClock())
-        accounts = settings.accounts or (AccountSettings(DEMO_API_KEY, DEMO_API_SECRET),)
-        for account in accounts:
-            venue.open_account(account.api_key, account.api_secret, account.passphrase, account.balance)
+        script = read_fault_script(settings.faults)
+        venue, markets = build_venue(settings, WallClock())
+        for account in settings.accounts or (AccountSettings(DEMO_API_KEY, DEMO_API_SECRET),):
+            open_account(venue, account)
 
         # The feed comes first, so that listeners hear of the market by UDP before anything is put into JSON.
         feed = QtxFeed(venue)
@@ -151,20 +162,23 @@ async def run_venue(settings: VenueSettings, on_ready: Callable[[dict[str, Any]]
         with _port_errors("--port", settings.host, settings.port):
             await server.start(settings.host, settings.port)
         stack.push_async_callback(server.stop)
+        control = ControlServer(venue, server)
+        with _port_errors("--control-port", LOOPBACK, settings.control_port):
+            await control.start(settings.control_port)
+        stack.push_async_callback(control.stop)
         manager = QtxOrderManager(venue, settings.qtx_shm or f"/place_order_qtxconn_{os.getpid()}")
         stack.callback(manager.stop)
         manager.start()
 
-        tasks = [
-            asyncio.create_task(drive_market(market, venue.clock)),
-            asyncio.create_task(drive_funding(venue)),
-        ]
+        tasks = [asyncio.create_task(drive_market(market, venue.clock)) for market in markets]
+        tasks.append(asyncio.create_task(drive_due(venue, server)))
         stack.push_async_callback(_cancel, tasks)
         host, port = feed.address
         endpoints: dict[str, Any] = {
             "venue": settings.speak,
             "pid": os.getpid(),
             **server.endpoints(),
+            "control": control.url,
             "qtx_udp": f"{host}:{port}",
             "qtx_shm": manager.name,
             "symbols": list(venue.instruments),
@@ -172,27 +186,67 @@ async def run_venue(settings: VenueSettings, on_ready: Callable[[dict[str, Any]]
         }
         if not settings.accounts:
             endpoints |= {"api_key": DEMO_API_KEY, "api_secret": DEMO_API_SECRET}
+        if script is not None:
+            seed, rules = script
+            server.faults.load(rules, seed)
         on_ready(endpoints)
         await _until(stop, tasks)
         logger.info("stopping")
 
 
-def build_venue(settings: VenueSettings, clock: VenueClock) -> tuple[Venue, Market]:
-    """The venue and its market: the recording if one is given, else the synthetic market fitted to BTCUSDT.
+def build_venue(settings: VenueSettings, clock: VenueClock) -> tuple[Venue, list[Market]]:
+    """The venue and its markets: the recording's symbol replayed, every other one synthetic.
 
-    Raises ConfigurationError for a recording that is missing, cut off, or of a symbol without an entry here.
+    Raises ConfigurationError for a symbol without an entry here, and for a recording that is missing or cut off.
     """
-    if settings.recording is None:
-        instrument = INSTRUMENTS["BTCUSDT"]
-        venue = Venue([instrument], clock)
-        return venue, SyntheticMarket(venue, instrument, seed=settings.seed)
-    symbol = next((m.symbol for m in read_recording(settings.recording) if m.symbol), "")
-    if symbol not in INSTRUMENTS:
-        raise ConfigurationError(
-            f"recording {settings.recording} is of {symbol or 'no symbol'}; the venue lists {', '.join(INSTRUMENTS)}"
-        )
-    venue = Venue([INSTRUMENTS[symbol]], clock)
-    return venue, ReplayMarket(venue, settings.recording, settings.speed)
+    recorded = ""
+    if settings.recording is not None:
+        recorded = next((m.symbol for m in read_recording(settings.recording) if m.symbol), "")
+        if recorded not in INSTRUMENTS:
+            what = recorded or "no symbol"
+            raise ConfigurationError(
+                f"recording {settings.recording} is of {what}; the venue lists {', '.join(INSTRUMENTS)}"
+            )
+    synthetic = [symbol for symbol in dict.fromkeys(settings.symbols) if symbol != recorded]
+    if unknown := [symbol for symbol in synthetic if symbol not in INSTRUMENTS]:
+        raise ConfigurationError(f"there is no {unknown[0]}; the venue lists {', '.join(INSTRUMENTS)}")
+    if not recorded and not synthetic:
+        synthetic = [DEFAULT_SYMBOL]
+    symbols = [recorded, *synthetic] if recorded else synthetic
+    venue = Venue([INSTRUMENTS[symbol] for symbol in symbols], clock)
+    markets: list[Market] = []
+    if recorded and settings.recording is not None:
+        markets.append(ReplayMarket(venue, settings.recording, settings.speed))
+    for number, symbol in enumerate(synthetic):
+        markets.append(_synthetic_market(venue, symbol, settings.seed + number))
+    return venue, markets
+
+
+def _synthetic_market(venue: Venue, symbol: str, seed: int) -> SyntheticMarket:
+    instrument, model = INSTRUMENTS[symbol], default_model()
+    if (scale := SYNTHETIC[symbol]) is not None:
+        start_price, size_factor = scale
+        model = model.rescaled(str(instrument.tick_size), str(instrument.lot_size), start_price, size_factor)
+    return SyntheticMarket(venue, instrument, model, seed)
+
+
+def open_account(venue: Venue, settings: AccountSettings) -> None:
+    """Raises ConfigurationError for an Ed25519 key that is none, and where the extra for it is missing."""
+    secret = settings.api_secret
+    public_key = parse_public_key(secret.removeprefix(ED25519)) if secret.startswith(ED25519) else b""
+    account = venue.open_account(settings.api_key, secret, settings.passphrase, settings.balance)
+    account.public_key = public_key
+
+
+def read_fault_script(path: Path | None) -> tuple[int, list[FaultRule]] | None:
+    """Seed and rules. Raises ConfigurationError for a file that is missing or no fault script."""
+    if path is None:
+        return None
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the fault script {path}: {error.strerror}") from None
+    return FaultScript.parse(text)
 
 
 async def _until(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:

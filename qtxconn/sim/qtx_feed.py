@@ -97,7 +97,7 @@ class QtxFeed:
         self.send_failures = 0
 
     def start(self, host: str = "127.0.0.1", port: int = 0, multicast: Address | None = None) -> None:
-        """Binds `host:port` (0: any free port) and begins to listen; data goes to the group `multicast` if there is one.
+        """Binds `host:port` (0: any free port) and begins to listen; data goes to the group `multicast` where given.
 
         Raises OSError; needs a running loop.
         """

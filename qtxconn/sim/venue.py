@@ -7,35 +7,46 @@
 
 Requests work to the end and return with the immediate outcome; listeners are called on the way (see
 `engine.py` for the order of events). Amounts come in as `Decimal` base and quote, orders go out in ticks
-and lots.
+and lots. What time and price bring about (funding, expiry dates, dead-man's switches, conditional orders,
+liquidations) happens in `run_due`, which a driver calls often.
 """
 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from qtxconn.sim.account import Account, SimPosition, fee_of
+from qtxconn.sim.account import Account, MarginChange, SimPosition, fee_of
+from qtxconn.sim.conditional import ConditionalOrders
 from qtxconn.sim.engine import MatchingEngine
 from qtxconn.sim.model import (
     AccountListener,
+    Amendment,
     BookTicker,
     Execution,
     ExecutionType,
     ExpireReason,
+    FundingPoint,
+    IncomeType,
     Instrument,
     Levels,
     MarketListener,
+    NoticeListener,
     OrderStatus,
     OrderType,
+    PositionSide,
     Reject,
     RejectReason,
+    SelfTradePrevention,
     Side,
     SimOrder,
     TimeInForce,
     VenueClock,
+    closes_leg,
 )
+from qtxconn.sim.risk import RiskControl
 
 CLIENT_ID = re.compile(r"[.A-Za-z0-9:/_-]{1,36}")
 FUNDING_INTERVAL_MS = 8 * 3_600_000
@@ -44,6 +55,7 @@ FUNDING_RATE = Decimal("0.0001")
 INDEX_BASIS = Decimal("0.0002")
 """The index price is the mark price less this fraction."""
 PRICE_STEP = Decimal("1e-8")
+FUNDING_POINTS_KEPT = 1_000
 
 
 class Venue:
@@ -59,8 +71,17 @@ class Venue:
         }
         self._accounts: dict[str, Account] = {}
         self._account_listeners: list[AccountListener] = []
+        self._notice_listeners: list[NoticeListener] = []
         self._next_order_id = first_id
+        self._next_record_id = first_id
         self._recorded_marks: dict[str, Decimal] = {}
+        self._dated: dict[int, SimOrder] = {}  # open GTD orders
+        self._switches: dict[tuple[str, str], int] = {}  # (key, symbol) -> when its orders are cancelled, ms
+        self._funding_due_ms = self._funding_time_after(clock.now_ms())
+        self.funding_history: deque[FundingPoint] = deque(maxlen=FUNDING_POINTS_KEPT)
+        """Oldest first."""
+        self.conditional = ConditionalOrders(self)
+        self.risk = RiskControl(self)
 
     # -- accounts ----------------------------------------------------------------------------------------
 
@@ -71,7 +92,8 @@ class Venue:
         if api_key in self._accounts:
             raise ValueError(f"there is an account with the key {api_key!r} already")
         quote = next(iter(self.instruments.values())).quote
-        account = self._accounts[api_key] = Account(api_key, api_secret, passphrase, balance, quote)
+        account = self._accounts[api_key] = Account(api_key, api_secret, passphrase, Decimal(0), quote)
+        account.book_income(self.next_record_id(), "", IncomeType.TRANSFER, balance, self.clock.now_ms())
         return account
 
     def account(self, api_key: str) -> Account | None:
@@ -83,6 +105,70 @@ class Venue:
 
     def add_account_listener(self, listener: AccountListener) -> None:
         self._account_listeners.append(listener)
+
+    def add_notice_listener(self, listener: NoticeListener) -> None:
+        self._notice_listeners.append(listener)
+
+    @property
+    def notice_listeners(self) -> list[NoticeListener]:
+        return self._notice_listeners
+
+    def next_record_id(self) -> int:
+        """A fresh id for an income record, an amendment or a conditional order."""
+        self._next_record_id += 1
+        return self._next_record_id
+
+    def set_leverage(self, account: Account, symbol: str, leverage: int) -> None:
+        """Raises Reject LEVERAGE_RANGE, or LEVERAGE_TOO_HIGH where the position is too large for it."""
+        instrument = self.instrument(symbol)
+        if not 1 <= leverage <= instrument.brackets[0].leverage:
+            raise Reject(RejectReason.LEVERAGE_RANGE, f"1 to {instrument.brackets[0].leverage}")
+        mark = self.mark_price(symbol)
+        if any(p.notional(mark) > instrument.max_notional(leverage) for p in account.legs(instrument)):
+            raise Reject(RejectReason.LEVERAGE_TOO_HIGH)
+        account.leverage[symbol] = leverage
+        for listener in self._notice_listeners:
+            listener.on_leverage(account, symbol, leverage)
+
+    def set_position_mode(self, account: Account, hedge: bool) -> None:
+        """Raises Reject NO_CHANGE, OPEN_ORDERS_EXIST or OPEN_POSITION_EXISTS."""
+        if account.hedge_mode is hedge:
+            raise Reject(RejectReason.NO_CHANGE)
+        if account.open_orders or self.conditional.open(account):
+            raise Reject(RejectReason.OPEN_ORDERS_EXIST)
+        if any(position.amount for position in account.positions.values()):
+            raise Reject(RejectReason.OPEN_POSITION_EXISTS)
+        account.hedge_mode = hedge
+
+    def set_isolated(self, account: Account, symbol: str, isolated: bool) -> None:
+        """Raises Reject NO_CHANGE, OPEN_ORDERS_EXIST or OPEN_POSITION_EXISTS."""
+        instrument = self.instrument(symbol)
+        if (symbol in account.isolated) is isolated:
+            raise Reject(RejectReason.NO_CHANGE)
+        if self.open_orders(account, symbol):
+            raise Reject(RejectReason.OPEN_ORDERS_EXIST)
+        if any(position.amount for position in account.legs(instrument)):
+            raise Reject(RejectReason.OPEN_POSITION_EXISTS)
+        (account.isolated.add if isolated else account.isolated.discard)(symbol)
+
+    def move_margin(self, account: Account, symbol: str, position_side: PositionSide, amount: Decimal) -> None:
+        """Move `amount` quote into (or, negative, out of) an isolated position.
+
+        Raises Reject NOT_ISOLATED, POSITION_SIDE, INSUFFICIENT_MARGIN, or ISOLATED_MARGIN_TOO_SMALL where less than
+        the initial margin would stay.
+        """
+        position = self._leg(account, self.instrument(symbol), position_side)
+        if symbol not in account.isolated or not position.amount:
+            raise Reject(RejectReason.NOT_ISOLATED)
+        mark = self.mark_price(symbol)
+        if amount > self.available_balance(account):
+            raise Reject(RejectReason.INSUFFICIENT_MARGIN)
+        left = position.isolated_wallet + min(Decimal(0), position.unrealized_pnl(mark)) + amount
+        if amount < 0 and left < account.position_margin(position, mark):
+            raise Reject(RejectReason.ISOLATED_MARGIN_TOO_SMALL)
+        position.isolated_wallet += amount
+        account.margin_changes.append(MarginChange(symbol, position_side, amount, self.clock.now_ms()))
+        self._report_account(account, "MARGIN_TRANSFER", position)
 
     def available_balance(self, account: Account) -> Decimal:
         """Quote that new orders may use."""
@@ -96,8 +182,12 @@ class Venue:
         """Quote held for positions and open orders."""
         return account.initial_margin(self._marks(account))
 
+    def maintenance_margin(self, account: Account) -> Decimal:
+        """Quote that the positions in cross margin must keep."""
+        return account.maintenance_margin(self._marks(account))
+
     def _marks(self, account: Account) -> dict[str, Decimal]:
-        return {symbol: self.mark_price(symbol) for symbol in account.positions}
+        return {symbol: self.mark_price(symbol) for symbol, _ in account.positions}
 
     # -- market data -------------------------------------------------------------------------------------
 
@@ -155,23 +245,60 @@ class Venue:
     def next_funding_ms(self, symbol: str) -> int:
         """The next multiple of 8 h UTC."""
         self.instrument(symbol)
-        return (self.clock.now_ms() // FUNDING_INTERVAL_MS + 1) * FUNDING_INTERVAL_MS
+        return self._funding_time_after(self.clock.now_ms())
 
-    def apply_funding(self, symbol: str, rate: Decimal | None = None) -> None:
-        """Longs pay `rate` times notional at mark price, shorts receive it.
+    @staticmethod
+    def _funding_time_after(now_ms: int) -> int:
+        return (now_ms // FUNDING_INTERVAL_MS + 1) * FUNDING_INTERVAL_MS
+
+    def apply_funding(self, symbol: str, rate: Decimal | None = None, time_ms: int | None = None) -> None:
+        """Longs pay `rate` times notional at mark price, shorts receive it; on record as of `time_ms` (now).
 
         Rounded half-even to 1e-8 quote.
         """
+        instrument = self.instrument(symbol)
         rate = self.funding_rate(symbol) if rate is None else rate
+        time_ms = self.clock.now_ms() if time_ms is None else time_ms
         mark = self.mark_price(symbol)
+        self.funding_history.append(FundingPoint(symbol, rate, mark, time_ms))
         for account in self._accounts.values():
-            position = account.positions.get(symbol)
-            if position is None or position.amount == 0:
-                continue
-            payment = (-position.quantity * mark * rate).quantize(PRICE_STEP, ROUND_HALF_EVEN)
-            account.wallet_balance += payment
-            account.funding_received += payment
-            self._report_account(account, "FUNDING_FEE", position)
+            for position in account.legs(instrument):
+                if position.amount == 0:
+                    continue
+                payment = (-position.quantity * mark * rate).quantize(PRICE_STEP, ROUND_HALF_EVEN)
+                account.book_income(self.next_record_id(), symbol, IncomeType.FUNDING_FEE, payment, time_ms)
+                account.funding_received += payment
+                if symbol in account.isolated:
+                    position.isolated_wallet += payment
+                self._report_account(account, "FUNDING_FEE", position)
+
+    # -- what is due ---------------------------------------------------------------------------------------
+
+    def run_due(self) -> None:
+        """Do what time and price have made due. Each funding time is settled exactly once, however late."""
+        now_ms = self.clock.now_ms()
+        while self._funding_due_ms <= now_ms:
+            for symbol in self.instruments:
+                self.apply_funding(symbol, time_ms=self._funding_due_ms)
+            self._funding_due_ms += FUNDING_INTERVAL_MS
+        for order in [order for order in self._dated.values() if order.good_till_ms <= now_ms]:
+            engine = self.engines[order.symbol]
+            engine.remove(order)
+            self.on_expired(order, ExpireReason.GOOD_TILL_DATE)
+            engine.publish()
+        for key in [key for key, due_ms in self._switches.items() if due_ms <= now_ms]:
+            del self._switches[key]
+            self.cancel_all(self._accounts[key[0]], key[1])
+        self.conditional.run_due()
+        self.risk.run_due()
+
+    def set_dead_mans_switch(self, account: Account, symbol: str, countdown_ms: int) -> None:
+        """Cancel the account's orders in `symbol` in `countdown_ms` unless told anew before; 0 calls it off."""
+        self.instrument(symbol)
+        key = (account.api_key, symbol)
+        self._switches.pop(key, None)
+        if countdown_ms:
+            self._switches[key] = self.clock.now_ms() + countdown_ms
 
     # -- orders ------------------------------------------------------------------------------------------
 
@@ -186,17 +313,29 @@ class Venue:
         tif: TimeInForce = TimeInForce.GTC,
         client_order_id: str | None = None,
         reduce_only: bool = False,
+        *,
+        position_side: PositionSide = PositionSide.BOTH,
+        self_trade: SelfTradePrevention = SelfTradePrevention.EXPIRE_TAKER,
+        good_till_ms: int = 0,
+        price_match: str = "",
+        close_position: bool = False,
+        dry_run: bool = False,
     ) -> SimOrder:
         """Accept and match an order; returns it with its immediate outcome. A Reject changes nothing.
 
         MARKET orders are IOC and reach as far as `percent_price` allows. Without a client id the order gets
-        "v<order id>". A reduce-only order must be no larger than the position it closes.
+        "v<order id>". An order that may only close must be no larger than the position it closes. With `dry_run`
+        it is checked and returned, and nothing happens.
         """
         engine = self.engine(symbol)
         instrument = engine.instrument
         side, type = Side(side), OrderType(type)
-        position = account.position(instrument)
+        position = self._leg(account, instrument, position_side)
+        if reduce_only and account.hedge_mode:
+            raise Reject(RejectReason.REDUCE_ONLY_IN_HEDGE_MODE)
+        only_reduces = reduce_only or closes_leg(position_side, side)
         lots = instrument.quantity_to_lots(quantity)
+        now_ms = self.clock.now_ms()
         if type is OrderType.MARKET:
             if price is not None:
                 raise Reject(RejectReason.INVALID_ORDER, "a MARKET order has no price")
@@ -209,19 +348,20 @@ class Venue:
                 raise Reject(RejectReason.PRICE_MISSING)
             tif = TimeInForce(tif)
             ticks = reference = instrument.price_to_ticks(price)
+        if tif is TimeInForce.GTD and good_till_ms <= now_ms:
+            raise Reject(RejectReason.GOOD_TILL_DATE)
         self._check_client_id(account, symbol, client_order_id)
-        self._check_filters(instrument, side, type, lots, ticks, reference, reduce_only)
+        self._check_filters(instrument, side, type, lots, ticks, reference, only_reduces)
         if len([o for o in account.open_orders.values() if o.symbol == symbol]) >= instrument.max_open_orders:
             raise Reject(RejectReason.TOO_MANY_ORDERS, f"{instrument.max_open_orders} open orders at most")
-        if reduce_only and not position.can_reduce(side, lots):
+        if only_reduces and not position.can_reduce(side, lots):
             raise Reject(RejectReason.REDUCE_ONLY)
         crosses = engine.side(side.opposite).reaches(reference)
         if tif is TimeInForce.GTX and crosses:
             raise Reject(RejectReason.POST_ONLY_WOULD_CROSS)
-        if not reduce_only:
+        if not only_reduces:
             self._check_margin(account, position, side, reference * lots)
         order_id = self._next_order_id
-        now_ms = self.clock.now_ms()
         order = SimOrder(
             order_id,
             account,
@@ -233,17 +373,56 @@ class Venue:
             ticks,
             lots,
             reduce_only,
+            position_side,
+            self_trade,
+            good_till_ms if tif is TimeInForce.GTD else 0,
+            price_match,
+            close_position,
             created_ms=now_ms,
             updated_ms=now_ms,
         )
         if tif is TimeInForce.FOK and engine.fillable(order) < lots:
             raise Reject(RejectReason.FOK_NOT_FILLABLE)
+        if not dry_run:
+            self._next_order_id += 1
+            self._accept(engine, order)
+        return order
+
+    def place_forced_order(
+        self, position: SimPosition, account: Account, prefix: str, fill_price: int = 0, lots: int = 0
+    ) -> SimOrder:
+        """Close `position`, or `lots` of it, with no check: in the book as far as it reaches, or past the book at
+        `fill_price` (ticks). The client id is `prefix` and the order id.
+        """
+        engine = self.engines[position.symbol]
+        side = Side.SELL if position.amount > 0 else Side.BUY
+        order_id, now_ms = self._next_order_id, self.clock.now_ms()
         self._next_order_id += 1
-        account.add_open(order)
-        self._reserve(order, order.remaining)
-        self._report_order(order, ExecutionType.NEW)
-        self._run(engine, order)
-        engine.publish()
+        order = SimOrder(
+            order_id,
+            account,
+            f"{prefix}{order_id}",
+            position.symbol,
+            side,
+            OrderType.LIMIT,
+            TimeInForce.IOC,
+            fill_price or max(1, self._price_bound(engine.instrument, side)),
+            lots or abs(position.amount),
+            reduce_only=True,
+            position_side=position.position_side,
+            self_trade=SelfTradePrevention.EXPIRE_MAKER,
+            created_ms=now_ms,
+            updated_ms=now_ms,
+        )
+        account.forced_orders.append(order)
+        if fill_price:
+            account.add_open(order)
+            self._report_order(order, ExecutionType.NEW)
+            engine.fill_outside(order, fill_price)
+        else:
+            self._accept(engine, order)
+        for listener in self._notice_listeners:
+            listener.on_forced_order(order)
         return order
 
     def cancel_order(
@@ -291,17 +470,20 @@ class Venue:
             self._cancel(order)
             engine.publish()
             return order
-        self._check_filters(instrument, order.side, order.type, lots, ticks, ticks, order.reduce_only)
-        position = account.position(instrument)
+        self._check_filters(instrument, order.side, order.type, lots, ticks, ticks, order.only_reduces)
+        position = account.position(instrument, order.position_side)
         left = lots - order.filled
-        if order.reduce_only and not position.can_reduce(order.side, left):
+        if order.only_reduces and not position.can_reduce(order.side, left):
             raise Reject(RejectReason.REDUCE_ONLY)
         if order.tif is TimeInForce.GTX and engine.side(order.side.opposite).reaches(ticks):
             raise Reject(RejectReason.POST_ONLY_WOULD_CROSS)
-        if not order.reduce_only:
+        if not order.only_reduces:
             self._check_margin(account, position, order.side, ticks * left - order.price * order.remaining)
         self._reserve(order, -order.remaining)
         order.updated_ms = self.clock.now_ms()
+        number = 1 + sum(1 for amendment in account.amendments if amendment.order is order)
+        changes = (order.price, ticks), (order.quantity, lots)
+        account.amendments.append(Amendment(self.next_record_id(), order, number, *changes, order.updated_ms))
         if ticks == order.price and lots < order.quantity:
             engine.reduce(order, lots)
             self._reserve(order, order.remaining)
@@ -380,7 +562,7 @@ class Venue:
         lots: int,
         ticks: int,
         reference: int,
-        reduce_only: bool,
+        only_reduces: bool,
     ) -> None:
         most = instrument.market_max_qty if type is OrderType.MARKET else instrument.max_qty
         if lots < instrument.min_qty:
@@ -391,7 +573,7 @@ class Venue:
             bound = self._price_bound(instrument, side)
             if bound and (ticks - bound) * side > 0:
                 raise Reject(RejectReason.PERCENT_PRICE, instrument.ticks_to_text(bound))
-        if not reduce_only and instrument.value(reference * lots) < instrument.min_notional:
+        if not only_reduces and instrument.value(reference * lots) < instrument.min_notional:
             raise Reject(RejectReason.NOTIONAL_TOO_SMALL, f"at least {instrument.min_notional}")
 
     def _price_bound(self, instrument: Instrument, side: Side) -> int:
@@ -404,8 +586,19 @@ class Venue:
         mark = self.mark_price(position.symbol)
         bids, asks = (added, 0) if side is Side.BUY else (0, added)
         more = position.margin_notional(mark, bids, asks) - position.margin_notional(mark)
-        if more > 0 and more / account.leverage_of(position.symbol) > self.available_balance(account):
+        if more <= 0:
+            return
+        leverage = account.leverage_of(position.symbol)
+        if more / leverage > self.available_balance(account):
             raise Reject(RejectReason.INSUFFICIENT_MARGIN)
+        if position.margin_notional(mark, bids, asks) > position.instrument.max_notional(leverage):
+            raise Reject(RejectReason.POSITION_TOO_LARGE)
+
+    def _leg(self, account: Account, instrument: Instrument, position_side: PositionSide) -> SimPosition:
+        """The position that `position_side` names in the account's mode. Raises Reject POSITION_SIDE."""
+        if (position_side is not PositionSide.BOTH) is not account.hedge_mode:
+            raise Reject(RejectReason.POSITION_SIDE)
+        return account.position(instrument, position_side)
 
     # -- the life of an order ----------------------------------------------------------------------------
 
@@ -416,24 +609,33 @@ class Venue:
             raise Reject(RejectReason.UNKNOWN_ORDER)
         return order
 
+    def _accept(self, engine: MatchingEngine, order: SimOrder) -> None:
+        order.account.add_open(order)
+        self._reserve(order, order.remaining)
+        self._report_order(order, ExecutionType.NEW)
+        self._run(engine, order)
+        engine.publish()
+
     def _run(self, engine: MatchingEngine, order: SimOrder) -> None:
         """Match a new or re-queued order, then rest it or end it."""
-        limit = order.price or max(1, self._price_bound(engine.instrument, order.side))
-        stopped = engine.match(order, limit)
+        engine.match(order, order.price or max(1, self._price_bound(engine.instrument, order.side)))
         if not order.remaining:
             return
-        if stopped is not ExpireReason.NONE:
-            self._expire(order, stopped)
+        if order.expire_reason is not ExpireReason.NONE:
+            self.on_expired(order, order.expire_reason)
         elif order.tif in (TimeInForce.IOC, TimeInForce.FOK):
-            self._expire(order, ExpireReason.UNFILLED)
+            self.on_expired(order, ExpireReason.UNFILLED)
         else:
             engine.rest(order)
+            if order.good_till_ms:
+                self._dated[order.order_id] = order
 
     def _cancel(self, order: SimOrder) -> None:
         self.engines[order.symbol].remove(order)
         self._end(order, OrderStatus.CANCELED, ExecutionType.CANCELED)
 
-    def _expire(self, order: SimOrder, reason: ExpireReason) -> None:
+    def on_expired(self, order: SimOrder, reason: ExpireReason) -> None:
+        """An order out of the book ends without its owner's asking: settle and report it."""
         order.expire_reason = reason
         self._end(order, OrderStatus.EXPIRED, ExecutionType.EXPIRED)
 
@@ -441,15 +643,19 @@ class Venue:
         self._reserve(order, -order.remaining)
         order.status = status
         order.updated_ms = self.clock.now_ms()
-        order.account.move_to_history(order)
+        self._close(order)
         self._report_order(order, execution_type)
+
+    def _close(self, order: SimOrder) -> None:
+        self._dated.pop(order.order_id, None)
+        order.account.move_to_history(order)
 
     @staticmethod
     def _reserve(order: SimOrder, lots: int) -> None:
         """Count `lots` of an open order into (or, negative, out of) what margin is held for."""
-        if order.reduce_only or order.type is OrderType.MARKET:
+        if order.only_reduces or order.type is OrderType.MARKET:
             return
-        position = order.account.positions[order.symbol]
+        position = order.account.positions[order.symbol, order.position_side]
         if order.side is Side.BUY:
             position.open_bids += order.price * lots
         else:
@@ -459,11 +665,16 @@ class Venue:
         """The engine has filled `quantity` lots of `order` at `price` ticks: settle and report it."""
         account = order.account
         instrument = self.instruments[order.symbol]
-        position = account.position(instrument)
+        position = account.position(instrument, order.position_side)
         fee = fee_of(instrument, price, quantity, is_maker)
+        before = position.amount
         profit = position.apply_fill(order.side, price, quantity)
-        position.updated_ms = order.updated_ms
-        account.wallet_balance += profit - fee
+        position.updated_ms = time_ms = order.updated_ms
+        if order.symbol in account.isolated:
+            position.move_isolated(before, price, quantity, account.leverage_of(order.symbol))
+        if profit:
+            account.book_income(self.next_record_id(), order.symbol, IncomeType.REALIZED_PNL, profit, time_ms, trade_id)
+        account.book_income(self.next_record_id(), order.symbol, IncomeType.COMMISSION, -fee, time_ms, trade_id)
         account.fees_paid += fee
         self._reserve(order, -quantity)
         execution = Execution(
@@ -480,7 +691,7 @@ class Venue:
         )
         account.executions.append(execution)
         if order.status is OrderStatus.FILLED:
-            account.move_to_history(order)
+            self._close(order)
         self._report_order(order, ExecutionType.TRADE, execution)
         self._report_account(account, "ORDER", position)
         self._expire_useless_reductions(account, position, order)
@@ -488,16 +699,23 @@ class Venue:
     def _expire_useless_reductions(self, account: Account, position: SimPosition, current: SimOrder) -> None:
         """End resting reduce-only orders that would now do more than close the position."""
         engine = self.engines[position.symbol]
-        for other in [o for o in account.open_orders.values() if o.reduce_only and o.symbol == position.symbol]:
-            if other is not current and not position.can_reduce(other.side, other.remaining):
+        for other in [o for o in account.open_orders.values() if o.only_reduces and o.symbol == position.symbol]:
+            if other is current or other.position_side is not position.position_side:
+                continue
+            if not position.can_reduce(other.side, other.remaining):
                 engine.remove(other)
-                self._expire(other, ExpireReason.REDUCE_ONLY)
+                self.on_expired(other, ExpireReason.REDUCE_ONLY)
 
     # -- reporting ---------------------------------------------------------------------------------------
 
     def _report_order(self, order: SimOrder, execution_type: ExecutionType, execution: Execution | None = None) -> None:
         for listener in self._account_listeners:
             listener.on_order(order.account, order, execution_type, execution)
+
+    def report_account(self, account: Account, reason: str) -> None:
+        """Tell listeners of a change of the wallet that belongs to no position."""
+        for listener in self._account_listeners:
+            listener.on_account(account, reason, [(account.quote, account.wallet_balance)], [])
 
     def _report_account(self, account: Account, reason: str, position: SimPosition) -> None:
         assets = [(account.quote, account.wallet_balance)]

@@ -25,6 +25,7 @@ cdef extern from "qtxconn/order_journal.hpp" namespace "qtxconn" nogil:
         unknown
         fill
         end
+        amend
 
     cdef enum class JournalFault(uint8_t):
         none
@@ -37,6 +38,9 @@ cdef extern from "qtxconn/order_journal.hpp" namespace "qtxconn" nogil:
         pass
 
     cdef cppclass JournalText "qtxconn::JournalText<48>":
+        string_view view() noexcept
+
+    cdef cppclass JournalVenueText "qtxconn::JournalText<72>":
         string_view view() noexcept
 
     cdef cppclass JournalAssetText "qtxconn::JournalText<16>":
@@ -56,7 +60,7 @@ cdef extern from "qtxconn/order_journal.hpp" namespace "qtxconn" nogil:
 
     cdef cppclass JournalAck:
         int64_t venue_ns
-        JournalText exchange_order_id
+        JournalVenueText exchange_order_id
 
     cdef cppclass JournalReject:
         JournalText reason
@@ -64,11 +68,14 @@ cdef extern from "qtxconn/order_journal.hpp" namespace "qtxconn" nogil:
     cdef cppclass JournalFill:
         JournalNumber price, amount, quote, fee
         int64_t venue_ns
-        JournalText trade_id
+        JournalVenueText trade_id
         JournalAssetText fee_asset
 
     cdef cppclass JournalEnd:
         JournalNumber executed_base, executed_quote
+
+    cdef cppclass JournalAmend:
+        JournalNumber price, amount
 
     cdef cppclass JournalRecord:
         uint64_t sequence
@@ -82,6 +89,7 @@ cdef extern from "qtxconn/order_journal.hpp" namespace "qtxconn" nogil:
         JournalReject reject
         JournalFill fill
         JournalEnd end
+        JournalAmend amend
 
     cdef cppclass JournalScan:
         uint64_t used, damaged, first_damaged
@@ -109,6 +117,7 @@ cdef extern from "qtxconn/order_journal.hpp" namespace "qtxconn" nogil:
         cbool end(
             uint64_t client_id, OrderState state, Fixed executed_base, Fixed executed_quote, int64_t time_ns
         ) noexcept
+        cbool amend(uint64_t client_id, Fixed price, Fixed amount, int64_t time_ns) noexcept
         cbool copy(const JournalRecord& source) noexcept
 
     const size_t kJournalRecordSize

@@ -235,6 +235,12 @@ cdef dict _entry(const JournalRecord* source):
             "is_taker": record.is_taker,
             "venue_ns": record.fill.venue_ns,
         }
+    elif record.kind == JournalKind.amend:
+        entry |= {
+            "kind": "amend",
+            "price": fixed_to_decimal(fixed_of(record.amend.price)),
+            "amount": fixed_to_decimal(fixed_of(record.amend.amount)),
+        }
     else:
         entry |= {
             "kind": "end",
@@ -485,6 +491,9 @@ cdef class OrderJournal(OrderJournalBase):
         self._count(
             self._has_room() and self._writer.get().end(client_id, state, executed_base, executed_quote, now_ns)
         )
+
+    cdef void c_amend(self, uint64_t client_id, Fixed price, Fixed amount, int64_t now_ns) noexcept:
+        self._count(self._has_room() and self._writer.get().amend(client_id, price, amount, now_ns))
 
     cdef void _count(self, bint written) noexcept:
         if not written:

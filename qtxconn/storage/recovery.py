@@ -45,6 +45,8 @@ class JournalledOrder:
             case "fill":
                 self.fills.setdefault(entry["trade_id"], entry)
                 self.venue_ns = max(self.venue_ns, entry["venue_ns"])
+            case "amend":
+                self.intent = self.intent | {"price": entry["price"], "amount": entry["amount"]}
             case "end" | "reject":
                 self.end = self.end or entry
 

@@ -4,39 +4,26 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from enum import Enum
 
-
-class RequestFault(Enum):
-    """What becomes of one request."""
-
-    NONE = "none"
-    REFUSED = "refused"  # no connection: nothing arrives
-    LOST_REQUEST = "lost request"  # it never arrives, and nobody says so
-    LOST_ANSWER = "lost answer"  # carried out; the answer never arrives
-    RESET_BEFORE = "reset before"  # the connection breaks before it is carried out
-    RESET_AFTER = "reset after"  # the connection breaks after it was carried out
-    RESET_THEN_LATE = "reset then late"  # the connection breaks at once, and it arrives a little later all the same
-    LATE = "late"  # it arrives seconds later, perhaps after the sender has given up
-    ERROR_BEFORE = "error before"  # HTTP 5xx, not carried out
-    ERROR_AFTER = "error after"  # HTTP 5xx, and yet carried out
-    RATE_LIMITED = "rate limited"  # HTTP 429 with Retry-After
-    BANNED = "banned"  # HTTP 418 with a long Retry-After
-
-
-class StreamFault(Enum):
-    """What becomes of one message of the user stream."""
-
-    NONE = "none"
-    DUPLICATE = "duplicate"
-    REORDER = "reorder"  # it comes after messages that were sent later
-    BREAK = "break"  # the connection breaks in the middle of it
-
+from qtxconn.sim.faults import RequestFault, StreamFault
 
 RETRY_AFTER_S = {RequestFault.RATE_LIMITED: 1.0, RequestFault.BANNED: 20.0}
 READ_LAG_MAX_S = 2.0  # the time after which "no such order" counts must be longer
-REQUEST_FAULTS = tuple(fault for fault in RequestFault if fault is not RequestFault.NONE)
-STREAM_FAULTS = tuple(fault for fault in StreamFault if fault is not StreamFault.NONE)
+# The faults that both worlds of the simulation know, in the order in which they are drawn.
+REQUEST_FAULTS = (
+    RequestFault.REFUSED,
+    RequestFault.LOST_REQUEST,
+    RequestFault.LOST_ANSWER,
+    RequestFault.RESET_BEFORE,
+    RequestFault.RESET_AFTER,
+    RequestFault.RESET_THEN_LATE,
+    RequestFault.LATE,
+    RequestFault.ERROR_BEFORE,
+    RequestFault.ERROR_AFTER,
+    RequestFault.RATE_LIMITED,
+    RequestFault.BANNED,
+)
+STREAM_FAULTS = (StreamFault.DUPLICATE, StreamFault.REORDER, StreamFault.BREAK)
 
 
 @dataclass(frozen=True, slots=True)

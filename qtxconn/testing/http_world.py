@@ -52,7 +52,6 @@ class HttpWorld(World):
 
     async def stop(self) -> None:
         await self._server.stop()
-        await super().stop()
 
     @contextmanager
     def sealed(self) -> Iterator[None]:

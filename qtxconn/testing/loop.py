@@ -41,6 +41,21 @@ class SimTask(asyncio.Task[Any]):
         return self is other
 
 
+class SimFuture(asyncio.Future[Any]):
+    """A future that is hashed by its number, for the same reason."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        super().__init__(loop=loop)
+        loop.futures_made += 1
+        self._number = loop.futures_made
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
 class SimHandle(asyncio.TimerHandle):
     """A callback to come, without what asyncio's own keeps for its debug mode: a loop makes many."""
 
@@ -75,6 +90,7 @@ class SimLoop(base_events.BaseEventLoop):
         self.elapsed_ns = 0
         self.steps = 0
         self.tasks_made = 0
+        self.futures_made = 0
         self.failures: list[str] = []  # exceptions that nobody caught
         self._timers: list[tuple[float, int, SimHandle]] = []  # a heap
         self._timers_made = 0
@@ -101,6 +117,9 @@ class SimLoop(base_events.BaseEventLoop):
         task.set_name(str(name) if name is not None else f"task {task._number}")
         return task
 
+    def create_future(self) -> SimFuture:
+        return SimFuture(self)
+
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
         handle = SimHandle(0.0, callback, args, self, context)
         self._ready.append(handle)  # type: ignore[attr-defined]
@@ -117,43 +136,47 @@ class SimLoop(base_events.BaseEventLoop):
         return timer
 
     def _run_once(self) -> None:
-        """One round: the timers that are due, then everything that is ready. Replaces asyncio's own, which is private:
-        tests/sim/test_loop.py holds it to account on every Python version."""
+        """Rounds until the loop is stopped: the timers that are due, then everything that is ready. Replaces asyncio's
+        own, which is private: tests/sim/test_loop.py holds it to account on every Python version."""
         ready: Any = self._ready  # type: ignore[attr-defined]
-        timers = self._timers
-        while timers and timers[0][2]._cancelled:
-            heapq.heappop(timers)
-        if ready or self._stopping:  # type: ignore[attr-defined]
+        timers, dead, pop = self._timers, self._dead, heapq.heappop
+        while True:
             now = self.elapsed_ns / 1e9
-        elif timers:
-            now = max(self.elapsed_ns / 1e9, timers[0][0])  # as given: its whole nanoseconds may lie a little before
-            self.elapsed_ns = max(self.elapsed_ns, math.ceil(now * 1e9))  # up: a short wait must end
-        else:
-            raise SimulationError(f"everything waits for ever: {self._describe_tasks()}")
-        while timers and timers[0][0] <= now:
-            timer = heapq.heappop(timers)[2]
-            if not timer._cancelled:
-                ready.append(timer)
-        batch = list(ready)
-        ready.clear()
-        if self._shuffled and len(batch) > 1:
-            self._rng.shuffle(batch)
-        self.steps += len(batch)
-        if self.steps > self._steps_max:
-            raise SimulationError(f"no end after {self._steps_max} steps: {self._describe_tasks()}")
-        dead = self._dead
-        for handle in batch:
-            if handle._cancelled:
-                continue
-            if dead and handle._context.get(_process) in dead:
-                self._of_the_dead.append(handle)
-                continue
-            try:
-                handle._context.run(handle._callback, *handle._args)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:  # noqa: BLE001 - as asyncio does
-                self.call_exception_handler({"message": "a callback failed", "exception": error})
+            if not ready:
+                while timers and timers[0][2]._cancelled:
+                    pop(timers)
+                if not timers:
+                    raise SimulationError(f"everything waits for ever: {self._describe_tasks()}")
+                now = max(now, timers[0][0])  # as given: its whole nanoseconds may lie a little before
+                self.elapsed_ns = max(self.elapsed_ns, math.ceil(now * 1e9))  # up: a short wait must end
+            while timers and timers[0][0] <= now:
+                timer = pop(timers)[2]
+                if not timer._cancelled:
+                    ready.append(timer)
+            if len(ready) == 1:
+                batch = (ready.popleft(),)
+            else:
+                batch = list(ready)
+                ready.clear()
+                if self._shuffled:
+                    self._rng.shuffle(batch)
+            self.steps += len(batch)
+            if self.steps > self._steps_max:
+                raise SimulationError(f"no end after {self._steps_max} steps: {self._describe_tasks()}")
+            for handle in batch:
+                if handle._cancelled:
+                    continue
+                if dead and handle._context.get(_process) in dead:
+                    self._of_the_dead.append(handle)
+                    continue
+                try:
+                    handle._context.run(handle._callback, *handle._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - as asyncio does
+                    self.call_exception_handler({"message": "a callback failed", "exception": error})
+            if self._stopping:  # type: ignore[attr-defined]
+                return
 
     def _describe_tasks(self) -> str:
         tasks = sorted(asyncio.all_tasks(self), key=lambda task: getattr(task, "_number", 0))

@@ -29,6 +29,10 @@ DATE = "Tue, 14 Nov 2023 22:13:20 GMT"  # of every answer
 LOST_DELAY_S = 1e-6
 
 
+def _date() -> str:
+    return DATE
+
+
 class SimTransport(asyncio.Transport):
     """One end of a connection. What is written arrives at the other end later, in order, perhaps in pieces."""
 
@@ -278,7 +282,7 @@ class SimNetwork:
             mock.patch.object(aiohttp.connector, "monotonic", self.loop.time),
             mock.patch.object(aiohttp.connector, "DefaultResolver", aiohttp.ThreadedResolver),
             mock.patch.object(aiohttp.client, "os", client_os),
-            mock.patch.object(aiohttp.web_response, "rfc822_formatted_time", return_value=DATE),
+            mock.patch.object(aiohttp.web_response, "rfc822_formatted_time", _date),
             mock.patch.dict(WebSocketWriter.__init__.__kwdefaults__, random=rng),
         ):
             yield

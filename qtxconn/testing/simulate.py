@@ -72,14 +72,19 @@ class Trace:
         self._loop = loop
         self._hash = hashlib.blake2b(digest_size=16)
         self._show = show
+        self._ended = False
 
     def record(self, kind: str, *what: object) -> None:
+        if self._ended:
+            return
         line = f"{self._loop.elapsed_ns / 1e9:.9f} {kind} {' '.join(map(str, what))}\n"
         self._hash.update(line.encode())
         if self._show is not None:
             self._show(line)
 
-    def digest(self) -> str:
+    def end(self) -> str:
+        """Nothing is recorded any more; -> the digest."""
+        self._ended = True
         return self._hash.hexdigest()
 
 
@@ -346,14 +351,16 @@ def run_schedule(
                 violation = text
                 schedule.trace.record("ended", text)
             # Before the clean-up, whose order means nothing.
-            digest, steps, virtual_s = schedule.trace.digest(), schedule.loop.steps, schedule.loop.time()
+            digest, steps, virtual_s = schedule.trace.end(), schedule.loop.steps, schedule.loop.time()
             await schedule.clean_up()
 
-        with schedule.world.sealed():
-            try:
+        try:
+            with schedule.world.sealed():
                 run(judged(), schedule.loop)
-            except SimulationError as error:
-                violation = f"L6: {error}"
+        except SimulationError as error:
+            violation = f"L6: {error}"
+        finally:
+            schedule.world.dispose()
     return Result(seed, mode, digest, steps, schedule.checker.intents, virtual_s, violation)
 
 

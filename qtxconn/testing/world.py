@@ -113,8 +113,11 @@ class World(ABC):
     async def start(self) -> None:  # noqa: B027 - a world in memory has nothing to open
         """Opens the venue."""
 
-    async def stop(self) -> None:
-        """Closes it, and disposes of the files."""
+    async def stop(self) -> None:  # noqa: B027
+        """Closes it."""
+
+    def dispose(self) -> None:
+        """Removes the files, however the schedule has ended."""
         if self.client is not None:
             self.client.close()
         shutil.rmtree(self._folder)

@@ -95,7 +95,7 @@ def layouts() -> dict[str, dict[str, int]]:
     for header in sorted((ROOT / "include" / "qtxconn").glob("*.hpp")):
         lines.append(f'#include "qtxconn/{header.name}"')
         text = re.sub(r"//[^\n]*", "", header.read_text())
-        space = "qtxconn::qtx::" if "namespace qtxconn::qtx {" in text else "qtxconn::"
+        space = "".join(f"{name}::" for name in re.findall(r"^namespace ([\w:]+) \{", text, re.M)[:1])
         for enum, body in re.findall(r"\nenum class (\w+)[^{;]*\{([^}]*)\}", text):
             for member in re.findall(r"(\w+)\s*(?:=[^,]*)?(?:,|$)", body.strip()):
                 lines.append(f'ROW("enum {enum}", "{member}", static_cast<int>({space}{enum}::{member}))')

@@ -75,8 +75,9 @@ void test_texts_that_do_not_fit_are_refused() {
     const std::string text(48, 'x');
     CHECK(!memory.writer.intent(5, text, "BTC-USDT", 1, 2, 0, Fixed{}, Fixed{1, 0}, 1, 2, 3));
     CHECK(!memory.writer.intent(5, "5", text, 1, 2, 0, Fixed{}, Fixed{1, 0}, 1, 2, 3));
-    CHECK(!memory.writer.ack(5, text, 1, 1));
-    CHECK(!memory.writer.fill(5, text, "USDT", Fixed{}, Fixed{1, 0}, Fixed{}, Fixed{}, true, 1, 1));
+    const std::string id(kVenueIdTextMax + 1, 'x');
+    CHECK(!memory.writer.ack(5, id, 1, 1));
+    CHECK(!memory.writer.fill(5, id, "USDT", Fixed{}, Fixed{1, 0}, Fixed{}, Fixed{}, true, 1, 1));
     CHECK(memory.writer.used() == 0);
     CHECK(memory.intent(5));  // and the next one overwrites what was begun
     CHECK(scan_journal(memory.records.data(), kCapacity, 1).used == 1);
@@ -158,7 +159,7 @@ void test_forged_records_are_refused() {
     CHECK(refused([](Records& r) { r[0].intent.position = 9; }));
     CHECK(refused([](Records& r) { r[0].intent.client_order_id.size = 255; }));
     CHECK(refused([](Records& r) { r[0].intent.trading_pair.size = 0; }));
-    CHECK(refused([](Records& r) { r[1].fill.trade_id.size = 48; }));
+    CHECK(refused([](Records& r) { r[1].fill.trade_id.size = kVenueIdTextMax + 1; }));
     CHECK(refused([](Records& r) { r[1].fill.fee_asset.size = 16; }));
     CHECK(refused([](Records& r) { r[1].fill.quote.units = -1; }));
     CHECK(refused([](Records& r) { r[2].state = OrderState::open; }));

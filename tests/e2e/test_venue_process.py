@@ -148,6 +148,26 @@ def test_replays_a_recording(root: Path, shared_dir: Path) -> None:
         finish(process, endpoints)
 
 
+def test_symbols_faults_and_control(root: Path, tmp_path: Path) -> None:
+    script = tmp_path / "faults.json"
+    script.write_text('{"seed": 1, "rules": [{"fault": "error before", "where": "GET */openOrders", "status": 500}]}')
+    options = ["--symbol", "ETHUSDT", "--symbol", "BTCUSDT", "--faults", str(script)]
+    with running(root, *options) as (process, endpoints):
+        assert endpoints["symbols"] == ["ETHUSDT", "BTCUSDT"]
+        keys = endpoints["api_key"], endpoints["api_secret"]
+        with pytest.raises(urllib.error.HTTPError, match="500"):
+            call(endpoints, "GET", "/fapi/v1/openOrders", *keys)
+        request = urllib.request.Request(endpoints["control"] + "/faults", method="DELETE")
+        with urllib.request.urlopen(request, timeout=WAIT_S) as response:
+            assert json.load(response)["rules"] == []
+        assert call(endpoints, "GET", "/fapi/v1/openOrders", *keys) == []
+        for symbol, quantity in (("ETHUSDT", "0.100"), ("BTCUSDT", "0.010")):
+            params = dict(symbol=symbol, side="SELL", type="MARKET", quantity=quantity, newOrderRespType="RESULT")
+            assert call(endpoints, "POST", "/fapi/v1/order", *keys, **params)["status"] == "FILLED"
+        process.terminate()
+        finish(process, endpoints)
+
+
 def refused(root: Path, *args: str) -> str:
     """Runs with bad input; the one line on standard error."""
     process = subprocess.Popen(
@@ -181,6 +201,10 @@ def refused(root: Path, *args: str) -> str:
         (["--speak", "binance", "--host", "example.com"], "127.0.0.1"),
         (["--speak", "binance", "--recording", "/nowhere/at/all.gz"], "does not exist"),
         (["--speak", "binance", "--speed", "0"], "range"),
+        (["--speak", "binance", "--symbol", "NOUSDT"], "BTCUSDT"),
+        (["--speak", "binance", "--faults", "/nowhere/at/all.json"], "fault script"),
+        (["--speak", "binance", "--faults", "/dev/null"], "not JSON"),
+        (["--speak", "binance", "--account", f"me:ed25519={SECRET}"], "d25519"),
         (["--speak", "binance", "--qtx-shm", "a/b"], "segment name"),
         (["--speak", "binance", "--account", f"{SECRET}"], "KEY:SECRET"),
         (["--speak", "binance", "--account", f"me:{SECRET}::-5"], "BALANCE"),

@@ -45,6 +45,22 @@ def test_the_seed_alone_decides_the_order() -> None:
     assert order_of_ready_callbacks(1, shuffled=False) == list(range(8))
 
 
+def test_sets_of_tasks_and_futures_are_walked_in_the_same_order_in_every_run() -> None:
+    async def nothing() -> None:
+        """Ends at once."""
+
+    async def main() -> list[int]:
+        loop = asyncio.get_running_loop()
+        kept = [object() for _ in range(1000)]  # so that the next objects lie elsewhere in every run
+        tasks = {loop.create_task(nothing()) for _ in range(50)}
+        futures = {loop.create_future() for _ in range(50)}
+        del kept
+        await asyncio.wait(tasks)
+        return [item._number for item in (*tasks, *futures)]
+
+    assert run(main(), SimLoop()) == run(main(), SimLoop()) == run(main(), SimLoop())
+
+
 def test_waiting_for_ever_is_told_with_the_task() -> None:
     async def main() -> None:
         await asyncio.get_running_loop().create_future()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import re
@@ -75,3 +76,16 @@ def test_the_trace_of_a_failing_schedule_ends_with_the_violation() -> None:
     assert "L10" in result.violation
     assert "planted" in result.violation
     assert "violation L10" in "".join(lines)
+
+
+def test_a_schedule_that_gets_stuck_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck:
+        async def disconnect(self) -> None:
+            await super().disconnect()
+            await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr("qtxconn.testing.world.MEMORY_FOLDER", str(tmp_path))
+    result = run_schedule(1, mutate=lambda base: type("Stuck", (Stuck, base), {"name": base.name}))
+    assert result.violation is not None
+    assert "everything waits for ever" in result.violation
+    assert list(tmp_path.iterdir()) == []

@@ -41,6 +41,7 @@ from qtxconn.errors import (
 from qtxconn.exchanges.binance import constants, messages
 from qtxconn.exchanges.binance.auth import BinanceAuth
 from qtxconn.exchanges.binance.constants import Endpoint, Security
+from qtxconn.exchanges.binance.scanner import MarketScanner, UserScanner
 from qtxconn.net.book_feed import BookFeed
 from qtxconn.net.rest import RestClient
 from qtxconn.net.throttler import Throttler
@@ -130,6 +131,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._user_stream: WebSocketClient | None = None
         self._market_streams: list[WebSocketClient] = []
         self._book_feeds: dict[str, BookFeed] = {}  # by the exchange's symbol
+        self._market_scanner = MarketScanner()
+        self._user_scanner = UserScanner(self._order_tracker, self._pair_of)
         self._request_ids = itertools.count(1)
         self._venue_leverage: dict[str, Decimal] = {}
         self._balances_stale = False
@@ -435,6 +438,9 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     def _on_user_message(self, data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
         self.user_stream_received_ns = received_ns
+        if self._user_scanner.process_message(data):
+            self._balances_stale = True
+            return
         event = orjson.loads(data)
         event = event.get("data", event)
         match event.get("e"):
@@ -489,6 +495,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
                 name=f"{pair} book",
             )
             self._book_feeds[symbol] = feed
+            self._market_scanner.add_book(symbol, feed)
             self._spawn(feed.run(), f"{pair} book")
             streams += [f"{symbol.lower()}@depth@100ms", f"{symbol.lower()}@trade"]
         await self._start_market_stream(self._ws_public_url, "public stream", streams, self._book_feeds)
@@ -509,6 +516,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         for feed in self._book_feeds.values():
             feed.stop()
         self._market_streams.clear()
+        self._market_scanner.remove_books()
         self._book_feeds.clear()
 
     async def _start_market_stream(
@@ -530,7 +538,10 @@ class BinancePerpetual(PerpetualDerivativeBase):
                 feed.stop()
 
         def on_message(data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
+            if self._market_scanner.process_message(data, received_ns):
+                return
             event = orjson.loads(data)
+            event = event.get("data", event)
             if "e" in event:
                 self._on_market_event(event, received_ns)
             elif "error" in event:

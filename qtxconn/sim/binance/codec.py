@@ -8,13 +8,18 @@ from __future__ import annotations
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 
+from qtxconn.sim.model import ExpireReason
+from qtxconn.sim.risk import LIQUIDATION_PREFIX
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from qtxconn.sim.model import (
+        Amendment,
         BookTicker,
         DepthUpdate,
         Execution,
+        Income,
         Instrument,
         MarketTrade,
         SimOrder,
@@ -25,10 +30,8 @@ SIDE_TEXT = {1: "BUY", -1: "SELL"}
 # Binance dates a perpetual's delivery to the end of the year 2100.
 PERPETUAL_DELIVERY_MS = 4_133_404_800_000
 ORDER_TYPES = ("LIMIT", "MARKET")
-TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "GTX")
-# The one leverage bracket of the venue: every notional, the same maintenance rate.
-BRACKET_LEVERAGE = 125
-BRACKET_CAP = Decimal(1_000_000_000_000)
+ALL_ORDER_TYPES = (*ORDER_TYPES, "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
+TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "GTX", "GTD")
 
 _EIGHT = Decimal("0.00000001")
 _ZERO = Decimal(0)
@@ -66,6 +69,17 @@ def time_in_force(order: SimOrder) -> str:
     return "GTC" if order.type == "MARKET" else order.tif
 
 
+def order_status(order: SimOrder) -> str:
+    """An order that self-trade prevention ended has a status of its own."""
+    if order.status == "EXPIRED" and order.expire_reason is ExpireReason.SELF_TRADE:
+        return "EXPIRED_IN_MATCH"
+    return order.status
+
+
+def price_match(order: SimOrder) -> str:
+    return order.price_match or "NONE"
+
+
 def levels_text(instrument: Instrument, levels: Iterable[tuple[int, int]]) -> list[list[str]]:
     price, quantity = instrument.ticks_to_text, instrument.lots_to_text
     return [[price(ticks), quantity(lots)] for ticks, lots in levels]
@@ -99,7 +113,7 @@ def exchange_info_symbol(instrument: Instrument) -> dict[str, Any]:
         "underlyingSubType": [],
         "settlePlan": 0,
         "triggerProtect": "0.0500",
-        "liquidationFee": "0.012500",
+        "liquidationFee": f"{instrument.liquidation_fee:.6f}",
         "marketTakeBound": plain_text(percent),
         "filters": [
             {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "10000000", "tickSize": tick},
@@ -124,7 +138,7 @@ def exchange_info_symbol(instrument: Instrument) -> dict[str, Any]:
                 "multiplierDecimal": "4",
             },
         ],
-        "orderTypes": list(ORDER_TYPES),
+        "orderTypes": list(ALL_ORDER_TYPES),
         "timeInForce": list(TIMES_IN_FORCE),
     }
 
@@ -198,7 +212,7 @@ def order_result(
     result: dict[str, Any] = {
         "orderId": order.order_id,
         "symbol": order.symbol,
-        "status": "NEW" if ack else order.status,
+        "status": "NEW" if ack else order_status(order),
         "clientOrderId": order.client_order_id,
         "price": instrument.ticks_to_text(order.price),
         "avgPrice": f"{average:.{price_precision(instrument) + 3}f}",
@@ -210,15 +224,15 @@ def order_result(
         "type": order.type,
         "origType": order.type,
         "reduceOnly": order.reduce_only,
-        "closePosition": False,
+        "closePosition": order.close_position,
         "side": SIDE_TEXT[order.side],
-        "positionSide": "BOTH",
+        "positionSide": order.position_side,
         "stopPrice": "0.00",
         "workingType": "CONTRACT_PRICE",
         "priceProtect": False,
-        "priceMatch": "NONE",
-        "selfTradePreventionMode": "EXPIRE_MAKER",
-        "goodTillDate": 0,
+        "priceMatch": price_match(order),
+        "selfTradePreventionMode": order.self_trade,
+        "goodTillDate": order.good_till_ms,
         "updateTime": order.created_ms if ack else order.updated_ms,
     }
     if with_time:
@@ -240,9 +254,41 @@ def user_trade(instrument: Instrument, execution: Execution) -> dict[str, Any]:
         "commission": plain_text(execution.fee),
         "commissionAsset": execution.fee_asset,
         "time": execution.time_ms,
-        "positionSide": "BOTH",
+        "positionSide": order.position_side,
         "buyer": order.side == 1,
         "maker": execution.is_maker,
+    }
+
+
+def income(record: Income) -> dict[str, Any]:
+    """One entry of GET /fapi/v1/income."""
+    return {
+        "symbol": record.symbol,
+        "incomeType": record.type,
+        "income": amount_text(record.amount),
+        "asset": record.asset,
+        "info": str(record.trade_id) if record.trade_id else record.type,
+        "time": record.time_ms,
+        "tranId": record.income_id,
+        "tradeId": str(record.trade_id) if record.trade_id else "",
+    }
+
+
+def amendment(instrument: Instrument, amendment: Amendment) -> dict[str, Any]:
+    """One entry of GET /fapi/v1/orderAmendment."""
+    order, (price, new_price), (quantity, new_quantity) = amendment.order, amendment.price, amendment.quantity
+    return {
+        "amendmentId": amendment.amendment_id,
+        "symbol": order.symbol,
+        "pair": order.symbol,
+        "orderId": order.order_id,
+        "clientOrderId": order.client_order_id,
+        "time": amendment.time_ms,
+        "amendment": {
+            "price": {"before": instrument.ticks_to_text(price), "after": instrument.ticks_to_text(new_price)},
+            "origQty": {"before": instrument.lots_to_text(quantity), "after": instrument.lots_to_text(new_quantity)},
+            "count": amendment.number,
+        },
     }
 
 
@@ -323,7 +369,9 @@ def mark_price_event(venue: Venue, symbol: str, now_ms: int) -> dict[str, Any]:
 def order_trade_update(
     instrument: Instrument, order: SimOrder, execution_type: str, execution: Execution | None, now_ms: int
 ) -> dict[str, Any]:
-    """ORDER_TRADE_UPDATE. Fee fields (N, n) are there for a fill only."""
+    """ORDER_TRADE_UPDATE. Fee fields (N, n) are there for a fill only. A fill of a liquidation is CALCULATED."""
+    if execution and order.client_order_id.startswith(LIQUIDATION_PREFIX):
+        execution_type = "CALCULATED"
     time_ms = execution.time_ms if execution else order.updated_ms
     body: dict[str, Any] = {
         "s": order.symbol,
@@ -336,7 +384,7 @@ def order_trade_update(
         "ap": plain_text(average_price(instrument, order)),
         "sp": "0",
         "x": execution_type,
-        "X": order.status,
+        "X": order_status(order),
         "i": order.order_id,
         "l": instrument.lots_to_text(execution.quantity if execution else 0),
         "z": instrument.lots_to_text(order.filled),
@@ -354,17 +402,43 @@ def order_trade_update(
         "R": order.reduce_only,
         "wt": "CONTRACT_PRICE",
         "ot": order.type,
-        "ps": "BOTH",
-        "cp": False,
+        "ps": order.position_side,
+        "cp": order.close_position,
         "rp": plain_text(execution.realized_pnl) if execution else "0",
         "pP": False,
         "si": 0,
         "ss": 0,
-        "V": "EXPIRE_MAKER",
-        "pm": "NONE",
-        "gtd": 0,
+        "V": order.self_trade,
+        "pm": price_match(order),
+        "gtd": order.good_till_ms,
     }
     return {"e": "ORDER_TRADE_UPDATE", "T": time_ms, "E": now_ms, "o": body}
+
+
+def force_order_event(instrument: Instrument, order: SimOrder, now_ms: int) -> dict[str, Any]:
+    """forceOrder, the public word of a liquidation."""
+    filled = instrument.lots_to_text(order.filled)
+    return {
+        "e": "forceOrder",
+        "E": now_ms,
+        "o": {
+            "s": order.symbol,
+            "S": SIDE_TEXT[order.side],
+            "o": order.type,
+            "f": order.tif,
+            "q": instrument.lots_to_text(order.quantity),
+            "p": instrument.ticks_to_text(order.price),
+            "ap": plain_text(average_price(instrument, order)),
+            "X": order.status,
+            "l": filled,
+            "z": filled,
+            "T": order.updated_ms,
+        },
+    }
+
+
+def account_config_update(symbol: str, leverage: int, now_ms: int) -> dict[str, Any]:
+    return {"e": "ACCOUNT_CONFIG_UPDATE", "E": now_ms, "T": now_ms, "ac": {"s": symbol, "l": leverage}}
 
 
 def trade_lite(instrument: Instrument, execution: Execution, now_ms: int) -> dict[str, Any]:

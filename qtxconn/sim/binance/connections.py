@@ -65,3 +65,13 @@ class Connection:
             transport.abort()
             return
         transport.write(frame)
+
+    def tear(self, frame: bytes) -> None:
+        """Break the connection in the middle of `frame`."""
+        if not self._transport.is_closing() and not self.socket.closed:
+            self._transport.write(frame[: max(1, len(frame) // 2)])
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Break the connection without a word."""
+        self._transport.abort()

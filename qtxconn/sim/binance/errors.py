@@ -83,6 +83,26 @@ REJECTS: dict[RejectReason, tuple[int, str]] = {
     RejectReason.AMEND_NO_CHANGE: (-5027, "No need to modify the order."),
     RejectReason.INVALID_ORDER: (-1014, "Unsupported order combination."),
     RejectReason.LEVERAGE_RANGE: (-4028, "Leverage is not valid"),
+    RejectReason.POSITION_TOO_LARGE: (-2027, "Exceeded the maximum allowable position at current leverage."),
+    RejectReason.LEVERAGE_TOO_HIGH: (-2028, "Leverage is smaller than permitted: insufficient margin balance."),
+    RejectReason.POSITION_SIDE: (-4061, "Order's position side does not match user's setting."),
+    RejectReason.REDUCE_ONLY_IN_HEDGE_MODE: (-1106, "Parameter 'reduceonly' sent when not required."),
+    RejectReason.NO_CHANGE: (-4059, "No need to change position side."),
+    RejectReason.OPEN_ORDERS_EXIST: (-4067, "Position side cannot be changed if there exists open orders."),
+    RejectReason.OPEN_POSITION_EXISTS: (-4068, "Position side cannot be changed if there exists position."),
+    RejectReason.NOT_ISOLATED: (-4053, "Auto add margin only support for isolated position."),
+    RejectReason.ISOLATED_MARGIN_TOO_SMALL: (-4051, "Isolated balance insufficient."),
+    RejectReason.GOOD_TILL_DATE: (
+        -5040,
+        "The goodTillDate timestamp must be greater than the current time plus 600 seconds and smaller than "
+        "253402300799000.",
+    ),
+    RejectReason.WOULD_TRIGGER: (-2021, "Order would immediately trigger."),
+    RejectReason.CALLBACK_RATE: (-2007, "Invalid callBack rate."),
+    RejectReason.CLOSE_POSITION_EXISTS: (
+        -4130,
+        "An open stop or take profit order with GTE and closePosition in the direction is existing.",
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""Binance's request limits: weight per address, orders per account, in clock-aligned windows."""
+"""Binance's request limits: weight per address, orders per account, in clock-aligned windows; bans of who goes on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from qtxconn.sim.binance.errors import ApiError
 
 MINUTE_MS = 60_000
 TEN_SECONDS_MS = 10_000
+BAN_MS = 2 * MINUTE_MS  # the first; each further one is twice as long
+BAN_MAX_MS = 3 * 24 * 60 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,7 @@ class Limits:
     weight_1m: int = 240_000
     orders_10s: int = 30_000
     orders_1m: int = 120_000
+    refusals_before_ban: int = 50  # of an address that goes on in spite of HTTP 429
 
     def to_wire(self) -> list[dict[str, str | int]]:
         """exchangeInfo.rateLimits."""
@@ -60,6 +63,16 @@ class OrderCount:
     minute: Window = field(default_factory=lambda: Window(MINUTE_MS))
 
 
+@dataclass(slots=True)
+class Address:
+    """What one address has sent, and whether it is banned."""
+
+    weight: Window = field(default_factory=lambda: Window(MINUTE_MS))
+    refusals: int = 0  # in a row
+    bans: int = 0
+    banned_until_ms: int = 0
+
+
 class RateCounter:
     """Counts and enforces `limits`. Weight belongs to an address, orders to an API key.
 
@@ -68,22 +81,37 @@ class RateCounter:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._weight: dict[str, Window] = {}
+        self._addresses: dict[str, Address] = {}
         self._orders: dict[str, OrderCount] = {}
 
     def add_weight(self, address: str, weight: int, now_ms: int) -> int:
-        """The weight `address` has used this minute. Raises ApiError -1003 (HTTP 429) beyond the limit."""
-        window = self._weight.setdefault(address, Window(MINUTE_MS))
-        used = window.add(weight, now_ms)
-        if used > self.limits.weight_1m:
-            raise ApiError(
-                -1003,
-                f"Too many requests; current limit of IP({address}) is {self.limits.weight_1m} requests "
-                "per minute. Please use the websocket for live updates to avoid polling the API.",
-                status=429,
-                retry_after_s=window.seconds_left(now_ms),
-            )
-        return used
+        """The weight `address` has used this minute. Raises ApiError -1003: HTTP 429 beyond the limit, and HTTP 418
+        while the address is banned, for it went on."""
+        client = self._addresses.setdefault(address, Address())
+        if now_ms >= client.banned_until_ms:
+            used = client.weight.add(weight, now_ms)
+            if used <= self.limits.weight_1m:
+                client.refusals = 0
+                return used
+            client.refusals += 1
+            if client.refusals <= self.limits.refusals_before_ban:
+                raise ApiError(
+                    -1003,
+                    f"Too many requests; current limit of IP({address}) is {self.limits.weight_1m} requests "
+                    "per minute. Please use the websocket for live updates to avoid polling the API.",
+                    status=429,
+                    retry_after_s=client.weight.seconds_left(now_ms),
+                )
+            client.banned_until_ms = now_ms + min(BAN_MS << client.bans, BAN_MAX_MS)
+            client.bans += 1
+            client.refusals = 0
+        raise ApiError(
+            -1003,
+            f"Way too many requests; IP({address}) banned until {client.banned_until_ms}. Please use the websocket for "
+            "live updates to avoid bans.",
+            status=418,
+            retry_after_s=-(-(client.banned_until_ms - now_ms) // 1000),
+        )
 
     def add_order(self, api_key: str, now_ms: int) -> tuple[int, int]:
         """The orders `api_key` has sent in this 10 s and this minute. Raises ApiError -1015 (HTTP 429)."""

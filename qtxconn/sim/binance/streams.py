@@ -11,23 +11,29 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import WSMsgType, web
 
 from qtxconn.sim.binance import codec
-from qtxconn.sim.binance.account_view import account_update
+from qtxconn.sim.binance.account_view import account_update, margin_call
+from qtxconn.sim.binance.conditional import algo_update
 from qtxconn.sim.binance.connections import BACKLOG_MAX_BYTES, Connection, text_frame
+from qtxconn.sim.binance.fault_gate import StreamGate
+from qtxconn.sim.binance.market_history import INTERVALS_MS, DayFigures, MarketHistory, kline_event
+from qtxconn.sim.model import DepthUpdate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from qtxconn.sim.account import Account, SimPosition
     from qtxconn.sim.binance.listen_keys import ListenKey, ListenKeys
+    from qtxconn.sim.conditional import ConditionalOrder
+    from qtxconn.sim.faults import FaultScript
     from qtxconn.sim.model import (
         BookTicker,
-        DepthUpdate,
         Execution,
         ExecutionType,
         Instrument,
@@ -45,6 +51,11 @@ DEPTH_INTERVALS_MS = {
     "depth@500ms": 500,
 }
 MARK_PRICE_INTERVALS_S = {"markPrice@1s": 1, "markPrice": 3}
+# The best levels of a book, whole, every so often.
+PARTIAL_DEPTH_INTERVALS_S = {"": 0.25, "@100ms": 0.1, "@250ms": 0.25, "@500ms": 0.5}
+PARTIAL_DEPTHS = (5, 10, 20)
+KLINE_INTERVAL_S = 0.25
+TICKER_INTERVAL_S = 1.0
 STREAMS_PER_CONNECTION_MAX = 1024
 
 
@@ -92,13 +103,22 @@ class StreamConnection:
 class Streams:
     """Market and account listener of the venue, and the WebSocket endpoint of its streams."""
 
-    def __init__(self, venue: Venue, listen_keys: ListenKeys, backlog_max: int = BACKLOG_MAX_BYTES) -> None:
+    def __init__(
+        self,
+        venue: Venue,
+        listen_keys: ListenKeys,
+        history: MarketHistory,
+        faults: FaultScript,
+        backlog_max: int = BACKLOG_MAX_BYTES,
+    ) -> None:
         self._venue = venue
+        self._history = history
+        self._gate = StreamGate(faults, self._deliver)
         self._clock = venue.clock
         self._listen_keys = listen_keys
         self._backlog_max = backlog_max
         self._subscribers: defaultdict[str, set[StreamConnection]] = defaultdict(set)
-        self._connections: set[StreamConnection] = set()
+        self._clients: set[StreamConnection] = set()
         # Listen keys may be limited to some event types (`events=` in the URL); no entry means all.
         self._events: dict[tuple[StreamConnection, str], frozenset[str]] = {}
         self._batches: dict[str, tuple[int, DepthBatch]] = {}
@@ -109,6 +129,8 @@ class Streams:
             for symbol, prefix in self._prefix.items()
             for suffix, interval in DEPTH_INTERVALS_MS.items()
         }
+        self._periodic = self._periodic_streams()
+        self._beating: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started_s = 0.0
         self._next_second: asyncio.TimerHandle | None = None
@@ -121,14 +143,20 @@ class Streams:
         self._on_second(0)
         self._venue.add_market_listener(self)
         self._venue.add_account_listener(self)
+        self._venue.add_notice_listener(self)
         self._listen_keys.on_expired = self._on_listen_key_expired
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Everybody who listens."""
+        return [client.connection for client in self._clients]
 
     async def stop(self) -> None:
         """Ends what happens every second and says goodbye to every client."""
         if self._next_second is not None:
             self._next_second.cancel()
         await asyncio.gather(
-            *(c.connection.socket.close(code=1001, message=b"venue stops") for c in list(self._connections)),
+            *(c.socket.close(code=1001, message=b"venue stops") for c in self.connections),
             return_exceptions=True,
         )
 
@@ -163,9 +191,9 @@ class Streams:
             self._push(name, event)
 
     def on_ticker(self, symbol: str, ticker: BookTicker) -> None:
-        name = self._prefix[symbol] + "bookTicker"
-        if name in self._subscribers:
-            self._push(name, codec.book_ticker_event(self._venue.instruments[symbol], ticker))
+        for name in (self._prefix[symbol] + "bookTicker", "!bookTicker"):
+            if name in self._subscribers:
+                self._push(name, codec.book_ticker_event(self._venue.instruments[symbol], ticker))
 
     def on_trade(self, symbol: str, trade: MarketTrade) -> None:
         for suffix, build in (("trade", codec.trade_event), ("aggTrade", codec.agg_trade_event)):
@@ -180,10 +208,65 @@ class Streams:
             self._push(name, event)
 
     def _push_mark_prices(self, suffix: str) -> None:
+        now_ms = self._clock.now_ms()
         for symbol, prefix in self._prefix.items():
             if prefix + suffix in self._subscribers:
-                event = codec.mark_price_event(self._venue, symbol, self._clock.now_ms())
-                self._push(prefix + suffix, event)
+                self._push(prefix + suffix, codec.mark_price_event(self._venue, symbol, now_ms))
+        name = suffix.replace("markPrice", "!markPrice@arr")
+        if name in self._subscribers:
+            self._push(name, [codec.mark_price_event(self._venue, symbol, now_ms) for symbol in self._prefix])
+
+    # -- streams that beat while somebody listens -----------------------------------------------------------
+
+    def _periodic_streams(self) -> dict[str, tuple[float, Callable[[], Any]]]:
+        """Stream -> interval in seconds, and its next event (None: nothing to say)."""
+        streams: dict[str, tuple[float, Callable[[], Any]]] = {}
+        for symbol, prefix in self._prefix.items():
+            for interval in INTERVALS_MS:
+                build = partial(self._kline, symbol, interval)
+                streams[f"{prefix}kline_{interval}"] = (KLINE_INTERVAL_S, build)
+            for levels in PARTIAL_DEPTHS:
+                for suffix, interval_s in PARTIAL_DEPTH_INTERVALS_S.items():
+                    streams[f"{prefix}depth{levels}{suffix}"] = (interval_s, partial(self._depth, symbol, levels))
+            streams[f"{prefix}ticker"] = (TICKER_INTERVAL_S, partial(self._ticker, symbol))
+            streams[f"{prefix}miniTicker"] = (TICKER_INTERVAL_S, partial(self._mini_ticker, symbol))
+        streams["!ticker@arr"] = (TICKER_INTERVAL_S, lambda: [self._ticker(symbol) for symbol in self._prefix])
+        streams["!miniTicker@arr"] = (TICKER_INTERVAL_S, lambda: [self._mini_ticker(symbol) for symbol in self._prefix])
+        return streams
+
+    def _schedule(self, name: str) -> None:
+        interval_s = self._periodic[name][0]
+        due_s = self._started_s + self._next_beat(interval_s) * interval_s
+        self._loop.call_at(due_s, self._on_beat, name)  # type: ignore[union-attr]
+
+    def _on_beat(self, name: str) -> None:
+        if name not in self._subscribers:
+            self._beating.discard(name)
+            return
+        if (event := self._periodic[name][1]()) is not None:
+            self._push(name, event)
+        self._schedule(name)
+
+    def _kline(self, symbol: str, interval: str) -> dict[str, Any] | None:
+        candle = self._history.last_candle(symbol, interval)
+        if candle is None:
+            return None
+        return kline_event(self._venue.instruments[symbol], candle, interval, self._clock.now_ms())
+
+    def _day(self, symbol: str) -> DayFigures:
+        return DayFigures.of(self._history, self._venue.instruments[symbol], self._clock.now_ms())
+
+    def _ticker(self, symbol: str) -> dict[str, Any]:
+        return self._day(symbol).to_event(symbol, self._clock.now_ms())
+
+    def _mini_ticker(self, symbol: str) -> dict[str, Any]:
+        return self._day(symbol).to_mini_event(symbol, self._clock.now_ms())
+
+    def _depth(self, symbol: str, levels: int) -> dict[str, Any]:
+        now_ms = self._clock.now_ms()
+        bids, asks, last_id = self._venue.depth(symbol, levels)
+        update = DepthUpdate(last_id, last_id, last_id - 1, bids, asks, now_ms, now_ms)
+        return codec.depth_event(self._venue.instruments[symbol], update, bids, asks, last_id, last_id - 1)
 
     # -- an account speaks ----------------------------------------------------------------------------------
 
@@ -211,6 +294,28 @@ class Streams:
         changes = {account.quote: funding}
         self._push(key, account_update(account, reason, assets, positions, marks, changes, now_ms))
 
+    def on_leverage(self, account: Account, symbol: str, leverage: int) -> None:
+        self._push_to(account, codec.account_config_update(symbol, leverage, self._clock.now_ms()))
+
+    def on_conditional(self, order: ConditionalOrder) -> None:
+        instrument = self._venue.instruments[order.symbol]
+        self._push_to(order.account, algo_update(instrument, order, self._clock.now_ms()))
+
+    def on_margin_call(self, account: Account, positions: list[SimPosition]) -> None:
+        marks = {position.symbol: self._venue.mark_price(position.symbol) for position in positions}
+        self._push_to(account, margin_call(account, positions, marks, self._clock.now_ms()))
+
+    def on_forced_order(self, order: SimOrder) -> None:
+        event = codec.force_order_event(self._venue.instruments[order.symbol], order, self._clock.now_ms())
+        for name in (self._prefix[order.symbol] + "forceOrder", "!forceOrder@arr"):
+            if name in self._subscribers:
+                self._push(name, event)
+
+    def _push_to(self, account: Account, event: dict[str, Any]) -> None:
+        key = self._listen_keys.key(account)
+        if key is not None and key in self._subscribers:
+            self._push(key, event)
+
     def _on_listen_key_expired(self, entry: ListenKey) -> None:
         now_ms = self._clock.now_ms()
         if entry.key in self._subscribers:
@@ -218,19 +323,24 @@ class Streams:
 
     # -- pushing --------------------------------------------------------------------------------------------
 
-    def _push(self, name: str, event: dict[str, Any]) -> None:
+    def _push(self, name: str, event: dict[str, Any] | list[Any]) -> None:
+        """Every push goes through the fault script. A listen key is the one name without an '@' or a '!'."""
+        self._gate.push(name, event, is_private="@" not in name and "!" not in name)
+
+    def _deliver(self, name: str, event: dict[str, Any] | list[Any], torn: bool) -> None:
         """Encodes `event` once and frames it at most twice (raw and wrapped), however many listen."""
         payload = orjson.dumps(event)
         raw = wrapped = b""
-        for client in self._subscribers[name]:
-            if (wanted := self._events.get((client, name))) is not None and event["e"] not in wanted:
+        for client in list(self._subscribers.get(name, ())):
+            wanted = self._events.get((client, name))
+            if wanted is not None and isinstance(event, dict) and event["e"] not in wanted:
                 continue
             if client.wrapped:
                 wrapped = wrapped or text_frame(b'{"stream":' + orjson.dumps(name) + b',"data":' + payload + b"}")
-                client.connection.send(wrapped)
             else:
                 raw = raw or text_frame(payload)
-                client.connection.send(raw)
+            frame = wrapped if client.wrapped else raw
+            (client.connection.tear if torn else client.connection.send)(frame)
 
     # -- clients --------------------------------------------------------------------------------------------
 
@@ -238,7 +348,7 @@ class Streams:
         """One stream connection, from handshake to goodbye."""
         connection = await Connection.accept(request, self._backlog_max)
         client = StreamConnection(connection, wrapped="stream" in request.path.split("/")[1:3])
-        self._connections.add(client)
+        self._clients.add(client)
         try:
             self._subscribe_from_url(client, request)
             async for message in connection.socket:
@@ -246,7 +356,7 @@ class Streams:
                     answer = self._answer(client, message.data)
                     connection.send(text_frame(orjson.dumps(answer)))
         finally:
-            self._connections.discard(client)
+            self._clients.discard(client)
             self._unsubscribe(client, list(client.streams))
             self.disconnected_slow += connection.overflowed
         return connection.socket
@@ -269,6 +379,9 @@ class Streams:
                 interval, instrument = self._depth_streams[name]
                 if interval:
                     self._batches[name] = (interval, DepthBatch(instrument))
+            if name in self._periodic and name not in self._beating:
+                self._beating.add(name)
+                self._schedule(name)
 
     def _unsubscribe(self, client: StreamConnection, names: Iterable[str]) -> None:
         for name in names:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import itertools
+import threading
 from decimal import Decimal
 
 import numpy as np
@@ -197,6 +199,42 @@ def test_a_snapshot_is_a_copy_of_both_sides(book: OrderBook) -> None:
     assert book.snapshot(1).bids.tolist() == [(1006, 20)]
     empty = OrderBook("A-B", "1", "1").snapshot()
     assert (len(empty.bids), len(empty.asks), empty.invalid_reason) == (0, 0, "empty")
+
+
+def test_reads_are_of_one_message_while_another_thread_writes() -> None:
+    book = OrderBook("A-B", "1", "1")
+    writing = threading.Event()
+    writing.set()
+
+    def write() -> None:
+        for size in itertools.count(1):
+            depth = 100 + size % 150  # more or fewer than there was room for
+            bids, asks = ([(str(1000 + way * n), str(size)) for n in range(1, depth)] for way in (-1, 1))
+            book.apply_snapshot(bids, asks, size)
+            if not writing.is_set():
+                return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    bids, asks = np.zeros(300, LEVEL_DTYPE), np.zeros(300, LEVEL_DTYPE)
+    try:
+        for _ in range(500):
+            taken = book.snapshot()
+            assert {*taken.bids["size"].tolist(), *taken.asks["size"].tolist()} <= {taken.last_update_id}
+            counts = book.depth_into(bids, asks)
+            assert counts[0] == counts[1]
+            assert (bids["size"][: counts[0]] == asks["size"][: counts[1]]).all()
+            assert len({amount for _, amount in book.bid_entries(300)}) <= 1
+    finally:
+        writing.clear()
+        writer.join()
+
+
+def test_a_second_init_leaves_the_memory_that_views_point_at(book: OrderBook) -> None:
+    view = book.live_touch()
+    book.__init__("BTC-USDT", "0.1", "0.1")  # type: ignore[misc]
+    book.apply_diffs([("100.6", "2")], [], 11)
+    assert view["bid_price"] == 1006
 
 
 def test_a_deep_book_reads_the_same_everywhere() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 from qtxconn.core.book_sync import BookSync, DepthDiff, DepthSnapshot
+from qtxconn.core.order_book import OrderBook
 from qtxconn.errors import NetworkError
 from qtxconn.net.backoff import Backoff
 from qtxconn.net.book_feed import BookFeed
@@ -15,21 +17,20 @@ from qtxconn.net.book_feed import BookFeed
 from .clocks import FakeClock, settle
 
 
-class PlainBook:
-    """The least a book can be: which updates it holds, and whether it may be trusted."""
+class RecordingBook(OrderBook):
+    """A book that notes which updates it was given."""
 
     def __init__(self) -> None:
-        self.invalid_reason: str | None = "empty"
+        super().__init__("BTC-USDT", Decimal(1), Decimal(1))
         self.applied: list[int] = []
 
     def apply_snapshot(self, bids: Any, asks: Any, update_id: int, timestamp_ns: int = 0) -> None:
-        self.applied, self.invalid_reason = [update_id], None
+        super().apply_snapshot(bids, asks, update_id, timestamp_ns)
+        self.applied = [update_id]
 
     def apply_diffs(self, bids: Any, asks: Any, update_id: int, timestamp_ns: int = 0) -> None:
+        super().apply_diffs(bids, asks, update_id, timestamp_ns)
         self.applied.append(update_id)
-
-    def invalidate(self, reason: str) -> None:
-        self.invalid_reason = reason
 
 
 class Snapshots:
@@ -40,7 +41,7 @@ class Snapshots:
 
     async def request(self) -> DepthSnapshot:
         self.asked.append(asyncio.get_running_loop().create_future())
-        return DepthSnapshot(await self.asked[-1], [], [], 0)
+        return DepthSnapshot(await self.asked[-1], [["99", "1"]], [["101", "1"]], 0)
 
 
 def diff(update_id: int) -> DepthDiff:
@@ -48,8 +49,8 @@ def diff(update_id: int) -> DepthDiff:
 
 
 @asynccontextmanager
-async def feeding() -> AsyncIterator[tuple[BookFeed, PlainBook, Snapshots, FakeClock]]:
-    book, snapshots, clock = PlainBook(), Snapshots(), FakeClock()
+async def feeding() -> AsyncIterator[tuple[BookFeed, RecordingBook, Snapshots, FakeClock]]:
+    book, snapshots, clock = RecordingBook(), Snapshots(), FakeClock()
     backoff = Backoff(1.0, 1.0, uniform=lambda low, high: high)
     feed = BookFeed(BookSync(book), snapshots.request, clock=clock, name="test", backoff=backoff)
     task = asyncio.create_task(feed.run())

@@ -139,6 +139,9 @@ def test_an_order_arrives_as_it_was_sent(order):
 
 
 @given(st.dictionaries(st.text(), values, max_size=3), st.integers(0, 300), st.binary(max_size=3))
+@example({}, 2, b"\x80")
+@example({}, 2, b"\xed\xa0\x80")
+@example({}, 2, b"\xc0\xaf")
 def test_what_is_not_json_is_never_an_acceptance(order, at, damage):
     message = orjson.dumps({"status": 200, "result": order})
     at = min(at, len(message) - 1)

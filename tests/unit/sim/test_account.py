@@ -83,7 +83,7 @@ def test_wallet_after_a_round_trip(venue, trader):
 
 
 def test_margin_of_position_and_orders(venue, trader):
-    trader.set_leverage(S, 10)
+    venue.set_leverage(trader, S, 10)
     venue.set_mark_price(S, D("1000"))
     venue.place_order(trader, S, Side.BUY, OrderType.LIMIT, D("2"), D("990"))
     assert venue.initial_margin(trader) == D("198")
@@ -99,7 +99,7 @@ def test_margin_of_position_and_orders(venue, trader):
 
 
 def test_insufficient_margin_but_closing_always_passes(venue, trader):
-    trader.set_leverage(S, 1)
+    venue.set_leverage(trader, S, 1)
     with pytest.raises(Reject) as caught:
         venue.place_order(trader, S, Side.BUY, OrderType.MARKET, D("1"))
     assert caught.value.reason is RejectReason.INSUFFICIENT_MARGIN
@@ -107,13 +107,13 @@ def test_insufficient_margin_but_closing_always_passes(venue, trader):
     with pytest.raises(Reject):
         venue.place_order(trader, S, Side.BUY, OrderType.LIMIT, D("0.1"), D("999"))
     venue.place_order(trader, S, Side.SELL, OrderType.MARKET, D("0.99"))
-    assert trader.positions[S].amount == 0
+    assert trader.position(venue.instrument(S)).amount == 0
 
 
 @pytest.mark.parametrize("leverage", [0, 126, -1])
-def test_leverage_range(trader, leverage):
+def test_leverage_range(venue, trader, leverage):
     with pytest.raises(Reject) as caught:
-        trader.set_leverage(S, leverage)
+        venue.set_leverage(trader, S, leverage)
     assert caught.value.reason is RejectReason.LEVERAGE_RANGE
 
 

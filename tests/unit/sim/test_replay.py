@@ -292,5 +292,7 @@ def test_own_orders_live_in_the_recorded_market(shared_dir, recorder_type):
         run_market(market, clock, clock.now_ns() + NS_PER_S // 5)
     makers = [e for e in recorder.executions if e.is_maker]
     assert len(makers) > 20
-    assert sum(int(e.order.side) * e.quantity for e in recorder.executions) == account.positions[S].amount
+    assert (
+        sum(int(e.order.side) * e.quantity for e in recorder.executions) == account.position(venue.instrument(S)).amount
+    )
     assert all(t.bid < t.ask for t in recorder.tickers)

@@ -214,3 +214,16 @@ def test_a_model_of_another_tick_size_is_refused():
     venue = Venue([other], SimClock())
     with pytest.raises(ConfigurationError, match=r"tick 0\.10 and lot 0\.001, BTCUSDT has 0\.01"):
         SyntheticMarket(venue, other)
+
+
+def test_a_rescaled_flow_plays_another_instrument():
+    ether = Instrument("ETHUSDT", "ETH", "USDT", D("0.01"), D("0.001"), min_notional=D("20"))
+    clock = SimClock()
+    venue = Venue([ether], clock)
+    model = default_model().rescaled("0.01", "0.001", 265_000, 20.0)
+    market = SyntheticMarket(venue, ether, model, seed=5)
+    run_market(market, clock, clock.now_ns() + 20 * NS_PER_S)
+    engine = venue.engine("ETHUSDT")
+    assert abs(engine.bids.best - 265_000) < 2_000
+    assert engine.asks.best > engine.bids.best
+    assert sum(quantity for _, quantity in engine.levels(Side.BUY, 20)) > 2_000

@@ -236,7 +236,7 @@ def test_amend_to_a_crossing_price_takes(venue, a):
 
 def test_amend_refused_leaves_the_order_as_it_was(venue, a):
     ambient(venue)
-    a.set_leverage(S, 1)
+    venue.set_leverage(a, S, 1)
     order = limit(venue, a, BUY, "0.010", "999", TimeInForce.GTX)
     assert reason_of(venue.amend_order, a, S, order.order_id, price=D("1000.1")) is (RejectReason.POST_ONLY_WOULD_CROSS)
     assert reason_of(venue.amend_order, a, S, order.order_id, quantity=D("900")) is (RejectReason.INSUFFICIENT_MARGIN)
@@ -259,7 +259,7 @@ def test_reduce_only(venue, a):
     assert reason_of(market, venue, a, SELL, "0.011", reduce_only=True) is RejectReason.REDUCE_ONLY
     # Below the minimum notional, which reduce-only orders need not reach.
     assert market(venue, a, SELL, "0.001", reduce_only=True).status is OrderStatus.FILLED
-    assert a.positions[S].amount == 9
+    assert a.position(venue.instrument(S)).amount == 9
 
 
 def test_resting_reduce_only_order_expires_with_the_position(venue, a, recorder):

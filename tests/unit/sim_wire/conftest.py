@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import time
@@ -24,6 +25,9 @@ from qtxconn.sim.venue import Venue
 KEY, SECRET = "alice-key", "alice-secret"
 BTC = Instrument("BTCUSDT", "BTC", "USDT", Decimal("0.1"), Decimal("0.001"))
 ETH = Instrument("ETHUSDT", "ETH", "USDT", Decimal("0.01"), Decimal("0.001"), min_notional=Decimal("20"))
+
+
+WAIT_S = 5.0
 
 
 def make_venue(clock: Any = None) -> Venue:
@@ -138,3 +142,41 @@ async def client(server: BinanceServer, session: aiohttp.ClientSession) -> Clien
 @pytest.fixture
 async def bob(client: Client) -> Client:
     return Client(client.session, client.base, "bob-key", "bob-secret")
+
+
+class Socket:
+    """A WebSocket client that gives JSON values."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+
+    async def next(self) -> Any:
+        message = await self.socket.receive(timeout=WAIT_S)
+        assert message.type is aiohttp.WSMsgType.TEXT, message
+        return orjson.loads(message.data)
+
+    async def ask(self, request: Any) -> Any:
+        await self.socket.send_str(request if isinstance(request, str) else orjson.dumps(request).decode())
+        return await self.next()
+
+    async def subscribe(self, *names: str) -> None:
+        assert await self.ask({"method": "SUBSCRIBE", "params": list(names), "id": 1}) == {
+            "result": None,
+            "id": 1,
+        }
+
+    async def is_silent(self) -> bool:
+        """Nothing has been pushed up to a question asked now."""
+        answer = await self.ask({"method": "LIST_SUBSCRIPTIONS", "id": "quiet?"})
+        return answer.get("id") == "quiet?"
+
+
+@pytest.fixture
+async def connect(server: BinanceServer, session: aiohttp.ClientSession) -> AsyncIterator[Any]:
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def open_socket(path: str, **options: Any) -> Socket:
+            url = f"ws://127.0.0.1:{server.port}{path}"
+            return Socket(await stack.enter_async_context(session.ws_connect(url, **options)))
+
+        yield open_socket

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qtxconn.sim.binance import auth, trading
+from qtxconn.sim.binance import account_calls, auth, conditional, trading
 from qtxconn.sim.binance.errors import ApiError
 from qtxconn.sim.binance.server import BinanceServer
 from qtxconn.sim.binance.streams import StreamConnection
+from qtxconn.sim.binance.ws_api import Session
 
 
 def refusal(call: Callable[[], Any]) -> ApiError | None:
@@ -34,8 +35,26 @@ PARAMS = st.fixed_dictionaries(
     optional={
         "symbol": st.sampled_from(["BTCUSDT", "ETHUSDT", "btcusdt"]) | st.text(max_size=8),
         "side": st.sampled_from(["BUY", "SELL"]) | st.text(max_size=5),
-        "type": st.sampled_from(["LIMIT", "MARKET"]) | st.text(max_size=5),
-        "timeInForce": st.sampled_from(["GTC", "IOC", "FOK", "GTX"]) | st.text(max_size=5),
+        "type": st.sampled_from(["LIMIT", "MARKET", "STOP", "TRAILING_STOP_MARKET", "1"]) | st.text(max_size=5),
+        "timeInForce": st.sampled_from(["GTC", "IOC", "FOK", "GTX", "GTD"]) | st.text(max_size=5),
+        "goodTillDate": st.integers().map(str) | st.just("9999999999999"),
+        "priceMatch": st.sampled_from(["NONE", "QUEUE", "OPPONENT_20"]) | st.text(max_size=5),
+        "selfTradePreventionMode": st.sampled_from(["NONE", "EXPIRE_BOTH"]) | st.text(max_size=5),
+        "positionSide": st.sampled_from(["BOTH", "LONG"]) | st.text(max_size=5),
+        "algoType": st.just("CONDITIONAL"),
+        "triggerPrice": numbers | st.text(max_size=12),
+        "callbackRate": numbers | st.text(max_size=12),
+        "closePosition": st.sampled_from(["true", "false"]) | st.text(max_size=5),
+        "algoId": st.text(max_size=22) | st.integers().map(str),
+        "batchOrders": st.sampled_from(["[{}]", "[1]", '[{"symbol":"BTCUSDT","side":null}]']) | st.text(max_size=12),
+        "orderIdList": st.sampled_from(["[1]", '["x"]', "[[]]", "[null]"]) | st.text(max_size=12),
+        "leverage": st.integers().map(str),
+        "marginType": st.sampled_from(["CROSSED", "ISOLATED"]) | st.text(max_size=5),
+        "amount": numbers | st.text(max_size=12),
+        "dualSidePosition": st.sampled_from(["true", "false"]) | st.text(max_size=5),
+        "countdownTime": st.integers().map(str) | st.text(max_size=5),
+        "autoCloseType": st.sampled_from(["ADL", "LIQUIDATION"]) | st.text(max_size=5),
+        "page": st.integers().map(str),
         "quantity": numbers | st.text(max_size=12),
         "price": numbers | st.text(max_size=12),
         "reduceOnly": st.sampled_from(["true", "false"]) | st.text(max_size=5),
@@ -61,6 +80,21 @@ PARAMS = st.fixed_dictionaries(
             trading.open_orders,
             trading.cancel_all,
             trading.user_trades,
+            trading.place_batch,
+            trading.amend_batch,
+            trading.cancel_batch,
+            trading.amendments,
+            trading.forced_orders,
+            trading.countdown_cancel_all,
+            conditional.place,
+            conditional.cancel,
+            conditional.all_orders,
+            account_calls.income,
+            account_calls.set_leverage,
+            account_calls.set_margin_type,
+            account_calls.move_position_margin,
+            account_calls.set_position_mode,
+            account_calls.margin_changes,
         ]
     ),
     params=PARAMS,
@@ -75,8 +109,7 @@ def test_any_bytes_are_parameters_or_refused(query, body) -> None:
     error = refusal(lambda: auth.parse_params(query, body))
     assert error is None or error.code == -1100
     for part in (query, body):
-        rest, signature = auth.split_signature(part)
-        assert (signature is None) == (rest == part)
+        assert (auth.without_signature(part) == part) == (b"&signature=" not in b"&" + part)
 
 
 json_values = st.recursive(
@@ -120,5 +153,5 @@ def test_any_stream_request_is_answered(idle_server, data) -> None:
 @shared
 @given(data=requests)
 def test_any_ws_api_request_is_answered(idle_server, data) -> None:
-    answer = orjson.loads(idle_server.ws_api.answer(data, "127.0.0.1"))
+    answer = orjson.loads(idle_server.ws_api.answer(data, Session("127.0.0.1", 0)))
     assert answer["status"] in (400, 401)

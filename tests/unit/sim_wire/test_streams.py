@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -17,44 +16,6 @@ from qtxconn.sim.binance.server import BinanceServer
 from qtxconn.sim.model import Side
 
 WAIT_S = 5.0
-
-
-class Socket:
-    """A WebSocket client that gives JSON values."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.socket = socket
-
-    async def next(self) -> Any:
-        message = await self.socket.receive(timeout=WAIT_S)
-        assert message.type is aiohttp.WSMsgType.TEXT, message
-        return orjson.loads(message.data)
-
-    async def ask(self, request: Any) -> Any:
-        await self.socket.send_str(request if isinstance(request, str) else orjson.dumps(request).decode())
-        return await self.next()
-
-    async def subscribe(self, *names: str) -> None:
-        assert await self.ask({"method": "SUBSCRIBE", "params": list(names), "id": 1}) == {
-            "result": None,
-            "id": 1,
-        }
-
-    async def is_silent(self) -> bool:
-        """Nothing has been pushed up to a question asked now."""
-        answer = await self.ask({"method": "LIST_SUBSCRIPTIONS", "id": "quiet?"})
-        return answer.get("id") == "quiet?"
-
-
-@pytest.fixture
-async def connect(server: BinanceServer, session: aiohttp.ClientSession) -> AsyncIterator[Any]:
-    async with contextlib.AsyncExitStack() as stack:
-
-        async def open_socket(path: str, **options: Any) -> Socket:
-            url = f"ws://127.0.0.1:{server.port}{path}"
-            return Socket(await stack.enter_async_context(session.ws_connect(url, **options)))
-
-        yield open_socket
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 200_000])
@@ -395,7 +356,7 @@ async def test_keys_expire(venue, session) -> None:
     try:
         key = server.listen_keys.start(venue.account("alice-key"))
         async with session.ws_connect(f"ws://127.0.0.1:{server.port}/private/ws?listenKey={key}") as raw:
-            event = await Socket(raw).next()
+            event = orjson.loads((await raw.receive(timeout=WAIT_S)).data)
             assert (event["e"], event["listenKey"]) == ("listenKeyExpired", key)
         assert server.listen_keys.account(key) is None
     finally:

@@ -69,7 +69,8 @@ async def test_account_methods(call) -> None:
         ("order.place", dict(timestamp=1), 400, -1021),
         ("order.place", dict(signature=""), 400, -1102),
         ("order.place", dict(price="63001"), 400, -4016),
-        ("session.logon", {}, 400, -1020),
+        ("session.logon", {}, 400, -4056),
+        ("order.nothing", {}, 400, -1020),
         (7, {}, 400, -1102),
     ],
 )

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from qtxconn.core.types import OrderState
+from qtxconn.core.types import AddedToCostTradeFee, OrderState, OrderUpdate, TradeUpdate
 from qtxconn.errors import ConfigurationError, NetworkError, NotReadyError, OrderRejectedError
 from qtxconn.storage.journal import OrderJournal, read_journal
+from qtxconn.storage.recovery import fold
 
 from .journals import PAIR, RECORD, Account, MemoryVenue, StepClock, patch, run, settle, turns
 
@@ -231,3 +232,27 @@ async def test_restored_over_many_lives(path: Path, venue: MemoryVenue) -> None:
         await life.exchange.cancel_all()
     assert {order["state"] for order in venue.orders.values()} == {OrderState.CANCELED}
     assert OrderJournal(path).records == len(read_journal(path))
+
+
+# -- amends ------------------------------------------------------------------------------------------------
+
+
+async def test_an_amended_order_comes_back_with_its_new_price_amount_and_id(path: Path, venue: MemoryVenue) -> None:
+    """And with fills beyond the amount that it was placed with, which are no overfill."""
+    async with run(path, venue) as life:
+        order_id = life.buy("0.02")
+        await settle(lambda: life.exchange.order(order_id).exchange_order_id)
+        life.exchange.stream(
+            OrderUpdate(
+                PAIR, 5e9, OrderState.OPEN, order_id, "77",
+                {"amended_price": D("59001.5"), "amended_amount": D("0.05")},
+            )
+        )  # fmt: skip
+        life.exchange.stream(
+            TradeUpdate("t1", order_id, "77", PAIR, 5e9, D("59001.5"), D("0.03"), D("1770.045"), AddedToCostTradeFee())
+        )
+    assert kinds(path)[2:] == ["ack", "ack", "amend", "fill"]
+    (restored,) = fold(read_journal(path))
+    order = restored.build()
+    assert (order.price, order.amount, order.exchange_order_id) == (D("59001.5"), D("0.05"), "77")
+    assert order.executed_amount_base == D("0.03")

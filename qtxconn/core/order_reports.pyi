@@ -1,0 +1,1 @@
+"""Types of the reports: nothing of them is seen from Python."""
