@@ -494,13 +494,14 @@ cdef class ConnectorOrders(ConnectorHooks):
 
     async def _refresh_order(self, InFlightOrder order):
         """Reads an order's state and fills from the venue and applies both, the fills first."""
+        executed = order.executed_amount_base   # before asking: a fill that comes meanwhile may hide one that is missing
         update = await self._request_order_status(order)
         self._process_amend(update)
         if order.exchange_order_id is None and update.exchange_order_id and update.new_state is not OrderState.FAILED:
             # The first word of it: its fills can only be asked for by the venue's id.
             self._order_accepted(order.client_order_id, update.exchange_order_id, update.update_timestamp)
         counted = (update.misc_updates or {}).get("cumulative_base")
-        if counted is None or counted > order.executed_amount_base:
+        if counted is None or counted > executed:
             for fill in await self._all_trade_updates_for_order(order):
                 self._order_tracker.process_trade_update(fill)
         self._order_tracker.process_order_update(update)
