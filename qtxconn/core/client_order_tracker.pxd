@@ -18,6 +18,7 @@ from qtxconn.core.order_store cimport (
     TransitionReason,
     VenueIdOutcome,
 )
+from qtxconn.core.pubsub cimport PubSub
 
 
 cdef class ClientOrderTracker:
@@ -30,10 +31,11 @@ cdef class ClientOrderTracker:
     cdef readonly int orphan_count              # updates of orders that never became known
     cdef readonly int adopted_count
     cdef public OrderJournalBase journal  # what happens to orders is written to it before listeners hear of it
-    cdef object _pubsub
+    cdef PubSub _pubsub
     cdef list _sinks            # OrderEventSinks, told before the pubsub's listeners
     cdef object _logger
     cdef object _parked         # ParkedUpdates
+    cdef bint _some_parked      # False: certainly none
     cdef dict _active           # client order id -> InFlightOrder, not ended
     cdef object _finished       # OrderedDict: the same for ended orders, oldest first
     cdef list _by_slot          # slot -> InFlightOrder, or None

@@ -1,12 +1,14 @@
 """Conversion between decimal.Decimal and the exact C decimals of include/qtxconn/fixed.hpp."""
 
 
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from qtxconn.errors import AmountError
 
 
-cdef object _Decimal = Decimal      # a C global: looked up without a dictionary
+cdef object _Decimal = Decimal      # C globals: looked up without a dictionary
+# As Decimal(text), without what calling a class costs; more digits than a Fixed has are never rounded.
+cdef object _create_decimal = Context(prec=40).create_decimal
 
 
 cdef extern from "Python.h":
@@ -48,7 +50,7 @@ cdef str fixed_to_text(Fixed value):
 
 
 cdef object fixed_to_decimal(Fixed value):
-    return _Decimal(fixed_to_text(value))
+    return _create_decimal(fixed_to_text(value))
 
 
 cdef Fixed fixed_checked(FixedError error, Fixed value) except *:
