@@ -67,7 +67,8 @@ cdef class PubSub:
             # A listener need not derive from our bases: what it does not define it does not want to hear.
             handler = getattr(typed, method, None)
             self._targets[kind] = (
-                *[_callable(listener) for listener in self._by_tag.get(tag, ())], *(() if handler is None else (handler,))
+                *[_callable(listener) for listener in self._by_tag.get(tag, ())],
+                *(() if handler is None else (handler,)),
             )
 
     cdef tuple c_listeners(self, object event_class):
