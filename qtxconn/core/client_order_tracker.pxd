@@ -37,7 +37,8 @@ cdef class ClientOrderTracker:
     cdef object _parked         # ParkedUpdates
     cdef bint _some_parked      # False: certainly none
     cdef dict _active           # client order id -> InFlightOrder, not ended
-    cdef object _finished       # OrderedDict: the same for ended orders, oldest first
+    cdef dict _finished         # the same for ended orders, oldest first
+    cdef object _ended          # deque of them: a dict finds its oldest only by passing those that were removed
     cdef list _by_slot          # slot -> InFlightOrder, or None
     cdef dict _foreign_ids      # client ids that are not ours: text -> number
     cdef list _assets           # names of the store's assets, by number - 1
@@ -72,4 +73,5 @@ cdef class ClientOrderTracker:
     cdef void _tell_sinks(self, OrderEvent event) noexcept
     cdef void _finish(self, InFlightOrder order)
     cdef void _forget_oldest(self)
+    cdef void _forget_first(self)
     cdef void _alarm(self, str kind, InFlightOrder order, str message)

@@ -1,7 +1,7 @@
 """The tracker: every order from before it is sent, found by either id, moved by updates, with events in order."""
 
 import logging
-from collections import OrderedDict
+from collections import deque
 
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
@@ -129,7 +129,8 @@ cdef class ClientOrderTracker:
         self.itemised_fills = itemised_fills
         self._parked = ParkedUpdates(parked_updates_max, int(parking_time_s * 1e9))
         self._active = {}
-        self._finished = OrderedDict()
+        self._finished = {}
+        self._ended = deque()
         self._by_slot = []
         self._foreign_ids = {}
         self._failures = {}
@@ -245,6 +246,7 @@ cdef class ClientOrderTracker:
         self._restore_fills(order)
         if is_terminal(order.c_record().state):
             self._finished[order.client_order_id] = order
+            self._ended.append(order)
             self._forget_oldest()
         else:
             self._active[order.client_order_id] = order
@@ -277,7 +279,10 @@ cdef class ClientOrderTracker:
 
     def stop_tracking_order(self, str client_order_id not None):
         """Forgets an order; no-op if it is not known. An order that has ended is forgotten by itself in time."""
-        order = self._active.pop(client_order_id, None) or self._finished.pop(client_order_id, None)
+        order = self._active.pop(client_order_id, None)
+        if order is None and client_order_id in self._finished:
+            order = self._finished.pop(client_order_id)
+            self._ended.remove(order)
         if order is not None:
             self._release(order)
 
@@ -469,14 +474,11 @@ cdef class ClientOrderTracker:
                 self._orphan(update)
             self._some_parked = len(self._parked) != 0
         self._forget_oldest()
-        cdef InFlightOrder oldest
         cdef int64_t since_ns = self.clock.c_now_ns() - <int64_t>(self.finished_orders_ttl_s * 1e9)
-        while not self._delivering and self._finished:
-            oldest = next(iter(self._finished.values()))
-            if oldest.c_record().done_ns() > since_ns:
+        while not self._delivering and self._ended:
+            if (<InFlightOrder>self._ended[0]).c_record().done_ns() > since_ns:
                 break
-            del self._finished[oldest.client_order_id]
-            self._release(oldest)
+            self._forget_first()
 
     # -- whose update it is ------------------------------------------------------------------------------------
 
@@ -778,12 +780,18 @@ cdef class ClientOrderTracker:
         if self._active.get(order.client_order_id) is order:
             del self._active[order.client_order_id]
             self._finished[order.client_order_id] = order
+            self._ended.append(order)
 
     cdef void _forget_oldest(self):
         # Not in the middle of a delivery: events of these orders may still be queued.
         if not self._delivering:
             while len(self._finished) > self.finished_orders_max:
-                self._release(self._finished.popitem(last=False)[1])
+                self._forget_first()
+
+    cdef void _forget_first(self):
+        cdef InFlightOrder order = self._ended.popleft()
+        del self._finished[order.client_order_id]
+        self._release(order)
 
     cdef void _alarm(self, str kind, InFlightOrder order, str message):
         cdef double timestamp = ns_to_seconds(self.clock.c_now_ns())
