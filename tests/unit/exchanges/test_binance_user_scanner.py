@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -14,7 +16,9 @@ from hypothesis import strategies as st
 
 from qtxconn.core.client_order_tracker import ClientOrderTracker
 from qtxconn.core.clock import Clock
+from qtxconn.core.events import EVENT_ROUTES
 from qtxconn.core.in_flight_order import InFlightOrder
+from qtxconn.core.pubsub import PubSub
 from qtxconn.core.types import OrderState, OrderType, TradeType
 from qtxconn.errors import QtxconnError
 from qtxconn.exchanges.binance import messages
@@ -41,18 +45,16 @@ class Account:
 
     def __init__(self, scanned: bool, **options: Any) -> None:
         self.events: list[Any] = []
-        self.tracker = ClientOrderTracker(self, StillClock(), client_order_id_prefix="x-", **options)
+        pubsub = PubSub(logging.getLogger("test"))
+        for tag in {tag for tag, _ in EVENT_ROUTES.values()}:
+            pubsub.add_listener(tag, self.events.append)
+        pubsub.set_error_event_listener(SimpleNamespace(on_error=self.events.append))
+        self.tracker = ClientOrderTracker(pubsub, StillClock(), client_order_id_prefix="x-", **options)
         self.scanner = UserScanner(self.tracker, PAIRS.get if scanned else lambda _: None)
         self.taken = 0
         for number, side in ((1, TradeType.BUY), (2, TradeType.SELL)):
             order = InFlightOrder(f"x-{number}", "BTC-USDT", OrderType.LIMIT, side, D("0.01"), 1.0, D("7000"))
             self.tracker.start_tracking_order(order)
-
-    def publish(self, event: Any) -> None:
-        self.events.append(event)
-
-    def publish_error(self, event: Any) -> None:
-        self.events.append(event)
 
     def process(self, raw: bytes | str) -> str | None:
         """Name of the error that the message ends in, if it does."""
