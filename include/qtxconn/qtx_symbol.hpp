@@ -19,37 +19,33 @@ enum class SequenceRule : std::uint8_t {
     monotonic = 1,   // sn_id grows: only the order can be checked
 };
 
-struct LevelCount {
-    std::int64_t price;  // ticks
-    std::int64_t size;   // lots
-};
-
 // Prices and sizes as doubles to whole ticks and lots: to the nearest, and only if it is near.
 class Grid {
 public:
-    static constexpr std::int64_t kCountMax = 1'000'000'000'000;
-    // Of an increment. A sender that computes in doubles is off by 3.4e-4 at kCountMax, by rounding alone.
+    static constexpr int kCountBits = 40;  // a price is at most 2^40 ticks, a size less than 2^40 lots
+    // Of an increment. A sender that computes in doubles is off by 3.7e-4 at 2^40, by rounding alone.
     static constexpr double kTolerance = 1e-3;
 
     Grid(Fixed tick, Fixed lot) noexcept : per_unit_{increments_per_unit(tick), increments_per_unit(lot)} {}
 
     // Converts `count` levels of the wire. False: some number is off the grid, negative, too large or none at all, or a
     // price is zero; has_sane_numbers() and is_on_grid() tell these cases apart.
-    bool count_levels(const std::uint8_t* body, std::size_t count, LevelCount* out) const noexcept {
-        Counts suspect{0, 0};  // a set sign bit is a fault
+    bool count_levels(const std::uint8_t* body, std::size_t count, BookLevel* out) const noexcept {
+        Counts seen{0, 0};  // a bit above kCountBits is a fault
         for (std::size_t i = 0; i < count; ++i) {
             Pair value;
             std::memcpy(&value, body + i * kLevelSize, sizeof value);
             const Pair exact = value * per_unit_;
-            // In a double of 2^52 and more the last bit counts ones: the sum is rounded, its bits are the integer.
+            // In a double of 2^52 and more the last bit counts ones: the sum is rounded, its bits are the integer. What
+            // is negative, too large, infinite or no number at all has bits that are far off.
             const Pair shifted = exact + kShift;
             const Pair off = exact - (shifted - kShift);
             const Counts whole = bits(shifted) - bits(kShift);
-            const Counts near = (off <= Pair{kTolerance, kTolerance}) & (off >= Pair{-kTolerance, -kTolerance});
-            suspect |= ~near | (whole - Counts{1, 0}) | (Counts{kCountMax, kCountMax} - whole);
-            std::memcpy(out + i, &whole, sizeof whole);
+            const Counts is_off = (off > Pair{kTolerance, kTolerance}) | (off < Pair{-kTolerance, -kTolerance});
+            seen |= is_off | (whole - Counts{1, 0});
+            out[i] = {whole[0], whole[1]};
         }
-        return (suspect[0] | suspect[1]) >= 0;
+        return (seen[0] | seen[1]) >> kCountBits == 0;
     }
 
     // As count_levels, but a level that says nothing is there, price and size zero, passes.
@@ -58,7 +54,7 @@ public:
         for (std::size_t i = 0; i < count; ++i) {
             const Level level = {detail::load<double>(body + i * kLevelSize),
                                  detail::load<double>(body + i * kLevelSize + 8)};
-            LevelCount ignored{};
+            BookLevel ignored{};
             fits &= (level.price == 0.0 && level.size == 0.0) || count_levels(body + i * kLevelSize, 1, &ignored);
         }
         return fits;
