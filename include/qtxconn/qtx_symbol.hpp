@@ -85,7 +85,7 @@ constexpr std::size_t kStreams = 5;   // sn_id counts for each of them apart
 constexpr std::size_t kNoStream = 5;  // of what is no message type
 
 inline std::size_t stream_of(MessageType type) noexcept {
-    constexpr std::uint8_t streams[7] = {4, kNoStream, 1, kNoStream, 0, 2, 3};  // of msg_type -3 to 3
+    static constexpr std::uint8_t streams[7] = {4, kNoStream, 1, kNoStream, 0, 2, 3};  // of msg_type -3 to 3
     const std::uint32_t at = static_cast<std::uint32_t>(type) + 3;
     return at < sizeof streams ? streams[at] : kNoStream;
 }
@@ -99,7 +99,6 @@ struct alignas(64) FeedSymbol {
     Grid grid;
     L2Book* book;
     Shared<std::int64_t> received_ns;  // of the newest message, wall clock; 0 before the first
-    std::int64_t last_sn[kStreams] = {};
     int number;
     SequenceRule rule;
     std::uint8_t seen = 0;      // a bit a stream: last_sn means something
@@ -107,6 +106,7 @@ struct alignas(64) FeedSymbol {
     Shared<bool> synchronised;  // ... and nothing was lost since
     Shared<bool> wants_diffs;   // deliver each change of the book, not only that it has changed
     Shared<bool> missed_diffs;  // ... and one of them could not be
+    std::int64_t last_sn[kStreams] = {};  // the tickers' are in the first cache line, with all above
     std::int64_t first_sn[kStreams] = {};
     Shared<std::uint64_t> lost;        // messages missing when a later one came
     Shared<std::uint64_t> duplicates;  // came before
