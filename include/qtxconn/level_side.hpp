@@ -292,7 +292,7 @@ private:
         const BookLevel* level = first;
         std::uint64_t last_key = 0;
         std::size_t missing = 0;
-        bool gone = false;
+        std::int64_t smallest = 1;
         while (level != end) {
             const std::uint64_t key = key_of(level->price);
             if (key >= last_key && level != first) {
@@ -307,14 +307,15 @@ private:
                 ++level;
                 continue;
             }
+            std::ptrdiff_t left = std::min(end - level, at - deepest);
             do {
                 (--at)->size = level->size;
-                gone |= level->size <= 0;
+                smallest = std::min(smallest, level->size);
                 ++level;
-            } while (level != end && at != deepest && at[-1].price == level->price);
+            } while (--left != 0 && at[-1].price == level->price);
             last_key = key_of(at->price);
         }
-        if (gone) {
+        if (smallest <= 0) {
             const auto is_gone = [](const BookLevel& one) { return one.size <= 0; };
             array_.erase(std::remove_if(array_.begin() + (at - deepest), array_.end(), is_gone), array_.end());
         }

@@ -31,7 +31,9 @@ public:
     // Converts `count` levels of the wire. False: some number is off the grid, negative, too large or none at all, or a
     // price is zero; has_sane_numbers() and is_on_grid() tell these cases apart.
     bool count_levels(const std::uint8_t* body, std::size_t count, BookLevel* out) const noexcept {
-        Counts seen{0, 0};  // a bit above kCountBits is a fault
+        Counts seen{0, 0};    // a bit from kCountBits on is a fault
+        Counts is_off{0, 0};  // any bit is one
+#pragma GCC unroll 4
         for (std::size_t i = 0; i < count; ++i) {
             Pair value;
             std::memcpy(&value, body + i * kLevelSize, sizeof value);
@@ -41,11 +43,11 @@ public:
             const Pair shifted = exact + kShift;
             const Pair off = exact - (shifted - kShift);
             const Counts whole = bits(shifted) - bits(kShift);
-            const Counts is_off = (off > Pair{kTolerance, kTolerance}) | (off < Pair{-kTolerance, -kTolerance});
-            seen |= is_off | (whole - Counts{1, 0});
+            is_off |= from_bits(bits(off) & kMagnitude) > Pair{kTolerance, kTolerance};
+            seen |= whole - Counts{1, 0};
             out[i] = {whole[0], whole[1]};
         }
-        return (seen[0] | seen[1]) >> kCountBits == 0;
+        return ((seen[0] | seen[1]) >> kCountBits | is_off[0] | is_off[1]) == 0;
     }
 
     // As count_levels, but a level that says nothing is there, price and size zero, passes.
@@ -64,9 +66,16 @@ private:
     using Pair = double __attribute__((vector_size(16)));                  // price, size
     using Counts = std::int64_t __attribute__((vector_size(16)));          // ticks, lots
     static constexpr Pair kShift{6755399441055744.0, 6755399441055744.0};  // 2^52 + 2^51
+    static constexpr Counts kMagnitude{INT64_MAX, INT64_MAX};              // all but the sign
 
     static Counts bits(Pair value) noexcept {
         Counts result;
+        std::memcpy(&result, &value, sizeof result);
+        return result;
+    }
+
+    static Pair from_bits(Counts value) noexcept {
+        Pair result;
         std::memcpy(&result, &value, sizeof result);
         return result;
     }
@@ -101,11 +110,11 @@ struct alignas(64) FeedSymbol {
     Shared<std::int64_t> received_ns;  // of the newest message, wall clock; 0 before the first
     int number;
     SequenceRule rule;
-    std::uint8_t seen = 0;      // a bit a stream: last_sn means something
-    Shared<bool> seen_full;     // this subscription's first depth message has come
-    Shared<bool> synchronised;  // ... and nothing was lost since
-    Shared<bool> wants_diffs;   // deliver each change of the book, not only that it has changed
-    Shared<bool> missed_diffs;  // ... and one of them could not be
+    std::uint8_t seen = 0;                // a bit a stream: last_sn means something
+    Shared<bool> seen_full;               // this subscription's first depth message has come
+    Shared<bool> synchronised;            // ... and nothing was lost since
+    Shared<bool> wants_diffs;             // deliver each change of the book, not only that it has changed
+    Shared<bool> missed_diffs;            // ... and one of them could not be
     std::int64_t last_sn[kStreams] = {};  // the tickers' are in the first cache line, with all above
     std::int64_t first_sn[kStreams] = {};
     Shared<std::uint64_t> lost;        // messages missing when a later one came
