@@ -139,7 +139,7 @@ class ErrorEvent(NamedTuple):
 
     `kind` is one of `overfill`, `late_fill`, `bad_amount`, `amend` (one that was ignored), `fee`, `foreign` (its ids
     are another order's), `fill_replaced`, `life_after_end`, `order_vanished`, `cancel_failed`, `amend_failed`,
-    `amend_unanswered`, `outcome_unknown`, `task`, `user_stream`, `market_data`.
+    `amend_unanswered`, `open_orders`, `outcome_unknown`, `task`, `user_stream`, `market_data`.
     """
 
     timestamp: float

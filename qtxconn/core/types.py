@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
@@ -202,6 +204,18 @@ class TradeUpdate(NamedTuple):
     def from_json(cls, data: dict[str, Any]) -> TradeUpdate:
         numbers = {key: Decimal(data[key]) for key in ("fill_price", "fill_base_amount", "fill_quote_amount")}
         return cls(**(data | numbers | {"fee": TradeFeeBase.from_json(data["fee"])}))
+
+
+class OrderRequest(NamedTuple):
+    """One order of a batch: the arguments of buy() or sell(). `options` are the further keywords."""
+
+    trading_pair: str
+    trade_type: TradeType
+    amount: Decimal | int | str
+    order_type: OrderType = OrderType.LIMIT
+    price: Decimal | int | str | None = None
+    position_action: PositionAction = PositionAction.NIL
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
 class OrderTransition(NamedTuple):

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from qtxconn.core.types import MarketEvent, OrderState, OrderType, PositionAction
-from qtxconn.errors import AuthenticationError
+from qtxconn.core.types import MarketEvent, OrderRequest, OrderState, OrderType, PositionAction, TradeType
+from qtxconn.errors import AuthenticationError, OrderValidationError
 from qtxconn.exchanges.binance.constants import OPEN_ORDERS
 from qtxconn.exchanges.binance.perpetual import BinancePerpetual
 from qtxconn.sim.launch import VenueProcess
@@ -214,3 +214,54 @@ async def test_orders_take_the_websocket_api_while_it_is_up_and_rest_meanwhile(
         assert of_order(events, order_id) == ["BuyOrderCreatedEvent", "OrderCancelledEvent"]
         assert over_rest.count("POST /fapi/v1/order") == (not is_up)
         assert over_rest.count("DELETE /fapi/v1/order") == (not is_up)
+
+
+async def test_a_batch_has_a_result_for_each_order(venue: VenueProcess, order_path: str) -> None:
+    async with trading(venue, order_path) as (exchange, events):
+        price = passive_price(exchange)
+        crossing = exchange.quantize_order_price(PAIR, exchange.get_order_book(PAIR).best_ask * D("1.01"))
+        good = OrderRequest(PAIR, TradeType.BUY, LOT, OrderType.LIMIT, price)
+        bad = OrderRequest(PAIR, TradeType.BUY, LOT, OrderType.LIMIT_MAKER, crossing)
+        results = exchange.batch_order_create([good] * 4 + [bad] + [good] * 3 + [good._replace(amount=D(0))])
+        assert isinstance(results[-1].error, OrderValidationError)
+        ids = [result.order_id for result in results[:-1]]
+        living = ids[:4] + ids[5:]
+        await until(lambda: all(of_order(events, order_id) for order_id in ids))
+        failure = next(event for event in events if getattr(event, "order_id", None) == ids[4])
+        assert failure.error_type == "PostOnlyRejectedError"
+        assert [update.client_order_id for update in await exchange.get_open_orders()] == living
+        assert exchange.batch_order_cancel([exchange.in_flight_orders[i] for i in living]) == [True] * 7
+        await until(lambda: not exchange.in_flight_orders)
+        for order_id in living:
+            assert of_order(events, order_id) == ["BuyOrderCreatedEvent", "OrderCancelledEvent"]
+        assert await exchange.get_open_orders(PAIR) == []
+
+
+async def test_cancel_all_tells_of_an_order_that_was_placed_elsewhere(venue: VenueProcess, order_path: str) -> None:
+    async with trading(venue, order_path) as (exchange, _), trading(venue, order_path) as (other, _):
+        stranger = other.buy(PAIR, LOT, OrderType.LIMIT, passive_price(other))
+        await until(lambda: other.in_flight_orders[stranger].current_state is OrderState.OPEN)
+        order_id = exchange.buy(PAIR, LOT, OrderType.LIMIT, passive_price(exchange))
+        await until(lambda: exchange.in_flight_orders[order_id].current_state is OrderState.OPEN)
+        assert [tuple(result) for result in await exchange.cancel_all()] == [(order_id, True), (stranger, False)]
+        assert [tuple(result) for result in await other.cancel_all()] == [(stranger, True)]
+
+
+async def test_times_in_force_and_reduce_only(venue: VenueProcess, order_path: str) -> None:
+    async with trading(venue, order_path) as (exchange, events):
+        price, now = passive_price(exchange), exchange.current_timestamp
+        ioc = exchange.buy(PAIR, LOT, OrderType.LIMIT, price, time_in_force="IOC")
+        fok = exchange.buy(PAIR, LOT, OrderType.LIMIT, price, time_in_force="FOK")
+        reducing = exchange.sell(PAIR, LOT, OrderType.MARKET, reduce_only=True)  # there is nothing to reduce
+        await until(lambda: all(of_order(events, i)[-1:] for i in (ioc, fok, reducing)))
+        await until(lambda: not exchange.in_flight_orders)
+        assert of_order(events, ioc)[-1] == "OrderExpiredEvent"
+        assert of_order(events, fok)[-1] in ("OrderExpiredEvent", "MarketOrderFailureEvent")
+        failure = [event for event in events if getattr(event, "order_id", None) == reducing][-1]
+        assert failure.error_type == "ReduceOnlyRejectedError"
+        gtd = exchange.buy(PAIR, LOT, OrderType.LIMIT, price, time_in_force="GTD", good_till_date=now + 700)
+        await until(lambda: exchange.in_flight_orders[gtd].current_state is OrderState.OPEN)
+        for options in ({"time_in_force": "GTD"}, {"time_in_force": "GTX"}, {"iceberg": True}):
+            with pytest.raises(OrderValidationError):
+                exchange.buy(PAIR, LOT, OrderType.LIMIT, price, **options)
+        assert list(exchange.in_flight_orders) == [gtd]

@@ -38,6 +38,8 @@ RECV_WINDOW_MS = 5_000
 LISTEN_KEY_RENEWAL_S = 25 * 60  # a key lives 60 minutes
 DEPTH_LIMIT = 1_000
 FILLS_PER_PAGE = 1_000
+BATCH_SIZE_MAX, BATCH_CANCEL_SIZE_MAX = 5, 10
+GOOD_TILL_AHEAD_MIN_S = 601.0  # the venue takes 600 s; the date is cut to whole seconds
 
 # -- rate limits -------------------------------------------------------------------------------------------
 
@@ -85,6 +87,8 @@ PLACE_ORDER = Endpoint("POST", "/fapi/v1/order", {ORDERS_10S: 1, ORDERS_1M: 1}, 
 AMEND_ORDER = Endpoint("PUT", "/fapi/v1/order", {IP: 1, ORDERS_10S: 1, ORDERS_1M: 1}, ws_method="order.modify")
 CANCEL_ORDER = Endpoint("DELETE", "/fapi/v1/order", priority=True, ws_method="order.cancel")
 QUERY_ORDER = Endpoint("GET", "/fapi/v1/order", priority=True)
+PLACE_BATCH = Endpoint("POST", "/fapi/v1/batchOrders", {ORDERS_10S: BATCH_SIZE_MAX, ORDERS_1M: BATCH_SIZE_MAX})
+CANCEL_BATCH = Endpoint("DELETE", "/fapi/v1/batchOrders", priority=True)
 OPEN_ORDERS = Endpoint("GET", "/fapi/v1/openOrders", priority=True)  # of one symbol
 CANCEL_ALL = Endpoint("DELETE", "/fapi/v1/allOpenOrders", priority=True)
 USER_TRADES = Endpoint("GET", "/fapi/v1/userTrades", {IP: 5})

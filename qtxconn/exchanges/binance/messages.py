@@ -155,9 +155,14 @@ def build_order_params(
     order_type: OrderType,
     price: Decimal | None,
     position_action: PositionAction,
+    is_hedged: bool = False,
+    *,
     time_in_force: str = "GTC",
+    good_till_date: float | None = None,
+    reduce_only: bool = False,
 ) -> dict[str, str]:
-    """Parameters of POST /fapi/v1/order in one-way mode; closing is reduce-only."""
+    """Parameters of POST /fapi/v1/order. In one-way mode closing is reduce-only; in hedge mode the side of the position
+    that is opened or closed is named, and reduceOnly must not be sent. `good_till_date` in s since 1970."""
     params = {
         "symbol": symbol,
         "side": trade_type.name,
@@ -169,7 +174,12 @@ def build_order_params(
             raise ValueError("a limit order needs a price")
         params["price"] = f"{price:f}"
         params["timeInForce"] = "GTX" if order_type is OrderType.LIMIT_MAKER else time_in_force
-    if position_action is PositionAction.CLOSE:
+    if good_till_date is not None:
+        params["goodTillDate"] = str(int(good_till_date) * 1_000)
+    if is_hedged:
+        opens = position_action is PositionAction.OPEN
+        params["positionSide"] = "LONG" if (trade_type is TradeType.BUY) is opens else "SHORT"
+    elif reduce_only or position_action is PositionAction.CLOSE:
         params["reduceOnly"] = "true"
     params["newClientOrderId"] = order_id
     params["newOrderRespType"] = "RESULT"
@@ -402,6 +412,12 @@ def parse_error_body(http_status: int, body: bytes) -> VenueError:
     except (ValueError, KeyError, TypeError):
         pass
     return parse_error(code, message, http_status)
+
+
+@wire("batch")
+def parse_batch_error(item: dict[str, Any]) -> VenueError:
+    """The error of one order in the answer to a batch: `{"code", "msg"}`."""
+    return parse_error(int(item["code"]), str(item["msg"]))
 
 
 def parse_ws_error(answer: dict[str, Any]) -> VenueError:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -31,7 +31,6 @@ from qtxconn.errors import (
     MessageError,
     OrderNotFoundError,
     OrderRejectedError,
-    OrderValidationError,
     QtxconnError,
     RateLimitedError,
     ThrottledError,
@@ -48,6 +47,7 @@ from qtxconn.net.throttler import Throttler
 from qtxconn.net.time_sync import TimeSync
 from qtxconn.net.websocket import WebSocketClient
 
+T = TypeVar("T")
 ORDER_TIMEOUT_S = 10.0
 THROTTLE_WAIT_MAX_S = 10.0  # longer than this no order request waits for the rate limit
 RATE_LIMIT_WAIT_S = 10.0  # after a refusal for the rate limit that does not say how long
@@ -71,7 +71,11 @@ class BinancePerpetual(PerpetualDerivativeBase):
     qtx_venue = "binance-futures"
     client_order_id_max_length = constants.CLIENT_ORDER_ID_LENGTH_MAX
     is_cancel_request_in_exchange_synchronous = True
-    supports_amend = True
+    supports_amend = supports_cancel_all = supports_open_orders = True
+    batch_size_max, batch_cancel_size_max = constants.BATCH_SIZE_MAX, constants.BATCH_CANCEL_SIZE_MAX
+    order_options = ("time_in_force", "good_till_date", "reduce_only")
+    times_in_force = ("GTC", "IOC", "FOK", "GTD")
+    good_till_ahead_min_s = constants.GOOD_TILL_AHEAD_MIN_S
     submit_dead_after_s = constants.RECV_WINDOW_MS / 1e3 + 5.0  # the venue refuses a request older than its window
 
     def __init__(
@@ -213,20 +217,62 @@ class BinancePerpetual(PerpetualDerivativeBase):
         order_type: OrderType,
         price: Decimal | None,
         position_action: PositionAction = PositionAction.NIL,
-        time_in_force: str = "GTC",
-        **unknown: Any,
+        **options: Any,
     ) -> tuple[str, float]:
-        if unknown:
-            raise OrderValidationError(f"{self.name} knows no order option {', '.join(sorted(unknown))}")
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
+        is_hedged = self.position_mode is PositionMode.HEDGE
         params = messages.build_order_params(
-            order_id, symbol, amount, trade_type, order_type, price, position_action, time_in_force
+            order_id, symbol, amount, trade_type, order_type, price, position_action, is_hedged, **options
         )
         try:
-            update = self.parse_order_result(await self._request_order(constants.PLACE_ORDER, params))
+            return self._parse_placed(await self._request_order(constants.PLACE_ORDER, params))
         except ThrottledError as error:
             raise OrderRejectedError(str(error)) from error  # our own refusal: nothing was sent
+
+    def _parse_placed(self, answer: dict[str, Any]) -> tuple[str, float]:
+        update = self.parse_order_result(answer)
         return update.exchange_order_id, update.update_timestamp
+
+    async def _place_order_batch(
+        self, orders: list[InFlightOrder], options: list[dict[str, Any]]
+    ) -> list[tuple[str, float] | Exception]:
+        is_hedged = self.position_mode is PositionMode.HEDGE
+        batch = [
+            messages.build_order_params(
+                order.client_order_id,
+                self.exchange_symbol_associated_to_pair(order.trading_pair),
+                order.amount,
+                order.trade_type,
+                order.order_type,
+                order.price,
+                order.position,
+                is_hedged,
+                **more,
+            )
+            for order, more in zip(orders, options, strict=True)
+        ]
+        try:
+            answers = await self._request(constants.PLACE_BATCH, {"batchOrders": orjson.dumps(batch).decode()})
+        except ThrottledError as error:
+            raise OrderRejectedError(str(error)) from error
+        return self._parse_batch(answers, self._parse_placed)
+
+    async def _place_cancel_batch(self, orders: list[InFlightOrder]) -> list[OrderUpdate | Exception]:
+        symbol = self.exchange_symbol_associated_to_pair(orders[0].trading_pair)
+        ids = [int(order.exchange_order_id) for order in orders]
+        params = {"symbol": symbol, "orderIdList": orjson.dumps(ids).decode()}
+        return self._parse_batch(await self._request(constants.CANCEL_BATCH, params), self.parse_order_result)
+
+    @staticmethod
+    def _parse_batch(answers: list[dict[str, Any]], parse: Callable[[dict[str, Any]], T]) -> list[T | Exception]:
+        """What became of each order of a batch; an answer that cannot be read is that order's alone."""
+        results: list[T | Exception] = []
+        for answer in answers:
+            try:
+                results.append(messages.parse_batch_error(answer) if "code" in answer else parse(answer))
+            except MessageError as error:
+                results.append(error)
+        return results
 
     async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate:
         answer = await self._request_order(constants.CANCEL_ORDER, self._order_params(tracked_order))
@@ -244,6 +290,11 @@ class BinancePerpetual(PerpetualDerivativeBase):
         """Cancels every open order of the pair at the venue, also those that are not tracked here."""
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
         await self._request(constants.CANCEL_ALL, {"symbol": symbol})
+
+    async def _request_open_orders(self, trading_pair: str) -> list[OrderUpdate]:
+        symbol = self.exchange_symbol_associated_to_pair(trading_pair)
+        answer = await self._request(constants.OPEN_ORDERS, {"symbol": symbol})
+        return [messages.parse_order(order, trading_pair) for order in answer]
 
     async def _request_order_status(self, tracked_order: InFlightOrder) -> OrderUpdate:
         return self.parse_order_result(await self._request(constants.QUERY_ORDER, self._order_params(tracked_order)))

@@ -122,11 +122,13 @@ async def test_an_order_lives_and_fills_by_the_user_stream(venue: ScriptedBinanc
 
 
 async def test_options_and_closing(venue: ScriptedBinance) -> None:
-    async with trading(venue) as (exchange, events):
+    async with trading(venue) as (exchange, _):
         exchange.sell(PAIR, D("0.001"), OrderType.MARKET, position_action=PositionAction.CLOSE)
         exchange.sell(PAIR, D("0.001"), OrderType.LIMIT, D("50000"), time_in_force="IOC")
-        exchange.sell(PAIR, D("0.001"), OrderType.LIMIT, D("50000"), iceberg=True)
-        await until(lambda: "MarketOrderFailureEvent" in names(events) and len(venue.asked(PLACE)) == 2)
+        with pytest.raises(OrderValidationError, match="did you mean reduce_only"):
+            exchange.sell(PAIR, D("0.001"), OrderType.LIMIT, D("50000"), reduceonly=True)
+        assert len(exchange.in_flight_orders) == 2
+        await until(lambda: len(venue.asked(PLACE)) == 2)
     market, limit = sorted(venue.asked(PLACE), key=lambda params: params["type"], reverse=True)
     assert market["reduceOnly"] == "true"
     assert limit["timeInForce"] == "IOC"
