@@ -369,6 +369,7 @@ class MemoryPerpetual(PerpetualDerivativeBase):
         self._order_tracker.process_order_update(update)
 
     async def _stop_user_stream(self) -> None:
+        self._live_once.clear()
         self._link.close_stream()
 
     async def _update_balances(self) -> None:
