@@ -34,6 +34,10 @@ _COROUTINE_HOOKS = (
     "_all_trade_updates_for_order",
     "_request_position_mode",
     "_set_trading_pair_leverage",
+    "_place_position_mode",
+    "_place_margin_type",
+    "_request_funding_payments",
+    "_request_settled_funding_rate",
 )
 
 

@@ -45,6 +45,11 @@ class PositionMode(Enum):
     ONEWAY = "ONEWAY"
 
 
+class MarginType(Enum):
+    CROSS = "CROSS"
+    ISOLATED = "ISOLATED"
+
+
 class PriceType(Enum):
     MidPrice = 1
     BestBid = 2
@@ -246,3 +251,13 @@ class FundingInfo(NamedTuple):
     mark_price: Decimal
     next_funding_utc_timestamp: int
     rate: Decimal
+
+
+class FundingPayment(NamedTuple):
+    """A funding payment as the venue books it: `amount` in `asset`, negative when paid; `timestamp` in seconds."""
+
+    payment_id: str
+    trading_pair: str
+    timestamp: float
+    amount: Decimal
+    asset: str

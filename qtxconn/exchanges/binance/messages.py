@@ -20,6 +20,7 @@ from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
     AddedToCostTradeFee,
     FundingInfo,
+    FundingPayment,
     OrderState,
     OrderType,
     OrderUpdate,
@@ -292,6 +293,15 @@ def parse_position(payload: dict[str, Any], trading_pair: str) -> Position:
         amount(payload["entryPrice"]),
         amount(payload["positionAmt"]),
         amount(payload["leverage"]),
+    )
+
+
+@wire("income")
+def parse_funding_payment(payload: dict[str, Any], trading_pair: str) -> FundingPayment:
+    """One entry of GET /fapi/v1/income of the type FUNDING_FEE; tranId is unique for an account and income type."""
+    time_s = int(payload["time"]) / 1e3
+    return FundingPayment(
+        str(payload["tranId"]), trading_pair, time_s, amount(payload["income"]), str(payload["asset"])
     )
 
 

@@ -18,11 +18,12 @@ from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.order_journal import OrderJournalBase
 from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
+    FundingPayment,
+    MarginType,
     OrderType,
     OrderUpdate,
     PositionAction,
     PositionMode,
-    PositionSide,
     TradeType,
     TradeUpdate,
 )
@@ -55,11 +56,12 @@ ORDER_PATHS = ("rest", "websocket")
 STREAM_TIMEOUT_S = 10.0
 TIME_SYNC_INTERVAL_S = 300.0
 BALANCE_REFRESH_S = 1.0  # available balances are not streamed: read again after account events, this often at most
+FUNDING_SPAN_MS = 60_000  # a payment is booked within this of the settlement
 RECOVERY_OVERLAP_MS = 60_000  # fills are read again from this long before the user stream broke
 
 
 class BinancePerpetual(PerpetualDerivativeBase):
-    """Binance USD-M perpetuals in one-way mode.
+    """Binance USD-M perpetuals, in one-way or hedge mode.
 
     Times on the wire are the venue's own, estimated by TimeSync. Orders are sent once, over the path that `order_path`
     names: "rest", or "websocket" (the venue's WebSocket API; while it is down, over REST). The user
@@ -71,7 +73,9 @@ class BinancePerpetual(PerpetualDerivativeBase):
     qtx_venue = "binance-futures"
     client_order_id_max_length = constants.CLIENT_ORDER_ID_LENGTH_MAX
     is_cancel_request_in_exchange_synchronous = True
-    supports_amend = supports_cancel_all = supports_open_orders = True
+    supports_amend = supports_cancel_all = supports_open_orders = supports_countdown_cancel = True
+    supported_position_modes = (PositionMode.ONEWAY, PositionMode.HEDGE)
+    reports_funding_payments = True
     batch_size_max, batch_cancel_size_max = constants.BATCH_SIZE_MAX, constants.BATCH_CANCEL_SIZE_MAX
     order_options = ("time_in_force", "good_till_date", "reduce_only")
     times_in_force = ("GTC", "IOC", "FOK", "GTD")
@@ -91,6 +95,10 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ws_private_url: str = constants.WS_PRIVATE_URL,
         ws_trade_url: str = constants.WS_TRADE_URL,
         order_path: str = "rest",
+        position_mode: PositionMode = PositionMode.ONEWAY,
+        dead_mans_switch_s: float = 60.0,
+        dead_mans_switch_interval_s: float | None = None,
+        cancel_on_disconnect: bool = False,
         clock: Clock | None = None,
         client_order_id_prefix: str = "",
         journal: OrderJournalBase | None = None,
@@ -98,6 +106,10 @@ class BinancePerpetual(PerpetualDerivativeBase):
         super().__init__(
             trading_pairs,
             trading_required,
+            position_mode=position_mode,
+            dead_mans_switch_s=dead_mans_switch_s,
+            dead_mans_switch_interval_s=dead_mans_switch_interval_s,
+            cancel_on_disconnect=cancel_on_disconnect,
             clock=clock,
             client_order_id_prefix=client_order_id_prefix,
             journal=journal,
@@ -291,6 +303,12 @@ class BinancePerpetual(PerpetualDerivativeBase):
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
         await self._request(constants.CANCEL_ALL, {"symbol": symbol})
 
+    async def _place_countdown_cancel(self, trading_pair: str, timeout_s: float) -> None:
+        symbol = self.exchange_symbol_associated_to_pair(trading_pair)
+        await self._request(
+            constants.COUNTDOWN_CANCEL, {"symbol": symbol, "countdownTime": str(round(timeout_s * 1e3))}
+        )
+
     async def _request_open_orders(self, trading_pair: str) -> list[OrderUpdate]:
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
         answer = await self._request(constants.OPEN_ORDERS, {"symbol": symbol})
@@ -382,7 +400,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             self._set_balance(balance.asset, balance.total, balance.available)
 
     async def _update_positions(self) -> None:
-        closed = self.account_positions
+        closed = {(held.trading_pair, held.position_side): held for held in self.get_all_positions()}
         for row in await self._request(constants.POSITIONS):
             pair = self._pair_of(row["symbol"])
             if pair is None:
@@ -390,7 +408,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             position = messages.parse_position(row, pair)
             self._venue_leverage[pair] = position.leverage
             if position.amount:
-                closed.pop(pair, None)
+                closed.pop((pair, position.position_side), None)
                 self._set_position(position)
         for position in closed.values():
             self._set_position(position._replace(amount=Decimal(0)))
@@ -403,6 +421,42 @@ class BinancePerpetual(PerpetualDerivativeBase):
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
         await self._request(constants.LEVERAGE, {"symbol": symbol, "leverage": str(leverage)})
         self._venue_leverage[trading_pair] = Decimal(leverage)
+
+    async def _place_position_mode(self, mode: PositionMode) -> None:
+        is_hedged = "true" if mode is PositionMode.HEDGE else "false"
+        await self._request_setting(constants.SET_POSITION_MODE, {"dualSidePosition": is_hedged})
+
+    async def _place_margin_type(self, trading_pair: str, margin_type: MarginType) -> None:
+        symbol = self.exchange_symbol_associated_to_pair(trading_pair)
+        word = "ISOLATED" if margin_type is MarginType.ISOLATED else "CROSSED"
+        await self._request_setting(constants.MARGIN_TYPE, {"symbol": symbol, "marginType": word})
+
+    async def _request_setting(self, endpoint: Endpoint, params: dict[str, str]) -> None:
+        try:
+            await self._request(endpoint, params)
+        except VenueError as error:
+            if error.code not in constants.NO_CHANGE_CODES:
+                raise
+
+    async def _request_funding_payments(self, since_s: float) -> list[FundingPayment]:
+        params = {"incomeType": "FUNDING_FEE", "limit": str(constants.INCOME_PER_PAGE)}
+        if since_s:
+            params["startTime"] = str(int(since_s * 1e3))
+        payments: list[FundingPayment] = []
+        for number in itertools.count(1):
+            page = await self._request(constants.INCOME, params | {"page": str(number)})
+            payments += [
+                messages.parse_funding_payment(row, pair) for row in page if (pair := self._pair_of(row["symbol"]))
+            ]
+            if not since_s or len(page) < constants.INCOME_PER_PAGE:
+                break
+        return payments
+
+    async def _request_settled_funding_rate(self, trading_pair: str, timestamp_s: float) -> Decimal | None:
+        symbol, around_ms = self.exchange_symbol_associated_to_pair(trading_pair), int(timestamp_s * 1e3)
+        span = {"startTime": str(around_ms - FUNDING_SPAN_MS), "endTime": str(around_ms + FUNDING_SPAN_MS)}
+        rates = await self._request(constants.FUNDING_RATES, {"symbol": symbol} | span)
+        return messages.amount(rates[-1]["fundingRate"]) if rates else None
 
     # -- user stream ---------------------------------------------------------------------------------------
 
@@ -486,6 +540,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             self._order_tracker.process_order_update(update)
         await self._update_balances()
         await self._update_positions()
+        self._funding_paid()
 
     def _on_user_message(self, data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
         self.user_stream_received_ns = received_ns
@@ -523,10 +578,12 @@ class BinancePerpetual(PerpetualDerivativeBase):
             self._set_balance(balance.asset, balance.total, None)
         for symbol, position in update.positions:
             pair = self._pair_of(symbol)
-            if pair is not None and position.position_side is PositionSide.BOTH:
+            if pair is not None:
                 leverage = self._venue_leverage.get(pair, Decimal(self.get_leverage(pair)))
                 self._set_position(position._replace(trading_pair=pair, leverage=leverage))
         self._balances_stale = True
+        if update.reason == "FUNDING_FEE":
+            self._funding_paid()
 
     # -- market data ---------------------------------------------------------------------------------------
 

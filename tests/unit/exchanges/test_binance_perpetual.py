@@ -300,7 +300,7 @@ async def test_a_wrong_clock_is_noticed_and_a_read_repeated(venue: ScriptedBinan
 
 async def test_hedge_mode_says_how_to_fix_it(venue: ScriptedBinance) -> None:
     venue.answers["GET /fapi/v1/positionSide/dual"] = {"dualSidePosition": True}
-    with pytest.raises(ConfigurationError, match=r"HEDGE mode.*one-way"):
+    with pytest.raises(ConfigurationError, match=r"HEDGE mode.*make it with position_mode=PositionMode\.HEDGE"):
         await connector(venue).connect()
 
 
