@@ -59,9 +59,11 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
 
     def get_position(self, str trading_pair not None, position_side=None):
         """The pair's Position, or None when flat; in hedge mode `position_side` says which one."""
-        if position_side is None and self._position_mode is PositionMode.HEDGE:
+        if self._position_mode is not PositionMode.HEDGE:
+            return self._positions.get(trading_pair)
+        if position_side is None:
             raise OrderValidationError("in hedge mode a pair has two positions: name the position_side, LONG or SHORT")
-        return self._positions.get(_position_key(trading_pair, position_side if self._position_mode is PositionMode.HEDGE else None))
+        return self._positions.get(_position_key(trading_pair, position_side))
 
     def get_all_positions(self) -> list:
         return list(self._positions.values())
@@ -130,8 +132,8 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
     def _position_action(self, trade_type, str trading_pair, position_action):
         if position_action is PositionAction.NIL and self._position_mode is PositionMode.HEDGE:
             raise OrderValidationError(
-                "in hedge mode an order names its position_action, OPEN or CLOSE: an opening buy and a closing sell are "
-                "for the long position, the others for the short one"
+                "in hedge mode an order names its position_action, OPEN or CLOSE: an opening buy and a closing sell "
+                "are for the long position, the others for the short one"
             )
         return position_action
 
@@ -180,8 +182,8 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
             name, known = self._position_mode.name, mode in self.supported_position_modes
             raise ConfigurationError(
                 f"the {self.name} account is in {mode.name} mode and this connector is for {name}: "
-                f"{f'make it with position_mode=PositionMode.{mode.name}, or ' if known else ''}switch the account while "
-                f"it is flat and without open orders (initialize(), then set_position_mode(PositionMode.{name}))"
+                f"{f'make it with position_mode=PositionMode.{mode.name}, or ' if known else ''}switch the account "
+                f"while it is flat and without open orders (initialize(), then set_position_mode(PositionMode.{name}))"
             )
         self._positions.clear()     # a venue lists only what is open: what was closed meanwhile must not stay
         await self._update_positions()

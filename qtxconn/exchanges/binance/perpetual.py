@@ -24,6 +24,7 @@ from qtxconn.core.types import (
     OrderUpdate,
     PositionAction,
     PositionMode,
+    PositionSide,
     TradeType,
     TradeUpdate,
 )
@@ -576,9 +577,10 @@ class BinancePerpetual(PerpetualDerivativeBase):
         update = messages.parse_account_update(event)
         for balance in update.balances:
             self._set_balance(balance.asset, balance.total, None)
+        is_hedged = self.position_mode is PositionMode.HEDGE
         for symbol, position in update.positions:
             pair = self._pair_of(symbol)
-            if pair is not None:
+            if pair is not None and (position.position_side is not PositionSide.BOTH) is is_hedged:
                 leverage = self._venue_leverage.get(pair, Decimal(self.get_leverage(pair)))
                 self._set_position(position._replace(trading_pair=pair, leverage=leverage))
         self._balances_stale = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from decimal import Decimal
 
 import pytest
@@ -43,7 +44,7 @@ async def test_it_starts_with_the_first_order_and_goes_on(exchange, kit) -> None
     assert [pair for _, pair, timeout_s in exchange.countdowns if timeout_s == 60.0] == [PAIR] * 3
     times = [time for time, *_ in exchange.countdowns]
     assert times[0] <= 101
-    assert max(later - earlier for earlier, later in zip(times, times[1:], strict=False)) <= 21
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 21
     exchange.cancel(PAIR, order_id)
     await exchange._clock.advance(45)
     assert len(exchange.countdowns) >= 4  # one left to run out would take the next order along
