@@ -69,6 +69,8 @@ class ScriptedBinance:
             "POST /fapi/v1/listenKey": {"listenKey": "listen-to-me"},
             "PUT /fapi/v1/listenKey": {},
             "GET /fapi/v1/userTrades": [],
+            "GET /fapi/v1/income": [],
+            "POST /fapi/v1/countdownCancelAll": {},
         }
 
     def asked(self, call: str) -> list[dict[str, str]]:

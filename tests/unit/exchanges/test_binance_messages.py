@@ -240,7 +240,7 @@ def test_order_parameters(
 
 def test_a_limit_order_takes_another_time_in_force_and_needs_a_price() -> None:
     args = ("42", "BTCUSDT", D(1), TradeType.BUY, OrderType.LIMIT)
-    assert messages.build_order_params(*args, D(5), PositionAction.NIL, "IOC")["timeInForce"] == "IOC"
+    assert messages.build_order_params(*args, D(5), PositionAction.NIL, time_in_force="IOC")["timeInForce"] == "IOC"
     with pytest.raises(ValueError, match="needs a price"):
         messages.build_order_params(*args, None, PositionAction.NIL)
 
