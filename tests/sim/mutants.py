@@ -9,7 +9,7 @@ from typing import Any
 
 from qtxconn.core.client_order_tracker import ClientOrderTracker
 from qtxconn.core.in_flight_order import InFlightOrder
-from qtxconn.core.types import OrderState, OrderUpdate, TradeUpdate
+from qtxconn.core.types import MarketEvent, OrderState, OrderUpdate, TradeUpdate
 from qtxconn.errors import (
     NetworkError,
     OrderNotFoundError,
@@ -290,19 +290,18 @@ class EventsRepeated:
     """The terminal event is published again when the end is reported again."""
 
     def _on_stream_message(self, message: tuple[TradeUpdate | None, OrderUpdate]) -> None:
-        published = []
-        publish = self._pubsub.publish
-        self._pubsub.publish = lambda event: (published.append(event), publish(event))
-        try:
-            super()._on_stream_message(message)
-        finally:
-            del self._pubsub.publish
-        ends = self.__dict__.setdefault("ends_told", {})
-        order_id, state = message[1].client_order_id, message[1].new_state
-        if published and state.is_terminal:
-            ends[order_id] = published[-1]
-        elif order_id in ends:
-            publish(ends[order_id])
+        if "ends_told" not in self.__dict__:
+            self.ends_told: dict[str, Any] = {}
+            for tag in (MarketEvent.BuyOrderCompleted, MarketEvent.SellOrderCompleted, MarketEvent.OrderCancelled,
+                        MarketEvent.OrderExpired, MarketEvent.OrderFailure):  # fmt: skip
+                self.add_listener(tag, self._keep_end)
+        end = self.ends_told.get(message[1].client_order_id)
+        super()._on_stream_message(message)
+        if end is not None:
+            self._pubsub.publish(end)
+
+    def _keep_end(self, event: Any) -> None:
+        self.ends_told[event.order_id] = event
 
 
 # -- the stream ------------------------------------------------------------------------------------------------
