@@ -8,17 +8,17 @@ from libc.stdint cimport int64_t, uint64_t
 from qtxconn cimport (
     AnswerView,
     BookLevel,
-    FeedHandler,
     FeedTrade,
     Fixed,
     L2Book,
     LatencyRecorder,
-    OrderBook,
     OrderQueue,
     QueueStatus,
     Side,
+    Strategy,
     TextView,
     UdpFeed,
+    fixed_from,
     format_fixed,
     from_increments,
     import_qtxconn,
@@ -33,13 +33,11 @@ cdef enum:
     TYPE_IOC = 0
 
 
-cdef class TickToTrade:
-    """`feed` is subscribed to `book`, with driver="manual". With `stamped` two more readings of the clock per tick
-    fill `receive_to_book` (kernel's stamp to decision) and `book_to_slot` (decision to published slot)."""
+cdef class TickToTrade(Strategy):
+    """With `stamped` two more readings of the clock per tick fill `receive_to_book` (kernel's stamp to decision) and
+    `book_to_slot` (decision to published slot)."""
 
     cdef:
-        UdpFeed _feed
-        OrderBook _book
         OrderQueue _queue
         readonly LatencyRecorder receive_to_book
         readonly LatencyRecorder book_to_slot
@@ -50,36 +48,32 @@ cdef class TickToTrade:
         int64_t _last_price
         Fixed _tick
 
-    def __init__(self, UdpFeed feed not None, OrderBook book not None, OrderQueue queue not None, bint stamped=False):
-        self._feed = feed
-        self._book = book
+    def __init__(self, OrderQueue queue not None, str tick_size not None, bint stamped=False):
         self._queue = queue
         self._stamped = stamped
-        self._tick = book.c_tick_size
+        self._tick = fixed_from(tick_size)
         self._symbol.data, self._symbol.size = b"BTCUSDT", 7
         self._size.data, self._size.size = b"0.002", 5
         self.receive_to_book = LatencyRecorder("kernel -> book")
         self.book_to_slot = LatencyRecorder("book -> slot")
-        cdef FeedHandler handler
-        handler.context = <void*> self
-        handler.on_book = on_book
-        handler.on_trade = on_trade
-        feed.c_set_handler(handler)
-        feed.c_feed().set_delivery(False)  # nobody takes changes and trades from the feed
 
-    def run(self, double seconds):
-        """Trades until a trade comes, or `seconds` are over; -> whether a trade came. Releases the GIL for good."""
+    def run(self, UdpFeed feed not None, double seconds):
+        """Trades until a trade comes, or `seconds` are over; -> whether a trade came. Releases the GIL for good.
+
+        `feed` has driver="manual" and this strategy.
+        """
         cdef int64_t deadline_ns = monotonic_ns() + <int64_t> (seconds * 1e9)
         cdef AnswerView answer
+        feed.c_feed().set_delivery(False)  # nobody takes changes and trades from the feed
         with nogil:
             while not self._done:
-                if self._feed.c_poll(64) == 0 and monotonic_ns() > deadline_ns:
+                if feed.c_poll(64) == 0 and monotonic_ns() > deadline_ns:
                     break
                 while self._queue.c_take_any(answer) == QueueStatus.ok:
                     self._queue.c_release(answer)
         return self._done
 
-    cdef void _decide(self, const L2Book* book, int64_t received_ns) noexcept nogil:
+    cdef void c_on_book(self, int symbol, const L2Book* book, int64_t received_ns) noexcept nogil:
         cdef char text[32]
         cdef Fixed exact
         cdef TextView price
@@ -100,10 +94,5 @@ cdef class TickToTrade:
             self.receive_to_book.c_record(now_ns - received_ns)
             self.book_to_slot.c_record(wall_ns() - now_ns)
 
-
-cdef void on_book(void* context, int symbol, const L2Book* book, int64_t received_ns) noexcept nogil:
-    (<TickToTrade> context)._decide(book, received_ns)
-
-
-cdef void on_trade(void* context, const FeedTrade* trade) noexcept nogil:
-    (<TickToTrade> context)._done = True
+    cdef void c_on_trade(self, const FeedTrade* trade) noexcept nogil:
+        self._done = True

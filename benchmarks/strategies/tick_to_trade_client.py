@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import math
 import mmap
 import os
 import socket
@@ -26,9 +27,11 @@ from contextlib import contextmanager
 from benchmarks.harness.bench import REAL_TIME_PRIORITY
 from qtxconn.core.order_book import OrderBook
 from qtxconn.qtx.order_queue import SIDE_BUY, TYPE_IOC, OrderQueue
+from qtxconn.qtx.strategy import Strategy
 from qtxconn.qtx.udp_feed import UdpFeed
 
 FEED_SYMBOL = "binance-futures:btcusdt"
+TICK_SIZE = "0.1"
 PATIENCE_S = 10.0
 SLOTS, SLOT_SIZE, FIRST_SLOT = 100, 10_432, 16
 TICKER = struct.Struct("<iiqqqqdd")
@@ -49,8 +52,8 @@ def burst(cpu: int) -> None:
 
 
 @contextmanager
-def subscribed(port: int, segment: str) -> Iterator[tuple[UdpFeed, OrderBook, OrderQueue]]:
-    """A feed that receives in poll() only, its book, and the order queue."""
+def subscribed(port: int, segment: str) -> Iterator[tuple[UdpFeed, OrderQueue]]:
+    """A feed that receives in poll() only, subscribed to one book, and the order queue."""
 
     async def subscribe() -> None:
         await feed.start()
@@ -61,11 +64,11 @@ def subscribed(port: int, segment: str) -> Iterator[tuple[UdpFeed, OrderBook, Or
         request.result()
 
     feed = UdpFeed("127.0.0.1", port, driver="manual")
-    book = OrderBook("BTC-USDT", "0.1", "0.001")
+    book = OrderBook("BTC-USDT", TICK_SIZE, "0.001")
     loop = asyncio.new_event_loop()
     with OrderQueue.attach(segment) as queue:
         loop.run_until_complete(subscribe())
-        yield feed, book, queue
+        yield feed, queue
         loop.run_until_complete(feed.stop())
     loop.close()
 
@@ -73,10 +76,11 @@ def subscribed(port: int, segment: str) -> Iterator[tuple[UdpFeed, OrderBook, Or
 def run_cython(port: int, segment: str, cpu: int, stamped: bool) -> dict[str, float]:
     from tick_to_trade import TickToTrade  # compiled by the benchmark, found through PYTHONPATH
 
-    with subscribed(port, segment) as (feed, book, queue):
-        strategy = TickToTrade(feed, book, queue, stamped)
+    with subscribed(port, segment) as (feed, queue):
+        strategy = TickToTrade(queue, TICK_SIZE, stamped)
+        feed.set_strategy(strategy)
         burst(cpu)
-        if not strategy.run(PATIENCE_S):
+        if not strategy.run(feed, PATIENCE_S):
             sys.exit("no trade came")
     if not stamped:
         return {}
@@ -105,29 +109,36 @@ def run_beside_hog(port: int, segment: str, cpu: int) -> dict[str, float]:
     return {"hog_turns": turns}
 
 
-def run_callback(port: int, segment: str, cpu: int) -> dict[str, float]:
-    done = False
-    last_price = None
+class PythonStrategy(Strategy):
+    """The same decision in Python, called by the feed for every message."""
 
-    def on_book(_pair: str) -> None:
-        nonlocal last_price
-        price = book.best_bid
-        if book.valid and price != last_price:
-            last_price = price
-            queue.submit_place(
-                book.last_update_id, "BTCUSDT", SIDE_BUY, "0.002", str(price), TYPE_IOC, place_ts_ns=time.time_ns()
+    def __init__(self, queue: OrderQueue) -> None:
+        self.queue = queue
+        self.done = False
+        self.last_bid = math.nan
+
+    def on_book(self, book: OrderBook, bid: float, _ask: float) -> None:
+        if bid != self.last_bid and bid == bid:  # NaN: the book is not valid
+            self.last_bid = bid
+            self.queue.submit_place(
+                book.last_update_id, "BTCUSDT", SIDE_BUY, "0.002", f"{bid:.1f}", TYPE_IOC, place_ts_ns=time.time_ns()
             )
 
-    def on_trade(*_details: object) -> None:
-        nonlocal done
-        done = True
+    def on_trade(self, *_details: object) -> None:
+        self.done = True
 
-    with subscribed(port, segment) as (feed, book, queue):
-        feed.on_book, feed.on_trade = on_book, on_trade
+
+def run_callback(port: int, segment: str, cpu: int) -> dict[str, float]:
+    with subscribed(port, segment) as (feed, queue):
+        strategy = PythonStrategy(queue)
+        feed.set_strategy(strategy)
         burst(cpu)
         deadline = time.monotonic() + PATIENCE_S
-        while not done and (feed.poll() or time.monotonic() < deadline):
-            queue.poll_answers()
+        while not strategy.done:
+            if feed.poll():
+                queue.poll_answers()
+            elif time.monotonic() > deadline:
+                sys.exit("no trade came")
     return {}
 
 
