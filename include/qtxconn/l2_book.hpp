@@ -205,15 +205,21 @@ private:
             own.remove_best();
             return;
         }
-        LevelSide& other = side_[index(opposite(side))];
-        const auto crosses = [&] {
-            const BookLevel& met = other.best();
-            return met.size > 0 && (side == Side::bid ? met.price <= price : met.price >= price);
-        };
-        while (__builtin_expect(crosses(), 0)) {
-            other.remove_best();
+        if (__builtin_expect(crosses(side, price), 0)) {
+            uncross(side, price);
         }
         own.set_best(price, size);
+    }
+
+    bool crosses(Side side, std::int64_t price) const noexcept {
+        const BookLevel& met = side_[index(opposite(side))].best();
+        return met.size > 0 && (side == Side::bid ? met.price <= price : met.price >= price);
+    }
+
+    [[gnu::noinline]] void uncross(Side side, std::int64_t price) {
+        do {
+            side_[index(opposite(side))].remove_best();
+        } while (crosses(side, price));
     }
 
     void judge(std::int64_t now_ns) noexcept {

@@ -73,7 +73,7 @@ public:
         }
     }
 
-    void remove_best() {
+    [[gnu::noinline]] void remove_best() {
         if (best_.size > 0) {
             set(best_.price, 0);
         }

@@ -415,12 +415,13 @@ private:
         symbol.book->set_trade({level.price, level.size, ns_of(message.event_ms), is_buy ? Side::bid : Side::ask});
         symbol.book->lock.unlock();
         if (handler.on_trade != nullptr || delivery) {
-            report_trade(symbol,
-                         {symbol.number, is_buy, level.price, level.size, message.event_ms, message.received_ns});
+            report_trade(symbol, message, is_buy, level);
         }
     }
 
-    [[gnu::noinline]] void report_trade(FeedSymbol& symbol, const FeedTrade& trade) noexcept {
+    [[gnu::noinline]] void report_trade(FeedSymbol& symbol, const Message& message, bool is_buy,
+                                        BookLevel level) noexcept {
+        const FeedTrade trade{symbol.number, is_buy, level.price, level.size, message.event_ms, message.received_ns};
         if (handler.on_trade != nullptr) {
             handler.on_trade(handler.context, &trade);
         }

@@ -48,6 +48,20 @@ void grids() {
     }
     CHECK(counts(grid, 1.0, 0.0) && count.size == 0);
     CHECK(!counts(grid, 0.0, 0.0) && !counts(grid, 0.0, 1.0));  // which of them passes is decided elsewhere
+    const double most = std::ldexp(1.0, 40);                    // ticks; of lots it is the first too many
+    CHECK(counts(grid, most / 10, 1.0) && !counts(grid, (most + 1) / 10, 1.0));
+    CHECK(counts(grid, 1.0, (most - 1) / 1000) && !counts(grid, 1.0, most / 1000));
+    const double wide[10] = {1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0};
+    for (std::size_t at = 0; at < 10; ++at) {  // every place of a message is checked
+        for (const double bad : {-1.0, 1.0004, inf, 1e16}) {
+            double levels[10];
+            std::copy(wide, wide + 10, levels);
+            levels[at] = bad;
+            BookLevel ignored[5];
+            CHECK(grid.count_levels(reinterpret_cast<const std::uint8_t*>(wide), 5, ignored));
+            CHECK(!grid.count_levels(reinterpret_cast<const std::uint8_t*>(levels), 5, ignored));
+        }
+    }
     const double nothing[4] = {0.0, 0.0, 1.0, 1.0};
     CHECK(grid.is_on_grid(reinterpret_cast<const std::uint8_t*>(nothing), 2));
 }
