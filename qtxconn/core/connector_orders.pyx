@@ -620,23 +620,29 @@ cdef class ConnectorOrders(ConnectorHooks):
         except Exception as error:
             self._amend_failed(order, error)
         else:
-            self._process_amend(order, update)
+            self._process_amend(update)
             self._order_tracker.process_order_update(update)
             self._order_tracker.revert_pending(order)   # should the answer show nothing new
 
-    def _process_amend(self, InFlightOrder order, update):
-        """Takes over price and amount of an order as the venue has them now, if they are new. Before its fills: they
-        may exceed the amount that it had."""
-        misc = update.misc_updates or {}
-        amount, price = misc.get("amount"), misc.get("price")
+    def _process_amend(self, update):
+        """For exchanges: takes over price and amount of an order as a report shows them, if they are new. Before its
+        fills, which may exceed the amount that it had."""
+        misc = update.misc_updates
+        amount = misc.get("amount") if misc else None
+        if amount is None:
+            return
+        cdef InFlightOrder order = self._order_tracker.fetch_order(update.client_order_id, update.exchange_order_id)
+        if order is None or order.is_done:
+            return
+        price = misc.get("price")
         changes = {}
-        if amount is not None and amount != order.amount:
+        if amount != order.amount:
             changes["amended_amount"] = amount
         if price and price != order.price and order.order_type.is_limit_type():
             changes["amended_price"] = price
         if changes:
             self._order_tracker.process_order_update(
-                update._replace(new_state=OrderState.OPEN, client_order_id=order.client_order_id, misc_updates=changes)
+                update._replace(new_state=OrderState.OPEN, misc_updates=changes)
             )
 
     def _amend_failed(self, InFlightOrder order, error):
@@ -711,13 +717,14 @@ cdef class ConnectorOrders(ConnectorHooks):
 
     async def _refresh_order(self, InFlightOrder order):
         """Reads an order's state and fills from the venue and applies both, the fills first."""
+        executed = order.executed_amount_base   # before asking: a fill that comes meanwhile may hide one that is missing
         update = await self._request_order_status(order)
-        self._process_amend(order, update)
+        self._process_amend(update)
         if order.exchange_order_id is None and update.exchange_order_id and update.new_state is not OrderState.FAILED:
             # The first word of it: its fills can only be asked for by the venue's id.
             self._order_accepted(order.client_order_id, update.exchange_order_id, update.update_timestamp)
         counted = (update.misc_updates or {}).get("cumulative_base")
-        if counted is None or counted > order.executed_amount_base:
+        if counted is None or counted > executed:
             for fill in await self._all_trade_updates_for_order(order):
                 self._order_tracker.process_trade_update(fill)
         self._order_tracker.process_order_update(update)

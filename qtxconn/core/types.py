@@ -171,7 +171,7 @@ class OrderUpdate(NamedTuple):
     `misc_updates` that are understood: `error_message`, `error_type` (on FAILED), `cumulative_base`, the executed
     amount in base asset that the report counts (an end takes effect once the fills up to it are booked),
     `cumulative_quote`, the same in quote asset, and two pairs for what the order itself is: `price` (quote per base)
-    and `amount` (base) as a query or an answer shows it, and on the venue's word on an amend only `amended_price` and
+    and `amount` (base) as a report shows it, and on the venue's word on an amend only `amended_price` and
     `amended_amount`, what it has from now on.
     """
 

@@ -233,9 +233,7 @@ def parse_order_trade_update(event: dict[str, Any], trading_pair: str) -> tuple[
     order = event["o"]
     client_order_id, exchange_order_id = str(order["c"]), str(order["i"])
     timestamp = int(order["T"]) / 1e3
-    misc = {"cumulative_base": amount(order["z"])}
-    if order["x"] == "AMENDMENT":
-        misc |= {"amended_price": amount(order["p"]), "amended_amount": amount(order["q"])}
+    misc = {"cumulative_base": amount(order["z"]), "price": amount(order["p"]), "amount": amount(order["q"])}
     update = OrderUpdate(
         trading_pair,
         timestamp,

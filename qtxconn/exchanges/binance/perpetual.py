@@ -528,7 +528,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             elif isinstance(answer, BaseException):
                 raise answer  # the connection counts as broken and all of this is done again
             else:
-                self._process_amend(order, answer)
+                self._process_amend(answer)
                 updates.append(answer)
         client_ids = {update.exchange_order_id: update.client_order_id for update in updates}
         since_ms = self._user_stream_broke_ms - RECOVERY_OVERLAP_MS
@@ -568,6 +568,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         if pair is None:
             return
         order_update, trade_update = messages.parse_order_trade_update(event, pair)
+        self._process_amend(order_update)
         if trade_update is not None:
             self._order_tracker.process_trade_update(trade_update)
         self._order_tracker.process_order_update(order_update)
