@@ -59,6 +59,10 @@ class ThrottledError(QtxconnError):
         self.retry_after = retry_after
 
 
+class CircuitOpenError(ThrottledError):
+    """Requests of this kind have failed too often in a row; for `retry_after` seconds none is sent."""
+
+
 class MessageError(QtxconnError):
     """Bytes from outside are not what the wire contract says."""
 

@@ -717,8 +717,7 @@ cdef class ConnectorOrders(ConnectorHooks):
 
     async def _refresh_order(self, InFlightOrder order):
         """Reads an order's state and fills from the venue and applies both, the fills first."""
-        # Before asking: a fill that comes meanwhile may hide one that is missing.
-        executed = order.executed_amount_base
+        executed = order.executed_amount_base   # before asking: a fill that comes meanwhile may hide a lost one
         update = await self._request_order_status(order)
         self._process_amend(update)
         if order.exchange_order_id is None and update.exchange_order_id and update.new_state is not OrderState.FAILED:

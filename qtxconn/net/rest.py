@@ -24,6 +24,7 @@ from qtxconn.errors import (
     VenueError,
 )
 from qtxconn.net.backoff import Backoff
+from qtxconn.net.circuit import CircuitBreaker
 
 if TYPE_CHECKING:
     from qtxconn.core.clock import Clock
@@ -86,6 +87,7 @@ class RestClient:
         self._read_attempts = read_attempts
         self._backoff = backoff
         self._connections_max = connections_max
+        self._circuits = {kind: CircuitBreaker(kind, clock) for kind in ("read", "write")}
         self._session: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
@@ -136,7 +138,8 @@ class RestClient:
 
         Raises RequestTimeoutError, ConnectionClosedError or NetworkError (outcome unknown), the VenueError
         that `parse_error` made of an error answer, MessageError when the answer is not JSON, ThrottledError
-        when the rate limit keeps it from being sent in time.
+        when the rate limit keeps it from being sent in time, and CircuitOpenError, a ThrottledError, when reads or
+        writes have failed too often in a row (with `priority` it is sent even then).
         """
         request = RestRequest(
             method,
@@ -145,13 +148,15 @@ class RestClient:
             {**(headers or {}), **({"Content-Type": "application/json"} if json is not None else {})},
             orjson.dumps(json) if json is not None else None,
         )
-        attempts = self._read_attempts if (method == "GET" if is_read is None else is_read) else 1
+        is_read = method == "GET" if is_read is None else is_read
+        attempts = self._read_attempts if is_read else 1
+        circuit = None if priority else self._circuits["read" if is_read else "write"]
         backoff = self._backoff()
         while True:
             if self._throttler is not None:
                 await self._throttler.acquire(weights or {}, priority=priority, wait_max_s=self._wait_max_s)
             try:
-                return await self._send(auth(request) if auth is not None else request, timeout_s)
+                return await self._send_through(circuit, auth(request) if auth is not None else request, timeout_s)
             except (NetworkError, OutcomeUnknownError, RateLimitedError) as error:
                 attempts -= 1
                 wait_s = backoff.next_s()
@@ -163,6 +168,24 @@ class RestClient:
                 await self._clock.sleep(wait_s)
 
     # -- inside --------------------------------------------------------------------------------------------
+
+    async def _send_through(self, circuit: CircuitBreaker | None, request: RestRequest, timeout_s: float | None) -> Any:
+        if circuit is None:
+            return await self._send(request, timeout_s)
+        circuit.enter()
+        try:
+            answer = await self._send(request, timeout_s)
+        except (NetworkError, OutcomeUnknownError):
+            circuit.failed()
+            raise
+        except (VenueError, MessageError):
+            circuit.succeeded()
+            raise
+        except BaseException:
+            circuit.abandoned()
+            raise
+        circuit.succeeded()
+        return answer
 
     async def _send(self, request: RestRequest, timeout_s: float | None) -> Any:
         session = self._session
