@@ -24,6 +24,7 @@ class ConnectorHooks:
     lookup_delays_s: tuple[float, ...]
     status_poll_interval_s: float
     supports_amend: bool
+    supported_time_in_force: tuple[str, ...]
     itemised_fills: bool
     provisional_fill_after_s: float
     market_data_timeout_s: float

@@ -35,6 +35,7 @@ cdef class ConnectorHooks:
     lookup_delays_s = (0.0, 0.25, 1.0, 3.0, 10.0)
     status_poll_interval_s = 30.0
     supports_amend = False      # _place_amend is written
+    supported_time_in_force = ("GTC",)      # values of the keyword time_in_force of buy() and sell()
     itemised_fills = True       # the venue reports executions one by one, not only executed amounts
     provisional_fill_after_s = 30.0     # after which executions that it counts but does not give are inferred
     market_data_timeout_s = 10.0

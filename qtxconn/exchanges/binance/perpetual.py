@@ -72,6 +72,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
     client_order_id_max_length = constants.CLIENT_ORDER_ID_LENGTH_MAX
     is_cancel_request_in_exchange_synchronous = True
     supports_amend = True
+    supported_time_in_force = ("GTC", "IOC", "FOK")
     submit_dead_after_s = constants.RECV_WINDOW_MS / 1e3 + 5.0  # the venue refuses a request older than its window
 
     def __init__(
