@@ -48,6 +48,7 @@ STATES = {
     "FILLED": OrderState.FILLED,
     "CANCELED": OrderState.CANCELED,
     "EXPIRED": OrderState.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderState.EXPIRED,
 }
 WHERE = {
     Action.PLACE: "POST /fapi/v1/order",
@@ -250,8 +251,9 @@ class BinanceHand(VenueHand):
     async def end_faults(self) -> None:
         await self._control("DELETE", "/faults")
 
-    async def fired(self) -> int:
-        return sum(rule["fired"] for rule in (await self._control("GET", "/faults"))["rules"])
+    async def idle_faults(self) -> list[str]:
+        rules = (await self._control("GET", "/faults"))["rules"]
+        return [f"{rule['fault']} on {rule['where']}" for rule in rules if not rule["fired"] and not rule["skew_s"]]
 
     async def disconnect(self) -> None:
         await self._control("POST", "/disconnect")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BUY, SELL = TradeType.BUY, TradeType.SELL
 WAIT_S = 15.0  # only reached when something is broken
 POLL_S = 0.002
+DEAD_AFTER_S = 0.2
 FAR = Decimal("0.015")  # so far from the touch an order rests for good
 WORDS = {
     "BuyOrderCreatedEvent": "created",
@@ -108,6 +109,16 @@ class Session:
             return
         await self.until("every order has ended", lambda: not connector.in_flight_orders)
         await self.until("flat after the case", lambda: not connector.get_position_amount(self.pair))
+        await self.book_is_true()
+
+    async def book_is_true(self) -> None:
+        """Wait until the connector's book is the venue's, but for the market's heartbeat far away."""
+        bids, asks = await self.venue.book()
+        book = self.book
+        await self.until(
+            f"the book is the venue's: {bids[:3]} {asks[:3]}",
+            lambda: (book.bid_entries(5), book.ask_entries(5)) == (bids[:5], asks[:5]),
+        )
 
     async def abandon(self) -> None:
         """Give the connector up; the next case makes a new one."""
@@ -208,6 +219,16 @@ class Session:
             raise AssertionError("the book is empty")
         return best
 
+    @contextmanager
+    def impatient(self) -> Iterator[None]:
+        """For requests that certainly never arrive: "no such order" is final soon."""
+        connector = self.connector
+        connector.submit_dead_after_s = DEAD_AFTER_S
+        try:
+            yield
+        finally:
+            del connector.submit_dead_after_s
+
     # -- orders ----------------------------------------------------------------------------------------------
 
     def place(
@@ -281,6 +302,7 @@ class Session:
     async def audit(self) -> None:
         """What holds for every order of every case: the venue's amounts and state, fills that add up, the right
         events once, nothing illegal. Open orders are compared as they are."""
+        same("faults that never struck", await self.venue.idle_faults(), [])
         await self.venue.end_faults()
         for order in self.orders:
             await self._audit_order(order)

@@ -170,8 +170,8 @@ class VenueHand(ABC):
     async def end_faults(self) -> None: ...
 
     @abstractmethod
-    async def fired(self) -> int:
-        """How often the rules in force have struck."""
+    async def idle_faults(self) -> list[str]:
+        """The rules in force that have not struck yet."""
 
     @abstractmethod
     async def disconnect(self) -> None:
