@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -129,25 +130,32 @@ def declared_capabilities(connector: PerpetualDerivativeBase) -> set[str]:
 async def certify(
     target: Target, order_path: str, cases: list[Case], on_result: Callable[[Result], None] = lambda _: None
 ) -> Report:
-    """Runs `cases` on a venue of its own. Unproven capabilities are only judged when all cases were chosen."""
+    """Runs `cases`, each subject on a venue of its own, whose limits count from 0.
+
+    Unproven capabilities are only judged when all cases were chosen.
+    """
     results: list[Result] = []
-    async with target.venue(order_path) as hand:
-        declared = declared_capabilities(target.make_connector(hand, order_path))
-        session = Session(target, hand, order_path)
-        try:
-            for chosen in cases:
-                missing = [need for need in chosen.needs if need not in declared]
-                if missing:
-                    result = Result(chosen, Outcome.SKIPPED, f"does not declare {', '.join(missing)}", 0.0)
-                else:
-                    result = await _run(chosen, session)
-                results.append(result)
-                on_result(result)
-        finally:
-            await session.close()
+    declared: set[str] = set()
+    for _, group in itertools.groupby(cases, lambda chosen: chosen.subject):
+        async with target.venue(order_path) as hand:
+            declared = declared_capabilities(target.make_connector(hand, order_path))
+            session = Session(target, hand, order_path)
+            try:
+                for chosen in group:
+                    results.append(await _run_or_skip(chosen, session, declared))
+                    on_result(results[-1])
+            finally:
+                await session.close()
     shown = {need for result in results if result.outcome is Outcome.PASSED for need in result.case.needs}
     judged = len(cases) == len(all_cases())
     return Report(target.name, order_path, results, sorted(declared - shown) if judged else [])
+
+
+async def _run_or_skip(chosen: Case, session: Session, declared: set[str]) -> Result:
+    missing = [need for need in chosen.needs if need not in declared]
+    if missing:
+        return Result(chosen, Outcome.SKIPPED, f"does not declare {', '.join(missing)}", 0.0)
+    return await _run(chosen, session)
 
 
 async def _run(chosen: Case, session: Session) -> Result:

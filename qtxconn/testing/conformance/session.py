@@ -93,6 +93,8 @@ class Session:
 
     async def begin(self) -> None:
         """A connector that is ready and has nothing open."""
+        if self._connector is not None and not self.target.has_order_path(self._connector):
+            await self.abandon()
         if self._connector is None:
             self._connector = self.make()
             await self._connector.connect()
@@ -100,12 +102,16 @@ class Session:
             told.clear()
         await self.until("ready before the case", lambda: self.connector.is_ready)
 
+    async def fresh(self) -> None:
+        """For cases that break connections: a connector that has not been waiting longer and longer to reconnect."""
+        await self.abandon()
+        await self.begin()
+
     async def clean(self) -> None:
         """Leave nothing behind for the next case."""
         await self.venue.clean()
-        connector = self.connector
-        if not connector.is_connected:
-            await self.abandon()
+        connector = self._connector
+        if connector is None:
             return
         await self.until("every order has ended", lambda: not connector.in_flight_orders)
         await self.until("flat after the case", lambda: not connector.get_position_amount(self.pair))

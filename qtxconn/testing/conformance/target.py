@@ -211,6 +211,10 @@ class Target(ABC):
     ) -> PerpetualDerivativeBase:
         """A new connector for `account`, by default the one under test; not connected."""
 
+    @abstractmethod
+    def has_order_path(self, connector: PerpetualDerivativeBase) -> bool:
+        """Whether orders of a ready connector take the way it was made with now, and no substitute."""
+
 
 _TARGETS = {"binance": ("qtxconn.testing.conformance.binance", "BinanceTarget")}
 TARGET_NAMES = tuple(_TARGETS)
