@@ -36,7 +36,9 @@ def certify_command(
         return None
     path = target.order_paths[0] if order_path is None else order_path
     if path not in target.order_paths:
-        raise click.BadParameter(f"{path!r} is not one of: {', '.join(target.order_paths)}", param_hint="'--order-path'")
+        raise click.BadParameter(
+            f"{path!r} is not one of: {', '.join(target.order_paths)}", param_hint="'--order-path'"
+        )
     logging.getLogger("qtxconn").setLevel(logging.CRITICAL + 1)  # faults make connectors talk; the table says it all
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     report = asyncio.run(certify(target, path, cases, lambda result: _show_failure(console, result)))
@@ -77,5 +79,3 @@ def _show_report(console: Console, report: Report) -> None:
             console.print(f"case {result.case.number} skipped: {result.why}", markup=False)
     for capability in report.unproven:
         console.print(f"declared and not proven by any case: {capability}", markup=False)
-
-

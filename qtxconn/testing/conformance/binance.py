@@ -114,7 +114,7 @@ def write_quiet_market(path: Path) -> None:
 
 
 class BinanceHand(VenueHand):
-    """Over the venue's REST and control endpoints, by calls that the connector does not use where a fault may strike."""
+    """Over REST and the control endpoint, by calls that the connector does not use where a fault may strike."""
 
     def __init__(self, endpoints: dict[str, Any], session: aiohttp.ClientSession, order_path: str) -> None:
         self.endpoints = endpoints
@@ -234,7 +234,9 @@ class BinanceHand(VenueHand):
     # -- what goes wrong
 
     async def fault(self, fault: Fault, action: Action, **fields: Any) -> None:
-        await self._control("POST", "/faults", {"fault": fault.value, "where": self._where[action], "count": 1} | fields)
+        await self._control(
+            "POST", "/faults", {"fault": fault.value, "where": self._where[action], "count": 1} | fields
+        )
 
     async def refuse(self, refusal: Refusal, action: Action, *, count: int = 1, carried_out: bool = False) -> None:
         status, code, message, _ = REFUSALS[refusal]

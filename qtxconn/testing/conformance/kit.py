@@ -18,9 +18,22 @@ if TYPE_CHECKING:
     from qtxconn.core.connectors import PerpetualDerivativeBase
     from qtxconn.testing.conformance.target import Target
 
+SUBJECTS_AT_ONCE = 3
 CASE_TIMEOUT_S = 40.0  # only reached when something is broken
 # Modules of cases; the hundreds of a case's number are the place of its module here, from 1.
-SUBJECTS = ("rules", "orders", "refusals", "cancels", "amends", "outcomes", "streams", "recovery", "account", "market", "limits")
+SUBJECTS = (
+    "rules",
+    "orders",
+    "refusals",
+    "cancels",
+    "amends",
+    "outcomes",
+    "streams",
+    "recovery",
+    "account",
+    "market",
+    "limits",
+)
 Run = Callable[[Session], Awaitable[None]]
 
 
@@ -130,22 +143,29 @@ def declared_capabilities(connector: PerpetualDerivativeBase) -> set[str]:
 async def certify(
     target: Target, order_path: str, cases: list[Case], on_result: Callable[[Result], None] = lambda _: None
 ) -> Report:
-    """Runs `cases`, each subject on a venue of its own, whose limits count from 0.
+    """Runs `cases`, each subject on a venue of its own, a few subjects at a time; `on_result` hears each at once.
 
     Unproven capabilities are only judged when all cases were chosen.
     """
     results: list[Result] = []
     declared: set[str] = set()
-    for _, group in itertools.groupby(cases, lambda chosen: chosen.subject):
-        async with target.venue(order_path) as hand:
-            declared = declared_capabilities(target.make_connector(hand, order_path))
+    room = asyncio.Semaphore(SUBJECTS_AT_ONCE)
+
+    async def run_subject(chosen_cases: list[Case]) -> None:
+        async with room, target.venue(order_path) as hand:
+            declared.update(declared_capabilities(target.make_connector(hand, order_path)))
             session = Session(target, hand, order_path)
             try:
-                for chosen in group:
+                for chosen in chosen_cases:
                     results.append(await _run_or_skip(chosen, session, declared))
                     on_result(results[-1])
             finally:
                 await session.close()
+
+    async with asyncio.TaskGroup() as tasks:
+        for _, group in itertools.groupby(cases, lambda chosen: chosen.subject):
+            tasks.create_task(run_subject(list(group)))
+    results.sort(key=lambda result: result.case.number)
     shown = {need for result in results if result.outcome is Outcome.PASSED for need in result.case.needs}
     judged = len(cases) == len(all_cases())
     return Report(target.name, order_path, results, sorted(declared - shown) if judged else [])
@@ -167,10 +187,9 @@ async def _run(chosen: Case, session: Session) -> Result:
             await chosen.run(session)
             await session.audit()
             await session.clean()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a case raises is its failure
         kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
         why = f"{kind}{' '.join(str(error).split())}"
         await session.abandon()
     outcome = Outcome.FAILED if why else Outcome.PASSED
     return Result(chosen, outcome, why, time.perf_counter() - started)
-

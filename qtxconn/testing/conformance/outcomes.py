@@ -1,4 +1,4 @@
-"""Cases 6xx: placements whose outcome nobody told. The venue is asked; nothing is assumed, and nothing is sent twice."""
+"""Cases 6xx: placements whose outcome nobody told. The venue is asked; nothing is assumed or sent twice."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ def _register(number: int, fault: RequestFault, title: str, run: Any) -> None:
 
 for _number, _fault, _fields in CARRIED_OUT:
     _register(
-        _number, _fault, 'An order whose placement meets "{}" lives, once.', partial(_lives, fault=_fault, fields=_fields)
+        _number,
+        _fault,
+        'An order whose placement meets "{}" lives, once.',
+        partial(_lives, fault=_fault, fields=_fields),
     )
 for _number, _fault in NEVER_ARRIVED:
     _register(_number, _fault, 'An order whose placement meets "{}" fails, after asking.', partial(_dies, fault=_fault))

@@ -275,7 +275,9 @@ class Session:
 
     async def state(self, order: InFlightOrder, state: OrderState) -> None:
         """Wait for the order's state; any other end fails the case at once."""
-        await self.until(f"{order.client_order_id} is {state.name}", lambda: order.current_state is state or order.is_done)
+        await self.until(
+            f"{order.client_order_id} is {state.name}", lambda: order.current_state is state or order.is_done
+        )
         same(f"state of {order.client_order_id}", order.current_state, state)
 
     def told(self, order: InFlightOrder) -> list[str]:

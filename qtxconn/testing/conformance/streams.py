@@ -68,10 +68,10 @@ async def new_is_lost(s: Session) -> None:
 @case(706)
 async def answer_is_late(s: Session) -> None:
     """The stream is faster than the answer: the order opens at its word, and is told once."""
-    await s.venue.fault(RequestFault.SLOW_ANSWER, Action.PLACE, delay_s=0.3)
+    await s.venue.fault(RequestFault.SLOW_ANSWER, Action.PLACE, delay_s=1.0)
     order = s.place()
-    await s.until("open", lambda: order.current_state is OPEN, 0.25)
-    await asyncio.sleep(0.35)
+    await s.until("open", lambda: order.current_state is OPEN, 0.9)
+    await asyncio.sleep(1.05)
     same("told", s.told(order), ["created"])
 
 
@@ -186,9 +186,10 @@ async def position_while_away(s: Session) -> None:
 async def order_while_away(s: Session) -> None:
     """Orders can be placed, and are tracked, while the user stream is away."""
     await s.fresh()
-    await s.venue.fault(RequestFault.LATE, Action.USER_STREAM_KEY, delay_s=0.3)
+    await s.venue.fault(RequestFault.LATE, Action.USER_STREAM_KEY, delay_s=0.6)
     await s.venue.disconnect()
     await s.until("not ready", lambda: not s.connector.is_ready)
+    await asyncio.sleep(0.2)  # a way for orders that was closed as well is known to be
     order = await s.rest()
     s.cancel(order)
     await s.state(order, CANCELED)
