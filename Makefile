@@ -4,15 +4,13 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO_ARGS ?=
 TEST_ARGS ?=
-SEEDS ?= 100000
+SEEDS ?= 1000000
 BENCH_ARGS ?=
 SECONDS ?= 60
 
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(shell find include qtxconn -name '*.hpp' -o -name '*.pyx' -o -name '*.pxd')
 SANITIZERS := address,undefined
-
-SEEDS ?= 1000000
 
 .PHONY: demo test bench icount icount-record fuzz sim soak lint sanitize coverage abi clean
 

@@ -188,8 +188,43 @@ inline FixedError quantize(Fixed value, Fixed increment, Rounding rounding, Fixe
     return detail::narrow(detail::rounded_quotient(units_at(value, scale), divisor, rounding) * divisor, scale, out);
 }
 
+namespace detail {
+
+// Digits with at most one point, too few to overflow: what nearly every text is. False for all others.
+inline bool parse_plain(const char* text, std::size_t size, Fixed& out) noexcept {
+    if (size > 18) {
+        return false;
+    }
+    std::int64_t units = 0;
+    std::size_t decimals_from = size + 1;  // none
+    for (std::size_t i = 0; i < size; ++i) {
+        const unsigned digit = static_cast<unsigned char>(text[i]) - unsigned{'0'};
+        if (digit <= 9) {
+            units = units * 10 + static_cast<std::int64_t>(digit);
+        } else if (text[i] == '.' && decimals_from > size) {
+            decimals_from = i + 1;
+        } else {
+            return false;
+        }
+    }
+    if (size == 0 || (size == 1 && decimals_from == 1)) {
+        return false;
+    }
+    auto scale = static_cast<std::int32_t>(decimals_from > size ? 0 : size - decimals_from);
+    for (; scale > 0 && units % 10 == 0; --scale) {
+        units /= 10;
+    }
+    out = Fixed{units, scale};
+    return true;
+}
+
+}  // namespace detail
+
 // Reads "-12.50", "+3", ".5", "1e-8", "1E+3". Nothing else: no blanks, no NaN, no infinity, no separators.
 inline FixedError parse_fixed(const char* text, std::size_t size, Fixed& out) noexcept {
+    if (detail::parse_plain(text, size, out)) {
+        return FixedError::ok;
+    }
     std::size_t i = 0;
     bool negative = false;
     if (i < size && (text[i] == '-' || text[i] == '+')) {

@@ -54,6 +54,11 @@ public:
     // Sets the size at a price; size 0 removes the level. Removing a level that is not there is normal.
     void set_level(Side side, std::int64_t price, std::int64_t size) { side_[index(side)].set(price, size); }
 
+    // The same for one level after the other; much faster where they come the best first.
+    void set_levels(Side side, const BookLevel* levels, std::size_t count) {
+        side_[index(side)].set_levels(levels, count);
+    }
+
     // A ticker: the best level of a side is this one. Better levels of the side are gone, and so is what it crosses on
     // the other side. Size 0 empties the side's top level. `event_ms` is the venue's time, 0 if unknown. False: the
     // ticker is older than the depth that the book has, and changed nothing.
@@ -200,15 +205,15 @@ private:
             own.remove_best();
             return;
         }
-        const bool is_bid = side == Side::bid;
-        while (own.best().size > 0 && (is_bid ? own.best().price > price : own.best().price < price)) {
-            own.remove_best();
-        }
         LevelSide& other = side_[index(opposite(side))];
-        while (other.best().size > 0 && (is_bid ? other.best().price <= price : other.best().price >= price)) {
+        const auto crosses = [&] {
+            const BookLevel& met = other.best();
+            return met.size > 0 && (side == Side::bid ? met.price <= price : met.price >= price);
+        };
+        while (__builtin_expect(crosses(), 0)) {
             other.remove_best();
         }
-        own.set(price, size);
+        own.set_best(price, size);
     }
 
     void judge(std::int64_t now_ns) noexcept {

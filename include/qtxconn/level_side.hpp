@@ -50,6 +50,29 @@ public:
         }
     }
 
+    // As set() for one after the other; fast where they come as messages bring them, the best first.
+    void set_levels(const BookLevel* level, std::size_t count) {
+        const BookLevel* const end = level + count;
+        if (window_ == 0 && count_ + count <= kLevelsMax) {
+            level = merge_into_array(level, end);
+        }
+        for (; level != end; ++level) {
+            set(level->price, level->size);
+        }
+    }
+
+    // This is the best level from now on: better ones are gone. The size is positive.
+    void set_best(std::int64_t price, std::int64_t size) {
+        if (best_.price != price || best_.size <= 0) {
+            move_best(price, size);
+        } else if (window_ == 0) {
+            best_.size = array_.back().size = size;
+        } else {
+            best_.size = size;
+            ring_[kWords + best_key_ % kRing] = static_cast<std::uint64_t>(size);
+        }
+    }
+
     void remove_best() {
         if (best_.size > 0) {
             set(best_.price, 0);
@@ -218,10 +241,7 @@ private:
     [[gnu::noinline]] void change_elsewhere(std::uint64_t key, std::int64_t size) {
         if (window_ == 0) {
             set_in_array(key, size);
-            take_best_of_array();
-            if (count_ >= ring_retry_) {
-                make_ring();
-            }
+            array_has_changed();
             return;
         }
         if (key < base_ && best_.size > 0) {
@@ -240,6 +260,99 @@ private:
             }
         }
         set_in_ring(key, size);
+    }
+
+    [[gnu::noinline]] void move_best(std::int64_t price, std::int64_t size) {
+        const std::uint64_t key = key_of(price);
+        if (window_ != 0) {
+            while (best_.size > 0 && best_key_ > key) {
+                remove_best();
+            }
+            set(price, size);
+            return;
+        }
+        while (!array_.empty() && key_of(array_.back().price) > key) {
+            array_.pop_back();
+        }
+        count_ = static_cast<std::uint32_t>(array_.size());
+        if (!array_.empty() && array_.back().price == price) {
+            array_.back().size = size;
+        } else {
+            insert_into_array(array_.size(), BookLevel{price, size});
+        }
+        array_has_changed();
+    }
+
+    // Sets levels up to the first that is not below the one before it; which that is. First sizes are written where
+    // they belong, what is to come is only counted, and what is to go keeps its place: most messages change nothing
+    // but sizes.
+    const BookLevel* merge_into_array(const BookLevel* const first, const BookLevel* const end) {
+        BookLevel* const deepest = array_.data();
+        BookLevel* at = deepest + array_.size();  // the level behind it is next
+        const BookLevel* level = first;
+        std::uint64_t last_key = 0;
+        std::size_t missing = 0;
+        std::int64_t smallest = 1;
+        while (level != end) {
+            const std::uint64_t key = key_of(level->price);
+            if (key >= last_key && level != first) {
+                break;
+            }
+            while (at != deepest && key_of(at[-1].price) > key) {
+                --at;
+            }
+            if (at == deepest || at[-1].price != level->price) {
+                missing += level->size > 0 ? 1 : 0;
+                last_key = key;
+                ++level;
+                continue;
+            }
+            std::ptrdiff_t left = std::min(end - level, at - deepest);
+            do {
+                (--at)->size = level->size;
+                smallest = std::min(smallest, level->size);
+                ++level;
+            } while (--left != 0 && at[-1].price == level->price);
+            last_key = key_of(at->price);
+        }
+        if (smallest <= 0) {
+            const auto is_gone = [](const BookLevel& one) { return one.size <= 0; };
+            array_.erase(std::remove_if(array_.begin() + (at - deepest), array_.end(), is_gone), array_.end());
+        }
+        if (missing != 0) {
+            insert_missing(first, missing);
+        }
+        count_ = static_cast<std::uint32_t>(array_.size());
+        array_has_changed();
+        return level;
+    }
+
+    // Puts in those of the levels that the array does not have: `missing` in all. Two sorted runs are merged in place,
+    // from the back on, until the deepest that is missing has its place.
+    void insert_missing(const BookLevel* level, std::size_t missing) {
+        std::size_t from = array_.size();
+        std::size_t to = from + missing;
+        reserve(to);
+        array_.resize(to);
+        for (; to != from; ++level) {
+            if (level->size <= 0) {
+                continue;
+            }
+            const std::uint64_t key = key_of(level->price);
+            while (from != 0 && key_of(array_[from - 1].price) > key) {
+                array_[--to] = array_[--from];
+            }
+            if (from == 0 || array_[from - 1].price != level->price) {
+                array_[--to] = *level;
+            }
+        }
+    }
+
+    void array_has_changed() {
+        take_best_of_array();
+        if (count_ >= ring_retry_) {
+            make_ring();
+        }
     }
 
     void set_in_array(std::uint64_t key, std::int64_t size) {
@@ -288,14 +401,21 @@ private:
         ++count_;
     }
 
-    // Room for one more level: by growth, a quarter each time, since many books hold about as many levels as they ever
-    // will; or else by dropping the deepest. How many were dropped.
-    [[gnu::noinline]] std::size_t make_room() {
-        if (count_ < kLevelsMax) {
+    // Room for `count` levels, at most kLevelsMax. Grows by a quarter each time, since many books hold about as many
+    // levels as they ever will.
+    void reserve(std::size_t count) {
+        if (count > reserved_) {
             constexpr std::size_t kStep = 4;
-            const std::size_t grown = array_.capacity() + std::max(array_.capacity() / 4, kStep);
+            const std::size_t grown = std::max(count, array_.capacity() + array_.capacity() / 4);
             array_.reserve(std::min((grown + kStep - 1) / kStep * kStep, kLevelsMax));
             reserved_ = static_cast<std::uint32_t>(array_.capacity());
+        }
+    }
+
+    // Room for one more level, by growth or else by dropping the deepest. How many were dropped.
+    [[gnu::noinline]] std::size_t make_room() {
+        if (count_ < kLevelsMax) {
+            reserve(std::size_t{count_} + 1);
             return 0;
         }
         array_.erase(array_.begin());  // never empty: a ring has fewer slots than kLevelsMax

@@ -103,9 +103,9 @@ struct FeedNews {
     std::int64_t event_ms;
     std::int64_t received_ns;
 
-    const LevelCount* levels() const noexcept { return reinterpret_cast<const LevelCount*>(this + 1); }  // asks first
+    const BookLevel* levels() const noexcept { return reinterpret_cast<const BookLevel*>(this + 1); }  // asks first
 };
-static_assert(sizeof(FeedNews) % alignof(LevelCount) == 0);
+static_assert(sizeof(FeedNews) % alignof(BookLevel) == 0);
 
 // All but the numbers that are Shared, symbol(), take_changed() and the ring's other end is for one thread at a time
 // (see SingleWriter).
@@ -113,7 +113,7 @@ class FeedDecoder {
 public:
     static constexpr std::size_t kNewsBytes = std::size_t{1} << 22;
     // Room that any one datagram's news fits in.
-    static constexpr std::size_t kNewsRoom = 2 * (sizeof(FeedNews) + kLevelsMax * sizeof(LevelCount)) + 64;
+    static constexpr std::size_t kNewsRoom = 2 * (sizeof(FeedNews) + kLevelsMax * sizeof(BookLevel)) + 64;
     static constexpr std::size_t kSymbolsMax = std::size_t{1} << 18;
 
     explicit FeedDecoder(const FeedOptions& options, std::size_t news_bytes = kNewsBytes)
@@ -245,7 +245,7 @@ private:
         if (stream == kDepthStream) {
             return apply_next_depth(*symbol, bytes, size, message);
         }
-        LevelCount level;
+        BookLevel level;
         if (size != kBodyOffset || !symbol->grid.count_levels(bytes + kPacketPriceOffset, 1, &level)) {
             return false;
         }
@@ -377,7 +377,7 @@ private:
     }
 
     [[gnu::always_inline]] void set_top(FeedSymbol& symbol, const Message& message, Side side,
-                                        LevelCount level) noexcept {
+                                        BookLevel level) noexcept {
         symbol.book->lock.lock();
         const bool is_newest = symbol.book->set_top(side, level.price, level.size, message.event_ms);
         if (is_newest) {
@@ -392,19 +392,14 @@ private:
     // The levels are in scratch_.
     void set_levels(FeedSymbol& symbol, const Message& message, std::uint32_t asks, std::uint32_t bids) noexcept {
         const bool whole = options_.depth_semantics == DepthSemantics::replace || !symbol.seen_full.get();
-        const LevelCount* level = scratch_.data();
         symbol.book->lock.lock();
         if (whole) {
             symbol.book->begin_snapshot();
             symbol.synchronised.set(true);
             symbol.seen_full.set(true);
         }
-        for (const LevelCount* end = level + asks; level != end; ++level) {
-            symbol.book->set_level(Side::ask, level->price, level->size);
-        }
-        for (const LevelCount* end = level + bids; level != end; ++level) {
-            symbol.book->set_level(Side::bid, level->price, level->size);
-        }
+        symbol.book->set_levels(Side::ask, scratch_.data(), asks);
+        symbol.book->set_levels(Side::bid, scratch_.data() + asks, bids);
         symbol.book->settle_depth(message.event_ms);
         symbol.book->commit(static_cast<std::uint64_t>(message.sn_id), message.now_ns);
         symbol.book->lock.unlock();
@@ -415,7 +410,7 @@ private:
     }
 
     [[gnu::always_inline]] void set_trade(FeedSymbol& symbol, const Message& message, bool is_buy,
-                                          LevelCount level) noexcept {
+                                          BookLevel level) noexcept {
         symbol.book->lock.lock();
         symbol.book->set_trade({level.price, level.size, ns_of(message.event_ms), is_buy ? Side::bid : Side::ask});
         symbol.book->lock.unlock();
@@ -442,7 +437,7 @@ private:
 
     void add_diff(FeedSymbol& symbol, const Message& message, std::uint32_t asks, std::uint32_t bids,
                   bool whole) noexcept {
-        const std::size_t bytes = (std::size_t{asks} + bids) * sizeof(LevelCount);
+        const std::size_t bytes = (std::size_t{asks} + bids) * sizeof(BookLevel);
         void* room = news.claim(sizeof(FeedNews) + bytes);
         if (room == nullptr) {
             symbol.missed_diffs.set(true);
@@ -478,7 +473,7 @@ private:
     std::unique_ptr<Block> blocks_[kSymbolsMax / kBlock];
     std::atomic<std::size_t> count_{0};
     std::atomic<std::uint64_t> changed_[kSymbolsMax / 64] = {};
-    std::vector<LevelCount> scratch_;
+    std::vector<BookLevel> scratch_;
     MissingNumbers missing_;
 };
 

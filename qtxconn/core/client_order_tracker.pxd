@@ -18,6 +18,7 @@ from qtxconn.core.order_store cimport (
     TransitionReason,
     VenueIdOutcome,
 )
+from qtxconn.core.pubsub cimport PubSub
 
 
 cdef class ClientOrderTracker:
@@ -30,12 +31,14 @@ cdef class ClientOrderTracker:
     cdef readonly int orphan_count              # updates of orders that never became known
     cdef readonly int adopted_count
     cdef public OrderJournalBase journal  # what happens to orders is written to it before listeners hear of it
-    cdef object _pubsub
+    cdef PubSub _pubsub
     cdef list _sinks            # OrderEventSinks, told before the pubsub's listeners
     cdef object _logger
     cdef object _parked         # ParkedUpdates
+    cdef bint _some_parked      # False: certainly none
     cdef dict _active           # client order id -> InFlightOrder, not ended
-    cdef object _finished       # OrderedDict: the same for ended orders, oldest first
+    cdef dict _finished         # the same for ended orders, oldest first
+    cdef object _ended          # deque of them: a dict finds its oldest only by passing those that were removed
     cdef list _by_slot          # slot -> InFlightOrder, or None
     cdef dict _foreign_ids      # client ids that are not ours: text -> number
     cdef list _assets           # names of the store's assets, by number - 1
@@ -70,4 +73,5 @@ cdef class ClientOrderTracker:
     cdef void _tell_sinks(self, OrderEvent event) noexcept
     cdef void _finish(self, InFlightOrder order)
     cdef void _forget_oldest(self)
+    cdef void _forget_first(self)
     cdef void _alarm(self, str kind, InFlightOrder order, str message)

@@ -1,7 +1,7 @@
 """The tracker: every order from before it is sent, found by either id, moved by updates, with events in order."""
 
 import logging
-from collections import OrderedDict
+from collections import deque
 
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
@@ -21,7 +21,7 @@ from qtxconn.core.in_flight_order cimport (
     venue_id_text,
     view_of,
 )
-from qtxconn.core.order_event_payloads cimport order_event_payload
+from qtxconn.core.order_event_payloads cimport order_event_class, order_event_payload
 from qtxconn.core.order_event_sink cimport OrderEventSink
 from qtxconn.core.order_store cimport (
     Applied,
@@ -42,6 +42,7 @@ from qtxconn.core.order_store cimport (
     kNoVenueId,
     kVenueIdTextMax,
 )
+from qtxconn.core.pubsub cimport PubSub
 
 from decimal import Context, Decimal
 
@@ -67,6 +68,13 @@ cdef uint64_t parse_client_id(string_view digits) noexcept:
     return number if number < FIRST_FOREIGN_ID else 0
 
 
+cdef tuple fields_of(object named, Py_ssize_t count):
+    """A NamedTuple as the tuple that it is: nothing is copied, and no field looked up by name."""
+    if not isinstance(named, tuple) or len(<tuple>named) != count:
+        raise TypeError(f"{named!r} is no tuple of {count} fields")
+    return <tuple>named
+
+
 _APPLIED_NAMES = {
     <int>Applied.changed: "changed",
     <int>Applied.unchanged: "unchanged",
@@ -82,6 +90,7 @@ _APPLIED_NAMES = {
 }
 # The trade id of a fill that was inferred from a cumulative amount: this, the order's number, the amount.
 cdef str PROVISIONAL = "cum-"
+cdef object _Decimal = Decimal      # a C global: looked up without a dictionary
 cdef size_t ASSET_NAME_MAX = 15     # bytes; what the journal keeps of one
 _AVERAGE = Context(prec=15)     # a provisional fill's price is a quotient, and only an estimate
 
@@ -98,7 +107,7 @@ cdef class ClientOrderTracker:
 
     def __init__(
         self,
-        pubsub,
+        PubSub pubsub,
         Clock clock=SYSTEM_CLOCK,
         *,
         str client_order_id_prefix="",
@@ -120,7 +129,8 @@ cdef class ClientOrderTracker:
         self.itemised_fills = itemised_fills
         self._parked = ParkedUpdates(parked_updates_max, int(parking_time_s * 1e9))
         self._active = {}
-        self._finished = OrderedDict()
+        self._finished = {}
+        self._ended = deque()
         self._by_slot = []
         self._foreign_ids = {}
         self._failures = {}
@@ -234,8 +244,9 @@ cdef class ClientOrderTracker:
             self._by_slot.append(None)
         self._by_slot[slot] = order
         self._restore_fills(order)
-        if order.is_done:
+        if is_terminal(order.c_record().state):
             self._finished[order.client_order_id] = order
+            self._ended.append(order)
             self._forget_oldest()
         else:
             self._active[order.client_order_id] = order
@@ -261,14 +272,17 @@ cdef class ClientOrderTracker:
     cdef int _restore_fill(self, InFlightOrder order, object update) except -1:
         cdef Fill fill
         cdef vector[Fee] more_fees
-        self._parse_fill(tuple(update), &fill)
+        self._parse_fill(fields_of(update, 10), &fill)
         self._parse_fees(update.fee, &fill, more_fees)
         self.c_store().restore_fill(order._slot, fill, more_fees.data(), more_fees.size())
         return 0
 
     def stop_tracking_order(self, str client_order_id not None):
         """Forgets an order; no-op if it is not known. An order that has ended is forgotten by itself in time."""
-        order = self._active.pop(client_order_id, None) or self._finished.pop(client_order_id, None)
+        order = self._active.pop(client_order_id, None)
+        if order is None and client_order_id in self._finished:
+            order = self._finished.pop(client_order_id)
+            self._ended.remove(order)
         if order is not None:
             self._release(order)
 
@@ -329,12 +343,15 @@ cdef class ClientOrderTracker:
         """Applies an OrderUpdate and delivers the events it causes before it returns. What cannot be applied (older
         than what is known, after the end, no legal move, ...) is counted in `update_counts`; one of an order that is
         not known waits for it."""
-        trading_pair, timestamp, new_state, client_order_id, exchange_order_id, misc = tuple(update)
+        cdef tuple fields = fields_of(update, 6)
+        cdef str trading_pair = fields[0], client_order_id = fields[3], exchange_order_id = fields[4]
+        cdef object new_state = fields[2]
+        cdef dict misc = fields[5]
         cdef InFlightOrder order = self._order_of(update, client_order_id, exchange_order_id, trading_pair)
         if order is None:
             return
         cdef OrderState state = state_from_python(new_state)
-        cdef int64_t venue_ns = seconds_to_ns(timestamp)
+        cdef int64_t venue_ns = seconds_to_ns(fields[1])
         cdef Fixed executed
         if misc:
             try:
@@ -400,9 +417,10 @@ cdef class ClientOrderTracker:
     def process_trade_update(self, update) -> None:
         """Books a TradeUpdate once (by pair and trade id) and delivers the events it causes before it returns. One of
         an order that is not known waits for it, and is told as an orphan if none comes."""
-        cdef tuple fields = tuple(update)   # an exact tuple unpacks without an iterator
-        trade_id, client_order_id, exchange_order_id, trading_pair, _, price, amount, _, fee, _ = fields
-        cdef InFlightOrder order = self._order_of(update, client_order_id, exchange_order_id, trading_pair)
+        cdef tuple fields = fields_of(update, 10)
+        cdef str trade_id = fields[0], exchange_order_id = fields[2]
+        cdef object price = fields[5], amount = fields[6], fee = fields[8]
+        cdef InFlightOrder order = self._order_of(update, fields[1], exchange_order_id, fields[3])
         if order is None:
             return
         cdef Fill fill
@@ -422,7 +440,7 @@ cdef class ClientOrderTracker:
             order._slot, fill, self.clock.c_now_ns(), more_fees.data(), more_fees.size()
         )
         if applied == Applied.changed:
-            if type(price) is type(amount) is Decimal and fee is not None:
+            if type(price) is _Decimal and type(amount) is _Decimal and fee is not None:
                 self._told_number, self._told_fields = order.c_record().last_fill, fields
             if fee_problem is not None:
                 self._alarm("fee", order, f"fill {trade_id} of {order.client_order_id}: {fee_problem}")
@@ -451,18 +469,16 @@ cdef class ClientOrderTracker:
     def expire(self) -> None:
         """Gives up waiting for orders that did not become known, and forgets ended orders that are too old. The
         connector calls it every second."""
-        if len(self._parked):
+        if self._some_parked:
             for update in self._parked.expire(self.clock.c_monotonic_ns()):
                 self._orphan(update)
+            self._some_parked = len(self._parked) != 0
         self._forget_oldest()
-        cdef InFlightOrder oldest
         cdef int64_t since_ns = self.clock.c_now_ns() - <int64_t>(self.finished_orders_ttl_s * 1e9)
-        while not self._delivering and self._finished:
-            oldest = next(iter(self._finished.values()))
-            if oldest.c_record().done_ns() > since_ns:
+        while not self._delivering and self._ended:
+            if (<InFlightOrder>self._ended[0]).c_record().done_ns() > since_ns:
                 break
-            del self._finished[oldest.client_order_id]
-            self._release(oldest)
+            self._forget_first()
 
     # -- whose update it is ------------------------------------------------------------------------------------
 
@@ -493,6 +509,7 @@ cdef class ClientOrderTracker:
             return
         cdef int64_t now_ns = self.clock.c_monotonic_ns()
         self._parked.park(update, now_ns)
+        self._some_parked = True
         for expired in self._parked.expire(now_ns):
             self._orphan(expired)
 
@@ -512,7 +529,7 @@ cdef class ClientOrderTracker:
             self._pubsub.publish(OrphanOrderEvent(timestamp, update))
 
     cdef object _replay_parked(self, InFlightOrder order):
-        if not len(self._parked):
+        if not self._some_parked:
             return
         for update in self._parked.take(order.trading_pair, order.client_order_id, order.exchange_order_id):
             if isinstance(update, TradeUpdate):
@@ -566,19 +583,20 @@ cdef class ClientOrderTracker:
     # -- fills -------------------------------------------------------------------------------------------------
 
     cdef int _parse_fill(self, tuple fields, Fill* fill) except -1:
-        cdef str trade_id
-        trade_id, _, _, _, timestamp, price, amount, quote, _, is_taker = fields
+        cdef str trade_id = fields[0]
+        cdef string_view text
         if not trade_id:
             raise AmountError("it has no trade id, so a repeat could not be told from a new fill")
-        fill.set_price(fixed_from(price))
-        fill.set_amount(fixed_from(amount))
-        fill.set_quote(fixed_from(quote))
-        fill.trade_id = self.c_store().ids().intern(view_of(trade_id))
+        text = view_of(trade_id)
+        fill.set_price(fixed_from(fields[5]))
+        fill.set_amount(fixed_from(fields[6]))
+        fill.set_quote(fixed_from(fields[7]))
+        fill.trade_id = self.c_store().ids().intern(text)
         if fill.trade_id == kNoVenueId:
             raise AmountError(f"trade id {trade_id!r} is too long ({kVenueIdTextMax} bytes at most)")
-        fill.venue_ns = seconds_to_ns(timestamp)
-        fill.is_taker = bool(is_taker)
-        fill.is_provisional = trade_id.startswith(PROVISIONAL)
+        fill.venue_ns = seconds_to_ns(fields[4])
+        fill.is_taker = bool(fields[9])
+        fill.is_provisional = text.substr(0, 4) == view_of(PROVISIONAL)
         return 0
 
     cdef str _parse_fees(self, object fee, Fill* fill, vector[Fee]& more):
@@ -587,8 +605,9 @@ cdef class ClientOrderTracker:
             return None
         cdef Fee first, parsed
         cdef str problem = None
-        for token, amount in fee.flat_fees:
+        for charged in fee.flat_fees:
             try:
+                token, amount = fields_of(charged, 2)
                 parsed = self._parse_fee(token, amount)
             except AmountError as error:
                 problem = f"fee not kept: {error}"
@@ -726,7 +745,9 @@ cdef class ClientOrderTracker:
             return
         cdef bint is_alarm = event.kind == OrderEventKind.overfill or event.kind == OrderEventKind.replaced
         if self.journal is not None and not is_alarm:
-            self.journal.c_write_event(self.c_store(), event, self._failures.get(order.client_order_id))
+            self.journal.c_write_event(
+                self.c_store(), event, self._failures.get(order.client_order_id) if self._failures else None
+            )
         if self._sinks:
             self._tell_sinks(event)
         if event.kind == OrderEventKind.overfill:
@@ -739,27 +760,38 @@ cdef class ClientOrderTracker:
                         f"{fixed_to_text(event.amount)} that was told as executed already; executed quote is "
                         f"{order.executed_amount_quote} now")
             return
-        payload = order_event_payload(
-            order, self.c_store(), event, self._told_fields if event.fill == self._told_number else None,
-            self._failures.pop(order.client_order_id, None) if event.kind == OrderEventKind.failed else None
-        )
-        if event.kind == OrderEventKind.late_fill:
+        cdef tuple failure = None
+        if event.kind == OrderEventKind.failed:
+            failure = self._failures.pop(order.client_order_id, None)
+        elif event.kind == OrderEventKind.late_fill:
+            trade_id = venue_id_text(self.c_store(), self.c_store().fill(event.fill).trade_id)
             self._alarm("late_fill", order, f"{order.client_order_id} had ended as {order.current_state.name} when "
-                        f"fill {payload.exchange_trade_id} of {payload.amount} came in; it is booked")
-        elif OrderEventKind.completed <= event.kind <= OrderEventKind.expired:
+                        f"fill {trade_id} of {fixed_to_text(event.amount)} came in; it is booked")
+        if OrderEventKind.completed <= event.kind <= OrderEventKind.expired:
             self._finish(order)     # before the listeners hear of it: to them an ended order is not in flight
-        self._pubsub.publish(payload)
+        cdef tuple listeners = self._pubsub.c_listeners(order_event_class(event.kind, order.c_record().trade_type))
+        cdef tuple told = None
+        if listeners:
+            if event.fill == self._told_number:
+                told = self._told_fields
+            self._pubsub.c_call(listeners, order_event_payload(order, self.c_store(), event, told, failure))
 
     cdef void _finish(self, InFlightOrder order):
         if self._active.get(order.client_order_id) is order:
             del self._active[order.client_order_id]
             self._finished[order.client_order_id] = order
+            self._ended.append(order)
 
     cdef void _forget_oldest(self):
         # Not in the middle of a delivery: events of these orders may still be queued.
         if not self._delivering:
             while len(self._finished) > self.finished_orders_max:
-                self._release(self._finished.popitem(last=False)[1])
+                self._forget_first()
+
+    cdef void _forget_first(self):
+        cdef InFlightOrder order = self._ended.popleft()
+        del self._finished[order.client_order_id]
+        self._release(order)
 
     cdef void _alarm(self, str kind, InFlightOrder order, str message):
         cdef double timestamp = ns_to_seconds(self.clock.c_now_ns())

@@ -5,6 +5,8 @@ from qtxconn.core.connector_orders cimport ConnectorOrders
 
 cdef class ConnectorBase(ConnectorOrders):
     cdef readonly list _trading_pairs             # list[str]
+    cdef object _dead_mans_switch                 # DeadMansSwitch, or None: off
+    cdef bint _cancel_on_disconnect
     cdef readonly dict _order_books               # pair -> OrderBook
     cdef dict _pair_of_symbol                     # the venue's symbol -> pair, of all its pairs
     cdef dict _symbol_of_pair

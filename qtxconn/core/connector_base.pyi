@@ -24,6 +24,9 @@ class ConnectorBase(ConnectorOrders):
         clock: Clock | None = None,
         client_order_id_prefix: str = "",
         journal: OrderJournalBase | None = None,
+        dead_mans_switch_s: float = 0.0,
+        dead_mans_switch_interval_s: float | None = None,
+        cancel_on_disconnect: bool = False,
     ) -> None: ...
 
     # -- identity and state

@@ -17,6 +17,7 @@ from qtxconn.core.order_book cimport OrderBook
 from qtxconn.core.order_journal cimport OrderJournalBase
 
 from qtxconn.core.connector_hooks import missing_order_hooks
+from qtxconn.core.dead_mans_switch import DeadMansSwitch
 from qtxconn.core.environment import environment
 from qtxconn.core.order_restore import settle_restored_orders, track_restored_orders
 from qtxconn.core.pubsub import PubSub
@@ -29,6 +30,8 @@ cdef class ConnectorBase(ConnectorOrders):
     `trading_pairs` are named BTC-USDT; without `trading_required` only market data is used and no key is needed.
     `client_order_id_prefix` stands before the digits of every client order id, where a venue wants a broker's mark.
     `clock`, by default, and the ids come from the environment in use (qtxconn.core.environment).
+    With `dead_mans_switch_s` the venue cancels the orders of the pairs in use when it has heard nothing from here for
+    that long (qtxconn.core.dead_mans_switch; 0: off); with `cancel_on_disconnect` disconnect() cancels them first.
     With a `journal` (qtxconn.storage.journal.OrderJournal) orders survive the end of the process, however it ends.
     """
 
@@ -47,6 +50,9 @@ cdef class ConnectorBase(ConnectorOrders):
         Clock clock=None,
         str client_order_id_prefix="",
         OrderJournalBase journal=None,
+        double dead_mans_switch_s=0.0,
+        dead_mans_switch_interval_s=None,
+        bint cancel_on_disconnect=False,
     ):
         if isinstance(trading_pairs, str):
             raise ConfigurationError(f"trading_pairs is a list such as [{trading_pairs!r}], not one text")
@@ -65,6 +71,9 @@ cdef class ConnectorBase(ConnectorOrders):
         self._client_ids = surroundings.client_ids(self.name, self.client_order_id_bits)
         self._order_tracker = self._make_order_tracker(client_order_id_prefix)
         self._journal = self._order_tracker.journal = journal
+        self._cancel_on_disconnect = cancel_on_disconnect
+        if dead_mans_switch_s and trading_required:
+            self._dead_mans_switch = DeadMansSwitch(self, dead_mans_switch_s, dead_mans_switch_interval_s)
 
     def _make_order_tracker(self, str client_order_id_prefix):
         """For who tracks in another way: the tracker of a new connector."""
@@ -249,13 +258,20 @@ cdef class ConnectorBase(ConnectorOrders):
                     self._order_tracker.revert_pending(order)
                     self._resolve(order)
                 self._spawn(self._order_refresh_loop(), "order refresh")
+                if self._dead_mans_switch is not None:
+                    self._spawn(self._dead_mans_switch.run(), "dead-man's switch")
 
     async def disconnect(self):
-        """Stops everything this connector started. Orders at the venue stay as they are: cancel_all() ends them."""
+        """Stops everything this connector started. Orders at the venue stay as they are, unless the connector was made
+        with `cancel_on_disconnect`: cancel_all() ends them."""
         if self._connecting is asyncio.current_task():
             await self._tear_down()     # connect() failed and holds the lock
             return
         async with self._lifecycle:
+            if self._cancel_on_disconnect and self._connected and self._trading_required:
+                left = [result.order_id for result in await self.cancel_all() if not result.success]
+                if left:
+                    self._logger.error("disconnecting while orders may be open: %s", ", ".join(left))
             await self._tear_down()
 
     async def _tear_down(self):
@@ -266,6 +282,8 @@ cdef class ConnectorBase(ConnectorOrders):
                 task.cancel()
             # Again, should one go on: a time-out that expires in the same moment takes the cancellation for its own.
             _, tasks = await asyncio.wait(tasks, timeout=1.0)
+        if self._dead_mans_switch is not None:
+            await self._dead_mans_switch.release()
         for stop in (self._stop_market_data, self._stop_user_stream, self._stop_network):
             try:
                 await stop()

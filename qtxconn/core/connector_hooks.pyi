@@ -24,7 +24,14 @@ class ConnectorHooks:
     lookup_delays_s: tuple[float, ...]
     status_poll_interval_s: float
     supports_amend: bool
-    supported_time_in_force: tuple[str, ...]
+    supports_cancel_all: bool
+    supports_open_orders: bool
+    batch_size_max: int
+    batch_cancel_size_max: int
+    supports_countdown_cancel: bool
+    order_options: tuple[str, ...] | None
+    times_in_force: tuple[str, ...]
+    good_till_ahead_min_s: float
     itemised_fills: bool
     provisional_fill_after_s: float
     market_data_timeout_s: float
@@ -52,6 +59,13 @@ class ConnectorHooks:
     async def _place_amend(
         self, order_id: str, tracked_order: InFlightOrder, price: Decimal, amount: Decimal
     ) -> OrderUpdate: ...
+    async def _place_order_batch(
+        self, orders: list[InFlightOrder], options: list[dict[str, Any]]
+    ) -> list[tuple[str, float] | Exception]: ...
+    async def _place_cancel_batch(self, orders: list[InFlightOrder]) -> list[OrderUpdate | Exception]: ...
+    async def _place_cancel_all(self, trading_pair: str) -> None: ...
+    async def _place_countdown_cancel(self, trading_pair: str, timeout_s: float) -> None: ...
+    async def _request_open_orders(self, trading_pair: str) -> list[OrderUpdate]: ...
     async def _request_order_status(self, tracked_order: InFlightOrder) -> OrderUpdate: ...
     async def _all_trade_updates_for_order(self, order: InFlightOrder) -> list[TradeUpdate]: ...
     def parse_error(self, code: int | str, message: str, http_status: int | None = None) -> VenueError: ...

@@ -12,10 +12,20 @@ from qtxconn.core.types import PositionAction
 # Not called by connect(), so a missing one would only show when an order is already on its way.
 ORDER_HOOKS = ("_place_order", "_place_cancel", "_request_order_status", "_all_trade_updates_for_order")
 
+# The declared value with which a hook is needed.
+_OPTIONAL_HOOKS = (
+    ("supports_amend", "_place_amend"),
+    ("supports_cancel_all", "_place_cancel_all"),
+    ("supports_open_orders", "_request_open_orders"),
+    ("batch_size_max", "_place_order_batch"),
+    ("batch_cancel_size_max", "_place_cancel_batch"),
+    ("supports_countdown_cancel", "_place_countdown_cancel"),
+)
+
 
 def missing_order_hooks(type connector_class):
     """The order hooks that a connector class has not written."""
-    hooks = ORDER_HOOKS + (("_place_amend",) if connector_class.supports_amend else ())
+    hooks = ORDER_HOOKS + tuple(hook for value, hook in _OPTIONAL_HOOKS if getattr(connector_class, value))
     return [hook for hook in hooks if getattr(connector_class, hook) is getattr(ConnectorHooks, hook)]
 
 
@@ -35,7 +45,14 @@ cdef class ConnectorHooks:
     lookup_delays_s = (0.0, 0.25, 1.0, 3.0, 10.0)
     status_poll_interval_s = 30.0
     supports_amend = False      # _place_amend is written
-    supported_time_in_force = ("GTC",)      # values of the keyword time_in_force of buy() and sell()
+    supports_cancel_all = False     # _place_cancel_all is written
+    supports_open_orders = False    # _request_open_orders is written
+    batch_size_max = 0          # orders in one _place_order_batch; 0: one by one
+    batch_cancel_size_max = 0   # cancels in one _place_cancel_batch
+    supports_countdown_cancel = False   # _place_countdown_cancel is written
+    order_options = None        # names of the further keywords of buy(); None: _place_order sees to them itself
+    times_in_force = ("GTC", "IOC", "FOK")      # of LIMIT orders, where `time_in_force` is an option
+    good_till_ahead_min_s = 0.0     # how far away a good_till_date must be
     itemised_fills = True       # the venue reports executions one by one, not only executed amounts
     provisional_fill_after_s = 30.0     # after which executions that it counts but does not give are inferred
     market_data_timeout_s = 10.0
@@ -96,6 +113,29 @@ cdef class ConnectorHooks:
         shows it (OrderUpdate with "price" and "amount" in its misc_updates). Raises as _place_cancel does. Only with
         `supports_amend`."""
         raise NotImplementedError(f"{type(self).__name__} must define _place_amend")
+
+    async def _place_order_batch(self, list orders, list options):
+        """Sends several orders (InFlightOrder) in one request, once, each with its options. -> for each, in their
+        order, (exchange order id, venue time in s) or the exception that _place_order would have raised. Raises only
+        what holds for all of them."""
+        raise NotImplementedError(f"{type(self).__name__} must define _place_order_batch")
+
+    async def _place_cancel_batch(self, list orders):
+        """Asks for the cancel of several orders of one pair. -> for each, in their order, an OrderUpdate or the
+        exception that _place_cancel would have raised. Raises only what holds for all of them."""
+        raise NotImplementedError(f"{type(self).__name__} must define _place_cancel_batch")
+
+    async def _place_cancel_all(self, str trading_pair):
+        """Cancels every open order of the pair at the venue, whoever placed it."""
+        raise NotImplementedError(f"{type(self).__name__} must define _place_cancel_all")
+
+    async def _place_countdown_cancel(self, str trading_pair, double timeout_s):
+        """Has the venue cancel every open order of the pair in `timeout_s`, unless asked again; 0 calls it off."""
+        raise NotImplementedError(f"{type(self).__name__} must define _place_countdown_cancel")
+
+    async def _request_open_orders(self, str trading_pair):
+        """-> list[OrderUpdate] of every order of the pair that is open at the venue, whoever placed it."""
+        raise NotImplementedError(f"{type(self).__name__} must define _request_open_orders")
 
     async def _request_order_status(self, InFlightOrder tracked_order):
         """-> OrderUpdate as the venue has it, asked by client order id. Raises OrderNotFoundError on its word only."""

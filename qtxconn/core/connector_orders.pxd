@@ -31,5 +31,10 @@ cdef class ConnectorOrders(ConnectorHooks):
         self, object trade_type, str trading_pair, object amount, object order_type, object price,
         object position_action, dict options
     )
+    # The same without submitting.
+    cdef InFlightOrder c_track_order(
+        self, object trade_type, str trading_pair, object amount, object order_type, object price,
+        object position_action, dict options
+    )
     cdef int _fit(self, TradingRule rule, object trade_type, Fixed* price, Fixed* amount, bint is_limit) except -1
     cdef Fixed _exact(self, object value, str what) except *

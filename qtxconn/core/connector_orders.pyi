@@ -1,7 +1,7 @@
 """Types of a connector's orders; underscored names are what an exchange overrides or calls."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -12,11 +12,18 @@ from qtxconn.core.connector_hooks import ConnectorHooks
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.pubsub import PubSub
 from qtxconn.core.trading_rule import TradingRule
-from qtxconn.core.types import OrderType, OrderUpdate, PositionAction, TradeType
+from qtxconn.core.types import OrderRequest, OrderType, OrderUpdate, PositionAction, TradeType
 
 class CancellationResult(NamedTuple):
     order_id: str
     success: bool
+
+class BatchOrderResult(NamedTuple):
+    order_id: str | None
+    error: Exception | None = None
+
+CANCEL_ALL_GRACE_S: float
+OPEN_ORDERS_TIMEOUT_S: float
 
 class ConnectorOrders(ConnectorHooks):
     # -- rules
@@ -71,7 +78,10 @@ class ConnectorOrders(ConnectorHooks):
         client_order_id: str | None = None,
         position_action: PositionAction = ...,
     ) -> str: ...
+    def batch_order_create(self, orders: Iterable[OrderRequest]) -> list[BatchOrderResult]: ...
+    def batch_order_cancel(self, orders: Iterable[InFlightOrder]) -> list[bool]: ...
     async def cancel_all(self, timeout_seconds: float = 10.0) -> list[CancellationResult]: ...
+    async def get_open_orders(self, trading_pair: str | None = None) -> list[OrderUpdate]: ...
 
     # -- what an exchange reads and calls
     @property
@@ -90,7 +100,7 @@ class ConnectorOrders(ConnectorHooks):
     def _alarm(
         self, kind: str, message: str, order_id: str | None = None, error: BaseException | None = None
     ) -> None: ...
-    def _process_amend(self, order: InFlightOrder, update: OrderUpdate) -> None: ...
+    def _process_amend(self, update: OrderUpdate) -> None: ...
     def _order_accepted(self, client_order_id: str, exchange_order_id: str, timestamp_s: float) -> None: ...
     def _order_rejected(self, client_order_id: str, error: BaseException) -> None: ...
     def _order_unknown(self, client_order_id: str, error: BaseException) -> None: ...
@@ -102,3 +112,7 @@ class ConnectorOrders(ConnectorHooks):
     # -- what an exchange writes
     def _submit_order(self, order: InFlightOrder) -> None: ...
     def _submit_cancel(self, order: InFlightOrder) -> None: ...
+    def _submit_orders(self, orders: list[InFlightOrder]) -> dict[str, Exception]: ...
+    def _submit_cancels(self, orders: list[InFlightOrder]) -> None: ...
+    def _submit_cancel_all(self, trading_pair: str, orders: list[InFlightOrder]) -> None: ...
+    def _check_order_options(self, order_type: OrderType, options: dict[str, Any]) -> None: ...

@@ -12,9 +12,11 @@ from qtxconn.core.in_flight_order cimport InFlightOrder
 from qtxconn.core.trading_rule cimport TradingRule
 
 from qtxconn.core.events import ErrorEvent
+from qtxconn.core.order_options import check_order_options
 from qtxconn.core.types import OrderState, OrderType, OrderUpdate, PositionAction, TradeType
 from qtxconn.errors import (
     AmountError,
+    MessageError,
     NotReadyError,
     OrderNotFoundError,
     OrderValidationError,
@@ -39,6 +41,21 @@ def _is_refusal(error) -> bool:
 class CancellationResult(NamedTuple):
     order_id: str
     success: bool
+
+
+class BatchOrderResult(NamedTuple):
+    """One order of a batch: its client order id, or why it was not even tracked."""
+
+    order_id: str | None
+    error: Exception | None = None
+
+
+CANCEL_ALL_GRACE_S = 1.0    # what the user stream gets to tell the ends, before each order is asked about
+OPEN_ORDERS_TIMEOUT_S = 10.0
+
+
+def _chunks(list orders, int size):
+    return [orders[first:first + size] for first in range(0, len(orders), size)]
 
 
 cdef class ConnectorOrders(ConnectorHooks):
@@ -118,6 +135,27 @@ cdef class ConnectorOrders(ConnectorHooks):
         self, object trade_type, str trading_pair, object amount, object order_type, object price,
         object position_action, dict options
     ):
+        order = self.c_track_order(trade_type, trading_pair, amount, order_type, price, position_action, options)
+        try:
+            self._submit_order(order)
+        except Exception as error:
+            if self._submit_refused(order, error):
+                raise
+        return order
+
+    def _submit_refused(self, InFlightOrder order, error) -> bool:
+        """What follows from an exception of _submit_order: True if nothing left, and the order never was."""
+        if is_definite_refusal(error):
+            self._take_order_options(order.client_order_id)
+            self._order_tracker.withdraw_order(order, error)
+            return True
+        self._order_unknown(order.client_order_id, error)
+        return False
+
+    cdef InFlightOrder c_track_order(
+        self, object trade_type, str trading_pair, object amount, object order_type, object price,
+        object position_action, dict options
+    ):
         cdef TradingRule rule = self._require_pair(trading_pair)
         if not (self._connected and self._trading_required):
             raise NotReadyError(self.not_ready_reason or f"{self.name} was made with trading_required=False")
@@ -129,6 +167,8 @@ cdef class ConnectorOrders(ConnectorHooks):
             raise OrderValidationError(f"{trading_pair} takes no {order_type.name} orders at {self.name}")
         if is_limit and price is None:
             raise OrderValidationError(f"a {order_type.name} order needs a price")
+        if options:
+            self._check_order_options(order_type, options)
         cdef Fixed c_amount = self._exact(amount, "amount")
         cdef Fixed c_price
         if price is not None:
@@ -150,19 +190,15 @@ cdef class ConnectorOrders(ConnectorHooks):
         self._order_tracker.start_tracking_order(order)
         if options:
             self._order_options[order.client_order_id] = options
-        try:
-            self._submit_order(order)
-        except Exception as error:
-            if is_definite_refusal(error):
-                self._take_order_options(order.client_order_id)
-                self._order_tracker.withdraw_order(order, error)
-                raise
-            self._order_unknown(order.client_order_id, error)
         return order
 
     def _take_order_options(self, str client_order_id) -> dict:
         """For transports that override _submit_order: the extra keywords of buy() or sell(), handed out once."""
         return self._order_options.pop(client_order_id, {})
+
+    def _check_order_options(self, order_type, dict options):
+        """Refuses options that the venue would, before anything is tracked."""
+        check_order_options(self, order_type, options)
 
     cdef int _fit(self, TradingRule rule, object trade_type, Fixed* price, Fixed* amount, bint is_limit) except -1:
         """Rounds both to the rule's grid: the amount down, the price to the passive side."""
@@ -216,12 +252,125 @@ cdef class ConnectorOrders(ConnectorHooks):
                 self._order_tracker.mark_unknown(order)
             raise
         except Exception as error:
-            if is_definite_refusal(error):
-                self._order_rejected(order.client_order_id, error)
-            else:
-                self._order_unknown(order.client_order_id, error)
+            self._place_failed(order, error)
         else:
             self._order_accepted(order.client_order_id, exchange_order_id, timestamp)
+
+    def _place_failed(self, InFlightOrder order, error):
+        if is_definite_refusal(error):
+            self._order_rejected(order.client_order_id, error)
+        else:
+            self._order_unknown(order.client_order_id, error)
+
+    # -- batches -----------------------------------------------------------------------------------------------
+
+    def batch_order_create(self, orders) -> list:
+        """Places several orders (OrderRequest) with as few requests as the venue allows: [BatchOrderResult], one for
+        each, in their order, at once; events tell the rest.
+
+        Each is checked and tracked on its own as buy() does: what is refused here keeps no other from being sent, and
+        what the venue refuses, or leaves without an answer, is that one order's matter.
+        """
+        results = []
+        tracked = []
+        for request in orders:
+            try:
+                order = self.c_track_order(
+                    request.trade_type, request.trading_pair, request.amount, request.order_type, request.price,
+                    request.position_action, dict(request.options),
+                )
+            except QtxconnError as error:
+                results.append(BatchOrderResult(None, error))
+            else:
+                tracked.append(order)
+                results.append(BatchOrderResult(order.client_order_id))
+        refused = self._submit_orders(tracked)
+        return [BatchOrderResult(None, refused[r.order_id]) if r.order_id in refused else r for r in results]
+
+    def _submit_orders(self, list orders) -> dict:
+        """Sends tracked orders: in batches where the venue has them, else one by one. -> {client order id: error} of
+        those that were refused before anything left."""
+        refused = {}
+        for chunk in _chunks(orders, max(1, self.batch_size_max)):
+            if len(chunk) > 1:
+                task = self._spawn(self._place_batch_and_process_updates(chunk), f"place {len(chunk)} orders")
+                task.add_done_callback(lambda _, chunk=chunk: [self._on_place_done(order) for order in chunk])
+                continue
+            try:
+                self._submit_order(chunk[0])
+            except Exception as error:
+                if self._submit_refused(chunk[0], error):
+                    refused[chunk[0].client_order_id] = error
+        return refused
+
+    async def _place_batch_and_process_updates(self, list orders):
+        options = [self._take_order_options(order.client_order_id) for order in orders]
+        for order in orders:
+            self._placing.add(order.client_order_id)
+            self._order_tracker.mark_submitted(order)
+        try:
+            answers = await self._place_order_batch(orders, options)
+            if len(answers) != len(orders):
+                raise MessageError(f"{len(answers)} answers to a batch of {len(orders)} orders")
+        except asyncio.CancelledError:
+            for order in orders:
+                if order.acked_ns == 0:
+                    self._order_tracker.mark_unknown(order)
+            raise
+        except Exception as error:
+            answers = [error] * len(orders)
+        for order, answer in zip(orders, answers):
+            if isinstance(answer, Exception):
+                self._place_failed(order, answer)
+            else:
+                self._order_accepted(order.client_order_id, *answer)
+
+    def batch_order_cancel(self, orders) -> list:
+        """Asks the venue to cancel several orders (whatever has `trading_pair` and `client_order_id`) with as few
+        requests as it allows: for each, in their order, whether it was asked, as cancel() returns it."""
+        asked = []
+        waiting = {}        # pair -> orders
+        for named in orders:
+            order = self._order_tracker.fetch_tracked_order(named.client_order_id)
+            if order is None or order.trading_pair != named.trading_pair or order.is_pending_cancel_confirmation:
+                asked.append(False)
+                continue
+            self._order_tracker.mark_pending_cancel(order)
+            waiting.setdefault(order.trading_pair, []).append(order)
+            asked.append(True)
+        for of_pair in waiting.values():
+            self._submit_cancels(of_pair)
+        return asked
+
+    def _submit_cancels(self, list orders):
+        """Sends cancels of one pair's orders: in batches where the venue has them. One that the venue may not have yet
+        goes alone, so that it can follow its order."""
+        acked = [order for order in orders if order.acked_ns]
+        for chunk in _chunks(acked, max(1, self.batch_cancel_size_max)):
+            if len(chunk) == 1:
+                self._submit_cancel(chunk[0])
+            else:
+                self._spawn_change(self._cancel_batch_and_process_updates(chunk), chunk)
+        for order in orders:
+            if not order.acked_ns:
+                self._submit_cancel(order)
+
+    def _spawn_change(self, coroutine, list orders):
+        task = self._spawn(coroutine, f"cancel {len(orders)} orders")
+        task.add_done_callback(lambda task: [self._on_change_done(task, order) for order in orders])
+
+    async def _cancel_batch_and_process_updates(self, list orders):
+        try:
+            answers = await self._place_cancel_batch(orders)
+            if len(answers) != len(orders):
+                raise MessageError(f"{len(answers)} answers to a batch of {len(orders)} cancels")
+        except Exception as error:
+            answers = [error] * len(orders)
+        for order, answer in zip(orders, answers):
+            if isinstance(answer, Exception):
+                self._cancel_failed(order.client_order_id, answer)
+            else:
+                self._order_tracker.process_order_update(answer)
 
     def _order_accepted(self, str client_order_id, str exchange_order_id, double timestamp_s):
         """The venue has taken the order; `timestamp_s` by its clock."""
@@ -277,11 +426,25 @@ cdef class ConnectorOrders(ConnectorHooks):
         return order.client_order_id
 
     async def cancel_all(self, double timeout_seconds=10.0) -> list:
-        """Cancels every open order and waits until each has ended: [CancellationResult] with success False for those
-        that had not ended in time."""
+        """Cancels every open order, waits until each has ended, and asks the venue what is left: [CancellationResult]
+        with success False for orders that had not ended in time, and for every order on the trading pairs that the
+        venue still has and that is not known here (it is told as OrphanOrderEvent too).
+
+        Where several orders of a pair are open and the venue can empty the pair at once (`supports_cancel_all`), that
+        is what is asked: it also ends what was placed on the pair from elsewhere.
+        """
         orders = list(self._order_tracker.active_orders.values())
+        by_pair = {}
         for order in orders:
-            self.cancel(order.trading_pair, order.client_order_id)
+            by_pair.setdefault(order.trading_pair, []).append(order)
+        for trading_pair, of_pair in by_pair.items():
+            self._submit_cancel_all(trading_pair, of_pair)
+        await self._wait_until_done(orders, timeout_seconds)
+        results = [CancellationResult(order.client_order_id, order.is_done) for order in orders]
+        return results + [CancellationResult(order_id, False) for order_id in await self._unknown_open_orders()]
+
+    @staticmethod
+    async def _wait_until_done(list orders, double timeout_seconds):
         waits = [asyncio.ensure_future(order.wait_until_done()) for order in orders]
         if waits:
             try:
@@ -290,7 +453,67 @@ cdef class ConnectorOrders(ConnectorHooks):
                 for wait in waits:
                     wait.cancel()
                 await asyncio.gather(*waits, return_exceptions=True)
-        return [CancellationResult(order.client_order_id, order.is_done) for order in orders]
+
+    def _submit_cancel_all(self, str trading_pair, list orders):
+        """Sends the cancels of all the pair's orders. What the venue may not have yet is cancelled on its own."""
+        acked = [order for order in orders if order.acked_ns]
+        if self.supports_cancel_all and len(acked) > 1:
+            for order in acked:
+                if not order.is_pending_cancel_confirmation:
+                    self._order_tracker.mark_pending_cancel(order)
+            self._spawn_change(self._cancel_pair(trading_pair, acked), acked)
+            orders = [order for order in orders if not order.acked_ns]
+        for order in orders:
+            self.cancel(trading_pair, order.client_order_id)
+
+    async def _cancel_pair(self, str trading_pair, list orders):
+        """Empties a pair by the venue's own means; what does not end by that is cancelled one by one."""
+        try:
+            await self._place_cancel_all(trading_pair)
+        except Exception as error:
+            self._logger.warning("%s: cancelling all at once failed (%s); cancelling each", trading_pair, error)
+        else:
+            grace = asyncio.ensure_future(self._clock.sleep(CANCEL_ALL_GRACE_S))
+            ends = [asyncio.ensure_future(order.wait_until_done()) for order in orders]
+            every = asyncio.gather(*ends)
+            try:
+                await asyncio.wait([grace, every], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in (grace, every):
+                    wait.cancel()
+                await asyncio.gather(grace, every, return_exceptions=True)
+        for order in orders:
+            if not order.is_done:
+                self._order_tracker.revert_pending(order)
+                self.cancel(trading_pair, order.client_order_id)
+
+    async def _unknown_open_orders(self) -> list:
+        """Ids of orders that the venue has open and that are not known here."""
+        if not (self.supports_open_orders and self._connected):
+            return []
+        try:
+            async with asyncio.timeout(OPEN_ORDERS_TIMEOUT_S):
+                updates = await self.get_open_orders()
+        except (QtxconnError, TimeoutError) as error:
+            self._alarm("open_orders", f"open orders could not be read after cancel_all: {error}", error=error)
+            return []
+        return [update.client_order_id or update.exchange_order_id for update in updates
+                if self._order_tracker.fetch_order(update.client_order_id, update.exchange_order_id) is None]
+
+    async def get_open_orders(self, str trading_pair=None) -> list:
+        """What the venue has open now, on one trading pair or on all: [OrderUpdate], tracked here or not. A live order
+        that stays unknown here is told as OrphanOrderEvent. Raises OrderValidationError where the venue has no such
+        query, and what its answer raises."""
+        if not self.supports_open_orders:
+            raise OrderValidationError(f"{self.name} cannot list open orders")
+        if trading_pair is not None:
+            self._require_pair(trading_pair)
+        updates = []
+        for pair in ([trading_pair] if trading_pair is not None else list(self._trading_rules)):
+            updates += await self._request_open_orders(pair)
+        for update in updates:
+            self._order_tracker.process_order_update(update)
+        return updates
 
     def _submit_cancel(self, InFlightOrder order):
         """Sends a cancel. Transports that publish without waiting override this and report with _cancel_accepted or
@@ -397,23 +620,29 @@ cdef class ConnectorOrders(ConnectorHooks):
         except Exception as error:
             self._amend_failed(order, error)
         else:
-            self._process_amend(order, update)
+            self._process_amend(update)
             self._order_tracker.process_order_update(update)
             self._order_tracker.revert_pending(order)   # should the answer show nothing new
 
-    def _process_amend(self, InFlightOrder order, update):
-        """Takes over price and amount of an order as the venue has them now, if they are new. Before its fills: they
-        may exceed the amount that it had."""
-        misc = update.misc_updates or {}
-        amount, price = misc.get("amount"), misc.get("price")
+    def _process_amend(self, update):
+        """For exchanges: takes over price and amount of an order as a report shows them, if they are new. Before its
+        fills, which may exceed the amount that it had."""
+        misc = update.misc_updates
+        amount = misc.get("amount") if misc else None
+        if amount is None:
+            return
+        cdef InFlightOrder order = self._order_tracker.fetch_order(update.client_order_id, update.exchange_order_id)
+        if order is None or order.is_done:
+            return
+        price = misc.get("price")
         changes = {}
-        if amount is not None and amount != order.amount:
+        if amount != order.amount:
             changes["amended_amount"] = amount
         if price and price != order.price and order.order_type.is_limit_type():
             changes["amended_price"] = price
         if changes:
             self._order_tracker.process_order_update(
-                update._replace(new_state=OrderState.OPEN, client_order_id=order.client_order_id, misc_updates=changes)
+                update._replace(new_state=OrderState.OPEN, misc_updates=changes)
             )
 
     def _amend_failed(self, InFlightOrder order, error):
@@ -488,13 +717,14 @@ cdef class ConnectorOrders(ConnectorHooks):
 
     async def _refresh_order(self, InFlightOrder order):
         """Reads an order's state and fills from the venue and applies both, the fills first."""
+        executed = order.executed_amount_base   # before asking: a fill that comes meanwhile may hide one that is missing
         update = await self._request_order_status(order)
-        self._process_amend(order, update)
+        self._process_amend(update)
         if order.exchange_order_id is None and update.exchange_order_id and update.new_state is not OrderState.FAILED:
             # The first word of it: its fills can only be asked for by the venue's id.
             self._order_accepted(order.client_order_id, update.exchange_order_id, update.update_timestamp)
         counted = (update.misc_updates or {}).get("cumulative_base")
-        if counted is None or counted > order.executed_amount_base:
+        if counted is None or counted > executed:
             for fill in await self._all_trade_updates_for_order(order):
                 self._order_tracker.process_trade_update(fill)
         self._order_tracker.process_order_update(update)

@@ -25,10 +25,19 @@ _COROUTINE_HOOKS = (
     "_place_order",
     "_place_cancel",
     "_place_amend",
+    "_place_order_batch",
+    "_place_cancel_batch",
+    "_place_cancel_all",
+    "_place_countdown_cancel",
+    "_request_open_orders",
     "_request_order_status",
     "_all_trade_updates_for_order",
     "_request_position_mode",
     "_set_trading_pair_leverage",
+    "_place_position_mode",
+    "_place_margin_type",
+    "_request_funding_payments",
+    "_request_settled_funding_rate",
 )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from qtxconn.core.types import MarketEvent, OrderType, OrderUpdate, TradeFeeBase, TradeType, TradeUpdate
+from qtxconn.core.types import MarketEvent, OrderType, OrderUpdate, PositionMode, TradeFeeBase, TradeType, TradeUpdate
 
 # Timestamps of events are local wall time in seconds; creation_timestamp likewise.
 
@@ -134,12 +134,31 @@ class OrphanOrderEvent(NamedTuple):
     order_update: OrderUpdate
 
 
+class FundingPaymentCompletedEvent(NamedTuple):
+    """A funding payment was booked on the account; told exactly once. `amount` in the margin asset is negative when
+    paid, `funding_rate` the settled one (None where the venue did not say). `timestamp` is the venue's, in seconds."""
+
+    timestamp: float
+    market: str
+    trading_pair: str
+    amount: Decimal
+    funding_rate: Decimal | None
+
+
+class PositionModeChangeEvent(NamedTuple):
+    """The outcome of set_position_mode(), of all trading pairs; `message` says why where it failed."""
+
+    timestamp: float
+    position_mode: PositionMode
+    message: str | None = None
+
+
 class ErrorEvent(NamedTuple):
     """Something a strategy should know that is not an order's ordinary life.
 
     `kind` is one of `overfill`, `late_fill`, `bad_amount`, `amend` (one that was ignored), `fee`, `foreign` (its ids
     are another order's), `fill_replaced`, `life_after_end`, `order_vanished`, `cancel_failed`, `amend_failed`,
-    `amend_unanswered`, `outcome_unknown`, `task`, `user_stream`, `market_data`.
+    `amend_unanswered`, `dead_mans_switch`, `open_orders`, `outcome_unknown`, `task`, `user_stream`, `market_data`.
     """
 
     timestamp: float

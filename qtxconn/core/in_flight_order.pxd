@@ -43,6 +43,7 @@ cdef class InFlightOrder:
     cdef str c_exchange_order_id(self)    # the values of the properties, without the cost of one
     cdef object c_price(self)
     cdef object c_amount(self)
+    cdef object c_executed_base(self)
     cdef void c_attach(self, object owner, OrderStore* store, uint32_t slot)
     cdef void c_detach(self, list assets)
     cdef bint _keep_plain_fills(self)
@@ -52,6 +53,7 @@ cdef class InFlightOrder:
 cdef object order_type_to_python(OrderType order_type)
 cdef object trade_type_to_python(TradeType trade_type)
 cdef object position_to_python(PositionAction position)
+cdef str position_name(PositionAction position)
 cdef object state_to_python(OrderState state)
 cdef OrderState state_from_python(object state) except *
 cdef str text_of(string_view text)

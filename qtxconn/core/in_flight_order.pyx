@@ -45,7 +45,12 @@ cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
 
-_STATES = {state.value: state for state in types.OrderState}
+cdef dict _STATES = {state.value: state for state in types.OrderState}
+cdef tuple _STATE_MEMBERS = tuple(types.OrderState)
+cdef OrderState _state_codes[11]
+for _place, _state in enumerate(_STATE_MEMBERS):
+    _state_codes[<int>_place] = <OrderState><uint8_t>_state.value
+cdef object _Decimal = Decimal
 _REASONS = {
     <int>TransitionReason.local: "local",
     <int>TransitionReason.report: "report",
@@ -57,11 +62,22 @@ _REASONS = {
 cdef tuple _ORDER_TYPES = (None, *types.OrderType)
 cdef tuple _TRADE_TYPES = (None, *types.TradeType)
 cdef tuple _POSITIONS = (types.PositionAction.NIL, types.PositionAction.OPEN, types.PositionAction.CLOSE)
+cdef tuple _POSITION_NAMES = tuple([action.value for action in _POSITIONS])
+cdef object _NIL = types.PositionAction.NIL
 cdef dict _POSITION_CODES = {action.value: code for code, action in enumerate(_POSITIONS)}
 
 
 cdef object order_type_to_python(OrderType order_type):
     return _ORDER_TYPES[<uint8_t>order_type]
+
+
+cdef uint8_t code_of(tuple members, object value) except 0:
+    """Place of an enumeration's member among `members`, which is its value; its look-up by name takes much longer."""
+    cdef Py_ssize_t i
+    for i in range(1, len(members)):
+        if members[i] is value:
+            return i
+    return value._value_
 
 
 cdef object trade_type_to_python(TradeType trade_type):
@@ -72,11 +88,19 @@ cdef object position_to_python(PositionAction position):
     return _POSITIONS[<uint8_t>position]
 
 
+cdef str position_name(PositionAction position):
+    return _POSITION_NAMES[<uint8_t>position]
+
+
 cdef object state_to_python(OrderState state):
     return _STATES[<uint8_t>state]
 
 
 cdef OrderState state_from_python(object state) except *:
+    cdef Py_ssize_t i
+    for i in range(len(_STATE_MEMBERS)):
+        if _STATE_MEMBERS[i] is state:
+            return _state_codes[i]
     cdef int value = state._value_
     if not 0 <= value < 256 or not is_order_state(<uint8_t>value):
         raise ValueError(f"{state!r} is not an order state")
@@ -176,21 +200,24 @@ cdef class InFlightOrder:
     ):
         if trading_pair.count("-") != 1:
             raise OrderValidationError(f"a trading pair looks like BTC-USDT, not {trading_pair!r}")
-        position_code = _POSITION_CODES.get(getattr(position, "_value_", None))
-        if position_code is None:
-            raise OrderValidationError(f"position_action is a PositionAction, not {position!r}")
+        if position is not _NIL:
+            position_code = _POSITION_CODES.get(getattr(position, "_value_", None))
+            if position_code is None:
+                raise OrderValidationError(f"position_action is a PositionAction, not {position!r}")
+            self._own.position = <PositionAction><uint8_t>position_code
         self.client_order_id = client_order_id
         self.trading_pair = trading_pair
-        self._own.order_type = <OrderType><uint8_t>order_type._value_
-        self._own.trade_type = <TradeType><uint8_t>trade_type._value_
+        self._own.order_type = <OrderType>code_of(_ORDER_TYPES, order_type)
+        self._own.trade_type = <TradeType>code_of(_TRADE_TYPES, trade_type)
         cdef Fixed exact = fixed_from(amount)
         if exact.units <= 0:
             raise OrderValidationError(f"an order's amount must be positive, not {amount}")
         self._own.set_amount(exact)
-        self._amount = amount if type(amount) is Decimal else None
+        self._amount = amount if type(amount) is _Decimal else None
         if price is not None:
-            self._own.set_price(fixed_from(price))
-            self._price = price if type(price) is Decimal and price else None
+            exact = fixed_from(price)
+            self._own.set_price(exact)
+            self._price = price if type(price) is _Decimal and exact.units != 0 else None
         self._own.created_ns = seconds_to_ns(creation_timestamp)
         self._own.state = state_from_python(initial_state)
         # Known to live, or to have ended, before it is tracked: those events are history.
@@ -203,7 +230,6 @@ cdef class InFlightOrder:
             self._own.created_sent = True
             self._own.acked_ns = self._own.created_ns
         self._own.leverage = leverage
-        self._own.position = <PositionAction><uint8_t>position_code
         if exchange_order_id is not None and view_of(exchange_order_id).size() > kVenueIdTextMax:
             raise OrderValidationError(
                 f"exchange order id {exchange_order_id!r} is too long ({kVenueIdTextMax} bytes at most)"
@@ -238,6 +264,10 @@ cdef class InFlightOrder:
         if self._amount is None:
             self._amount = fixed_to_decimal(self.c_record().amount())
         return self._amount
+
+    cdef object c_executed_base(self):
+        cdef OrderRecord* record = self.c_record()
+        return self.c_amount() if is_executed(record[0]) else fixed_to_decimal(record.executed_base())
 
     cdef void c_attach(self, object owner, OrderStore* store, uint32_t slot):
         self._owner = owner
@@ -362,8 +392,7 @@ cdef class InFlightOrder:
 
     @property
     def executed_amount_base(self):
-        cdef OrderRecord* record = self.c_record()
-        return self.c_amount() if is_executed(record[0]) else fixed_to_decimal(record.executed_base())
+        return self.c_executed_base()
 
     @property
     def executed_amount_quote(self):

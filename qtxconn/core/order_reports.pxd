@@ -14,6 +14,8 @@ cdef struct OrderReport:
     uint32_t symbol            # the store's number of the trading pair
     OrderState state
     int64_t venue_ns           # the venue's clock
+    Fixed price                # of the order, quote per base; 0 where it has none
+    Fixed amount               # of the order, base asset
     Fixed executed             # so far, base asset
     VenueId trade_id           # of the execution that is reported; 0: none is
     Fixed fill_price           # quote per base
@@ -25,6 +27,6 @@ cdef struct OrderReport:
 
 # Books the execution and the state of an order in its plain course, as process_trade_update() and
 # process_order_update() would, and delivers the events. False: nothing was done, because those two have more to decide:
-# an order that is not known, has ended or had another venue id, a repeated or foreign trade, a rejection, an amount
-# that cannot be held.
+# an order that is not known, has ended, was amended or had another venue id, a repeated or foreign trade, a rejection,
+# an amount that cannot be held.
 cdef bint c_process_report(ClientOrderTracker tracker, const OrderReport& report) except -1

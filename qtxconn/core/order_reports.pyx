@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libcpp.string_view cimport string_view
 
 from qtxconn.core.client_order_tracker cimport ClientOrderTracker
-from qtxconn.core.fixed cimport Fixed, FixedError, fixed_to_text, multiply
+from qtxconn.core.fixed cimport Fixed, FixedError, compare, fixed_to_text, multiply
 from qtxconn.core.in_flight_order cimport InFlightOrder, state_to_python
 from qtxconn.core.order_store cimport (
     Applied,
@@ -13,6 +13,7 @@ from qtxconn.core.order_store cimport (
     OrderRecord,
     OrderState,
     OrderStore,
+    OrderType,
     TransitionReason,
     is_terminal,
     kNoAsset,
@@ -31,7 +32,8 @@ cdef bint c_process_report(ClientOrderTracker tracker, const OrderReport& report
     cdef InFlightOrder order = <InFlightOrder>tracker._by_slot[slot]
     if (
         record.symbol != report.symbol or is_terminal(record.state) or not tracker.itemised_fills
-        or order._carried.units != 0
+        or order._carried.units != 0 or compare(report.amount, record.amount()) != 0
+        or (record.order_type != OrderType.market and compare(report.price, record.price()) != 0)
     ):
         return False
     cdef bint is_learned = record.exchange_id == kNoVenueId

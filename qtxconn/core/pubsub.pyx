@@ -1,18 +1,17 @@
 """Delivery of events to listeners: by tag, and to the typed order, trade and error listeners."""
 
+from types import FunctionType
+
 from qtxconn.core.events import EVENT_ROUTES, TradeEventListener
+
+
+cdef object _callable(object listener):
+    """What calling the listener comes to: an object's own `__call__`, which is then not looked up for each event."""
+    return listener.__call__ if isinstance(getattr(type(listener), "__call__", None), FunctionType) else listener
 
 
 cdef class PubSub:
     """Calls listeners in the order they were added. One that raises is logged and counted, and stops nobody."""
-
-    cdef readonly int listener_errors
-    cdef object _logger
-    cdef dict _by_tag       # tag -> [listener]
-    cdef object _order, _trade, _error      # the typed listeners, or None
-    # Event class -> whom to call. Replaced, never changed: a listener may add and remove listeners while called.
-    cdef dict _targets
-    cdef dict __dict__      # of subclasses, and of tests that put something in the place of a method
 
     def __init__(self, logger):
         self._logger = logger
@@ -51,25 +50,31 @@ cdef class PubSub:
 
     def publish(self, event):
         """Delivers an order or trade event (one of EVENT_ROUTES)."""
-        self._call(self._targets[type(event)], event)
+        self.c_call(self.c_listeners(type(event)), event)
 
     def publish_to(self, event_tag, event):
         """Delivers an event that only has a tag (funding, position mode, ...)."""
-        self._call(tuple(self._by_tag.get(event_tag, ())), event)
+        self.c_call(tuple(self._by_tag.get(event_tag, ())), event)
 
     def publish_error(self, event):
         self._logger.warning("%s: %s", event.kind, event.message)
         handler = getattr(self._error, "on_error", None)
-        self._call(() if handler is None else (handler,), event)
+        self.c_call(() if handler is None else (handler,), event)
 
     cdef object _find_targets(self):
         for kind, (tag, method) in EVENT_ROUTES.items():
             typed = self._trade if hasattr(TradeEventListener, method) else self._order
             # A listener need not derive from our bases: what it does not define it does not want to hear.
             handler = getattr(typed, method, None)
-            self._targets[kind] = (*self._by_tag.get(tag, ()), *(() if handler is None else (handler,)))
+            self._targets[kind] = (
+                *[_callable(listener) for listener in self._by_tag.get(tag, ())],
+                *(() if handler is None else (handler,)),
+            )
 
-    cdef int _call(self, tuple listeners, object event) except -1:
+    cdef tuple c_listeners(self, object event_class):
+        return self._targets[event_class]
+
+    cdef int c_call(self, tuple listeners, object event) except -1:
         for listener in listeners:
             try:
                 listener(event)

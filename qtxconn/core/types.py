@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
@@ -41,6 +43,11 @@ class PositionSide(Enum):
 class PositionMode(Enum):
     HEDGE = "HEDGE"
     ONEWAY = "ONEWAY"
+
+
+class MarginType(Enum):
+    CROSS = "CROSS"
+    ISOLATED = "ISOLATED"
 
 
 class PriceType(Enum):
@@ -164,7 +171,7 @@ class OrderUpdate(NamedTuple):
     `misc_updates` that are understood: `error_message`, `error_type` (on FAILED), `cumulative_base`, the executed
     amount in base asset that the report counts (an end takes effect once the fills up to it are booked),
     `cumulative_quote`, the same in quote asset, and two pairs for what the order itself is: `price` (quote per base)
-    and `amount` (base) as a query or an answer shows it, and on the venue's word on an amend only `amended_price` and
+    and `amount` (base) as a report shows it, and on the venue's word on an amend only `amended_price` and
     `amended_amount`, what it has from now on.
     """
 
@@ -204,6 +211,18 @@ class TradeUpdate(NamedTuple):
         return cls(**(data | numbers | {"fee": TradeFeeBase.from_json(data["fee"])}))
 
 
+class OrderRequest(NamedTuple):
+    """One order of a batch: the arguments of buy() or sell(). `options` are the further keywords."""
+
+    trading_pair: str
+    trade_type: TradeType
+    amount: Decimal | int | str
+    order_type: OrderType = OrderType.LIMIT
+    price: Decimal | int | str | None = None
+    position_action: PositionAction = PositionAction.NIL
+    options: Mapping[str, Any] = MappingProxyType({})
+
+
 class OrderTransition(NamedTuple):
     """One move of an order's state; see InFlightOrder.transitions."""
 
@@ -232,3 +251,13 @@ class FundingInfo(NamedTuple):
     mark_price: Decimal
     next_funding_utc_timestamp: int
     rate: Decimal
+
+
+class FundingPayment(NamedTuple):
+    """A funding payment as the venue books it: `amount` in `asset`, negative when paid; `timestamp` in seconds."""
+
+    payment_id: str
+    trading_pair: str
+    timestamp: float
+    amount: Decimal
+    asset: str

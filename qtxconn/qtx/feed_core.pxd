@@ -7,7 +7,7 @@ from libcpp.string cimport string
 from libcpp.vector cimport vector
 
 from qtxconn.core.fixed cimport Fixed
-from qtxconn.core.l2_book cimport BookInvalid, L2Book
+from qtxconn.core.l2_book cimport BookInvalid, BookLevel, L2Book
 from qtxconn.perf.latency cimport LatencyHistogram
 from qtxconn.qtx.order_queue cimport EventFd
 from qtxconn.qtx.strategy cimport FeedHandler, FeedTrade
@@ -72,10 +72,6 @@ cdef extern from "qtxconn/qtx_symbol.hpp" namespace "qtxconn::qtx" nogil:
         contiguous
         monotonic
 
-    cdef cppclass LevelCount:
-        int64_t price           # ticks
-        int64_t size            # lots
-
     cdef cppclass FeedSymbol:
         Shared[int64_t] received_ns
         Shared[cbool] seen_full
@@ -113,7 +109,7 @@ cdef extern from "qtxconn/qtx_decoder.hpp" namespace "qtxconn::qtx" nogil:
         int64_t sn_id
         int64_t event_ms
         int64_t received_ns
-        const LevelCount* levels() noexcept
+        const BookLevel* levels() noexcept
 
     cdef cppclass FeedDecoder:
         cbool is_changed(int number) noexcept

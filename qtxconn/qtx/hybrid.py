@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from qtxconn.core.environment import environment
 from qtxconn.core.in_flight_order import InFlightOrder
-from qtxconn.core.types import OrderType, PositionAction, TradeType
+from qtxconn.core.types import OrderType, PositionAction, PositionMode, TradeType
 from qtxconn.errors import (
     ConfigurationError,
     MessageError,
@@ -113,6 +113,12 @@ class QtxHybridMixin:
                 options[keyword] = secret
         super().__init__(trading_pairs=list(config.trading_pairs), trading_required=config.trading_required, **options)
         self.qtx_config = config
+        if self._uses_queue:  # a slot holds one order, sooner than any request; it has options of its own
+            self.batch_size_max = self.batch_cancel_size_max = 0
+            self.supports_cancel_all = False
+            self.order_options = None
+            if getattr(self, "position_mode", None) is PositionMode.HEDGE:
+                raise ConfigurationError("position_mode: the order queue has no position side; it must be ONEWAY")
         self._qtx_feed: UdpFeed | None = None
         self._qtx_queue: OrderQueue | None = None
         self._qtx_requests: dict[int, _Request] = {}  # by slot, oldest first

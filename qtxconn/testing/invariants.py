@@ -326,6 +326,12 @@ class InvariantChecker:
             executed = self._market.instrument.lots_to_quantity(there.filled)
             if order.executed_amount_base != executed:
                 yield f"L1: {order_id} has {order.executed_amount_base} executed here, {executed} at the venue"
+            amount = self._market.instrument.lots_to_quantity(there.quantity)
+            if order.amount != amount:
+                yield f"L1: {order_id} has the amount {order.amount} here, {amount} at the venue"
+            price = self._market.instrument.ticks_to_price(there.price)
+            if order.order_type.is_limit_type() and order.price != price:
+                yield f"L1: {order_id} has the price {order.price} here, {price} at the venue"
             executions = self._executions(order_id)
             if not order.order_fills.keys() == history.fills.keys() == executions.keys():
                 yield (f"L2: {order_id} has other fills than the venue: {sorted(order.order_fills)}, "

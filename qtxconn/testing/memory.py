@@ -59,11 +59,15 @@ STATES = {
 
 def parse_order(order: SimOrder, market: SimMarket) -> OrderUpdate:
     """The order as the venue has it now."""
-    executed = market.instrument.lots_to_quantity(order.filled)
+    instrument = market.instrument
+    misc = {
+        "cumulative_base": instrument.lots_to_quantity(order.filled),
+        "amount": instrument.lots_to_quantity(order.quantity),
+        "price": instrument.ticks_to_price(order.price),
+    }
     return OrderUpdate(
-        PAIR, order.updated_ms / 1e3, STATES[order.status], order.client_order_id, str(order.order_id),
-        {"cumulative_base": executed},
-    )  # fmt: skip
+        PAIR, order.updated_ms / 1e3, STATES[order.status], order.client_order_id, str(order.order_id), misc
+    )
 
 
 def parse_execution(execution: Execution, market: SimMarket) -> TradeUpdate:
@@ -250,6 +254,7 @@ class MemoryPerpetual(PerpetualDerivativeBase):
     name = "memory_perpetual"
     submit_dead_after_s = REQUEST_WINDOW_S + READ_LAG_MAX_S + 1.0
     is_cancel_request_in_exchange_synchronous = True
+    supports_amend = True
 
     def __init__(self, market: SimMarket, link: MemoryLink, journal: OrderJournalBase | None = None) -> None:
         super().__init__([PAIR], journal=journal)
@@ -281,6 +286,15 @@ class MemoryPerpetual(PerpetualDerivativeBase):
             order = self._market.venue.cancel_order(self._market.account, SYMBOL, None, order_id)
         except model.Reject as reject:
             raise OrderNotFoundError(str(reject), code=-2011) from None
+        return parse_order(order, self._market)
+
+    def _carry_out_amend(self, order_id: str, price: Decimal, amount: Decimal) -> OrderUpdate:
+        venue, account = self._market.venue, self._market.account
+        try:
+            order = venue.amend_order(account, SYMBOL, None, order_id, quantity=amount, price=price)
+        except model.Reject as reject:
+            unknown = reject.reason is model.RejectReason.UNKNOWN_ORDER
+            raise (OrderNotFoundError if unknown else OrderRejectedError)(str(reject)) from None
         return parse_order(order, self._market)
 
     def _carry_out_query(self, order_id: str) -> OrderUpdate:
@@ -364,11 +378,13 @@ class MemoryPerpetual(PerpetualDerivativeBase):
 
     def _on_stream_message(self, message: tuple[TradeUpdate | None, OrderUpdate]) -> None:
         fill, update = message
+        self._process_amend(update)
         if fill is not None:
             self._order_tracker.process_trade_update(fill)
         self._order_tracker.process_order_update(update)
 
     async def _stop_user_stream(self) -> None:
+        self._live_once.clear()
         self._link.close_stream()
 
     async def _update_balances(self) -> None:
@@ -400,6 +416,11 @@ class MemoryPerpetual(PerpetualDerivativeBase):
 
     async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate | bool:
         return await self._request(self._carry_out_cancel, order_id)
+
+    async def _place_amend(
+        self, order_id: str, tracked_order: InFlightOrder, price: Decimal, amount: Decimal
+    ) -> OrderUpdate:
+        return await self._request(self._carry_out_amend, order_id, price, amount)
 
     async def _request_order_status(self, tracked_order: InFlightOrder) -> OrderUpdate:
         return await self._request(self._carry_out_query, tracked_order.client_order_id)

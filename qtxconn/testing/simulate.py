@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -189,6 +190,21 @@ class Schedule:
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not come out
             self.checker.fail("L10", f"cancel of {order_id} raised {type(error).__name__}: {error}")
 
+    def _amend(self, order_id: str) -> None:
+        """Another price, another amount, or both: some are none, and some leave nothing to execute."""
+        rng, connector, market = self._rng, self._connector, self.world.market
+        assert connector is not None
+        changes: dict[str, Decimal] = {}
+        if rng.random() < 0.7:
+            changes["price"] = market.instrument.ticks_to_price(market.mid_ticks() + rng.randint(-40, 40))
+        if rng.random() < 0.5 or not changes:
+            changes["amount"] = market.instrument.lots_to_quantity(rng.randint(1, 60))
+        try:
+            asked = self._call(connector.amend, PAIR, order_id, **changes)
+        except (NotReadyError, OrderValidationError) as error:
+            asked = type(error).__name__
+        self.trace.record("amend", order_id, asked)
+
     def _cancel_unknown(self) -> None:
         """An order that never was: nothing may be sent for it."""
         assert self._connector is not None
@@ -211,7 +227,9 @@ class Schedule:
             self.trace.record("by hand", self.world.market.cancel_by_hand())
         elif choice < 0.65:
             self._cancel_unknown()
-        elif choice < 0.90:
+        elif choice < 0.75:
+            self._amend(rng.choice(self._ids[-4:]))
+        elif choice < 0.92:
             self._cancel(rng.choice(self._ids[-6:]))
         else:
             order_id = rng.choice(self._ids)

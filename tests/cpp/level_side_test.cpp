@@ -1,10 +1,12 @@
 // One side of a book against a std::map: drifts, jumps, deep levels, both sides' order, and memory that stops growing.
 #include "qtxconn/level_side.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <new>
 #include <random>
+#include <vector>
 
 #include "check.hpp"
 
@@ -114,6 +116,30 @@ void drifting_levels_are_those_of_a_map(const Plan& plan, Side which, std::uint6
                 at += deeper * static_cast<std::int64_t>(rng() % 10 == 0 ? 2 : 1);
             }
         }
+        if (rng() % 40 == 0) {
+            // A depth message as a whole: the best first, but for a step back now and then.
+            auto at = static_cast<std::int64_t>(touch) - deeper * static_cast<std::int64_t>(rng() % 12);
+            std::vector<BookLevel> message(rng() % 60);
+            const bool keeps_all = rng() % 4 == 0;
+            for (BookLevel& level : message) {
+                level = {at, !keeps_all && rng() % 4 == 0 ? 0 : static_cast<std::int64_t>(rng() % 1000) + 1};
+                model.set(level.price, level.size);
+                at += rng() % 100 == 0 ? -3 * deeper : deeper * static_cast<std::int64_t>(rng() % 10 == 0 ? 4 : 1);
+            }
+            side.set_levels(message.data(), message.size());
+            check_all(side, model);
+        }
+        if (rng() % 40 == 0) {
+            // A ticker: better levels are gone.
+            const std::int64_t best = static_cast<std::int64_t>(touch) + deeper * static_cast<std::int64_t>(rng() % 9);
+            while (!model.levels.empty() && (model.best().price - best) * deeper < 0) {
+                model.set(model.best().price, 0);
+            }
+            const auto lots = static_cast<std::int64_t>(rng() % 1000) + 1;
+            model.set(best, lots);
+            side.set_best(best, lots);
+            check_best(side, model);
+        }
         if (rng() % 50 == 0) {
             // A ticker or a trade that eats into the side: the best levels go.
             for (auto eaten = rng() % 30; eaten > 0 && !model.levels.empty(); --eaten) {
@@ -151,6 +177,54 @@ void prices_at_the_ends_of_the_range_are_levels_like_others() {
             CHECK(side.has_ring() == (crowded == (which == Side::bid ? 0U : 1U)));
         }
     }
+}
+
+// Exactly as one after the other: what is repeated or out of order too, at both ends of the range, into any side.
+void levels_set_together_are_those_set_one_after_the_other() {
+    std::mt19937_64 rng(17);
+    for (const Side which : {Side::bid, Side::ask}) {
+        for (const std::uint64_t width : {6U, 40U, 400U}) {
+            LevelSide together(which);
+            Model model(which);
+            for (int n = 0; n < 3000; ++n) {
+                std::vector<BookLevel> message(rng() % 12);
+                const bool is_sorted = rng() % 8 != 0;
+                const std::int64_t end = rng() % 3 == 0 ? INT64_MAX : rng() % 2 == 0 ? INT64_MIN : 0;
+                for (BookLevel& level : message) {
+                    const auto near = static_cast<std::int64_t>(rng() % width);
+                    level = {end < 0 ? end + near : end - near, static_cast<std::int64_t>(rng() % 4) - 1};
+                }
+                if (is_sorted) {
+                    std::sort(message.begin(), message.end(), [which](const BookLevel& a, const BookLevel& b) {
+                        return which == Side::bid ? a.price > b.price : a.price < b.price;
+                    });
+                }
+                for (const BookLevel& level : message) {
+                    model.set(level.price, level.size);
+                }
+                together.set_levels(message.data(), message.size());
+                check_best(together, model);
+                check_all(together, model);
+            }
+        }
+    }
+}
+
+// The deepest go, as when they come one by one.
+void a_full_side_drops_the_deepest_of_a_message() {
+    LevelSide side(Side::bid);
+    std::vector<BookLevel> message(LevelSide::kLevelsMax);
+    std::int64_t price = 0;
+    for (BookLevel& level : message) {
+        level = {price -= 100'000, 1};  // too far apart for a ring
+    }
+    side.set_levels(message.data(), message.size());
+    CHECK(side.count() == LevelSide::kLevelsMax && side.dropped() == 0 && !side.has_ring());
+    const BookLevel more[] = {{1, 1}, {0, 1}, {price - 1, 1}};
+    side.set_levels(more, 3);
+    CHECK(side.count() == LevelSide::kLevelsMax && side.dropped() == 3);
+    CHECK(side.best().price == 1 && side.size_at(0) == 1 && side.size_at(price) == 0);
+    CHECK(side.size_at(price + 200'000) == 1);
 }
 
 // Ticks that are one ring apart share a slot, if anything does.
@@ -251,6 +325,8 @@ int main() {
     }
     prices_at_the_ends_of_the_range_are_levels_like_others();
     levels_one_ring_apart_are_not_mistaken_for_each_other();
+    levels_set_together_are_those_set_one_after_the_other();
+    a_full_side_drops_the_deepest_of_a_message();
     a_ring_is_taken_for_many_dense_levels_only();
     a_finer_grid_keeps_every_level();
     a_warm_side_allocates_nothing();

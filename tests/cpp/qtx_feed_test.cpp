@@ -26,7 +26,7 @@ constexpr Fixed kLot{1, 3};   // 0.001
 void grids() {
     std::mt19937_64 random(7);
     constexpr Fixed increments[] = {{1, 1}, {1, 2}, {5, 1}, {25, 2}, {1, 8}, {5, 0}, {1, 0}, {2, 5}, {3, 3}};
-    LevelCount count{};
+    BookLevel count{};
     const auto counts = [&](const Grid& grid, double price, double size) {
         const double level[2] = {price, size};
         return grid.count_levels(reinterpret_cast<const std::uint8_t*>(level), 1, &count);

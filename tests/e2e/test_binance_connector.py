@@ -8,10 +8,22 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
+import aiohttp
 import pytest
 
-from qtxconn.core.types import MarketEvent, OrderState, OrderType, PositionAction
-from qtxconn.errors import AuthenticationError
+from qtxconn.core.types import (
+    AccountEvent,
+    MarginType,
+    MarketEvent,
+    OrderRequest,
+    OrderState,
+    OrderType,
+    PositionAction,
+    PositionMode,
+    PositionSide,
+    TradeType,
+)
+from qtxconn.errors import AuthenticationError, ConfigurationError, OrderValidationError, VenueError
 from qtxconn.exchanges.binance.constants import OPEN_ORDERS
 from qtxconn.exchanges.binance.perpetual import BinancePerpetual
 from qtxconn.sim.launch import VenueProcess
@@ -42,16 +54,18 @@ def order_path(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def connector(venue: VenueProcess, order_path: str, secret: str = SECRET) -> BinancePerpetual:
+def connector(venue: VenueProcess, order_path: str, secret: str = SECRET, **options: Any) -> BinancePerpetual:
     urls = {
         f"{name}_url": venue.endpoints[name] for name in ("rest", "ws_public", "ws_market", "ws_private", "ws_trade")
     }
-    return BinancePerpetual(KEY, secret, [PAIR], order_path=order_path, **urls)
+    return BinancePerpetual(KEY, secret, [PAIR], order_path=order_path, **urls, **options)
 
 
 @asynccontextmanager
-async def trading(venue: VenueProcess, order_path: str) -> AsyncIterator[tuple[BinancePerpetual, list[Any]]]:
-    exchange = connector(venue, order_path)
+async def trading(
+    venue: VenueProcess, order_path: str, **options: Any
+) -> AsyncIterator[tuple[BinancePerpetual, list[Any]]]:
+    exchange = connector(venue, order_path, **options)
     events: list[Any] = []
     for tag in MarketEvent:
         exchange.add_listener(tag, events.append)
@@ -214,3 +228,154 @@ async def test_orders_take_the_websocket_api_while_it_is_up_and_rest_meanwhile(
         assert of_order(events, order_id) == ["BuyOrderCreatedEvent", "OrderCancelledEvent"]
         assert over_rest.count("POST /fapi/v1/order") == (not is_up)
         assert over_rest.count("DELETE /fapi/v1/order") == (not is_up)
+
+
+async def test_a_batch_has_a_result_for_each_order(venue: VenueProcess, order_path: str) -> None:
+    async with trading(venue, order_path) as (exchange, events):
+        price = passive_price(exchange)
+        crossing = exchange.quantize_order_price(PAIR, exchange.get_order_book(PAIR).best_ask * D("1.01"))
+        good = OrderRequest(PAIR, TradeType.BUY, LOT, OrderType.LIMIT, price)
+        bad = OrderRequest(PAIR, TradeType.BUY, LOT, OrderType.LIMIT_MAKER, crossing)
+        results = exchange.batch_order_create([good] * 4 + [bad] + [good] * 3 + [good._replace(amount=D(0))])
+        assert isinstance(results[-1].error, OrderValidationError)
+        ids = [result.order_id for result in results[:-1]]
+        living = ids[:4] + ids[5:]
+        await until(lambda: all(of_order(events, order_id) for order_id in ids))
+        failure = next(event for event in events if getattr(event, "order_id", None) == ids[4])
+        assert failure.error_type == "PostOnlyRejectedError"
+        assert [update.client_order_id for update in await exchange.get_open_orders()] == living
+        assert exchange.batch_order_cancel([exchange.in_flight_orders[i] for i in living]) == [True] * 7
+        await until(lambda: not exchange.in_flight_orders)
+        for order_id in living:
+            assert of_order(events, order_id) == ["BuyOrderCreatedEvent", "OrderCancelledEvent"]
+        assert await exchange.get_open_orders(PAIR) == []
+
+
+async def test_cancel_all_tells_of_an_order_that_was_placed_elsewhere(venue: VenueProcess, order_path: str) -> None:
+    async with trading(venue, order_path) as (exchange, _), trading(venue, order_path) as (other, _):
+        stranger = other.buy(PAIR, LOT, OrderType.LIMIT, passive_price(other))
+        await until(lambda: other.in_flight_orders[stranger].current_state is OrderState.OPEN)
+        order_id = exchange.buy(PAIR, LOT, OrderType.LIMIT, passive_price(exchange))
+        await until(lambda: exchange.in_flight_orders[order_id].current_state is OrderState.OPEN)
+        assert [tuple(result) for result in await exchange.cancel_all()] == [(order_id, True), (stranger, False)]
+        assert [tuple(result) for result in await other.cancel_all()] == [(stranger, True)]
+
+
+async def test_times_in_force_and_reduce_only(venue: VenueProcess, order_path: str) -> None:
+    async with trading(venue, order_path) as (exchange, events):
+        price, now = passive_price(exchange), exchange.current_timestamp
+        ioc = exchange.buy(PAIR, LOT, OrderType.LIMIT, price, time_in_force="IOC")
+        fok = exchange.buy(PAIR, LOT, OrderType.LIMIT, price, time_in_force="FOK")
+        reducing = exchange.sell(PAIR, LOT, OrderType.MARKET, reduce_only=True)  # there is nothing to reduce
+        await until(lambda: all(of_order(events, i)[-1:] for i in (ioc, fok, reducing)))
+        await until(lambda: not exchange.in_flight_orders)
+        assert of_order(events, ioc)[-1] == "OrderExpiredEvent"
+        assert of_order(events, fok)[-1] in ("OrderExpiredEvent", "MarketOrderFailureEvent")
+        failure = [event for event in events if getattr(event, "order_id", None) == reducing][-1]
+        assert failure.error_type == "ReduceOnlyRejectedError"
+        gtd = exchange.buy(PAIR, LOT, OrderType.LIMIT, price, time_in_force="GTD", good_till_date=now + 700)
+        await until(lambda: exchange.in_flight_orders[gtd].current_state is OrderState.OPEN)
+        for options in ({"time_in_force": "GTD"}, {"time_in_force": "GTX"}, {"iceberg": True}):
+            with pytest.raises(OrderValidationError):
+                exchange.buy(PAIR, LOT, OrderType.LIMIT, price, **options)
+        assert list(exchange.in_flight_orders) == [gtd]
+
+
+async def tell(venue: VenueProcess, path: str, **body: Any) -> None:
+    """A request to the venue's control endpoint."""
+    async with aiohttp.ClientSession() as session, session.post(venue.endpoints["control"] + path, json=body) as answer:
+        assert answer.status == 200, await answer.text()
+
+
+async def test_funding_is_booked_exactly_once_also_what_fell_into_a_break(venue: VenueProcess, order_path: str) -> None:
+    async with trading(venue, order_path) as (exchange, events):
+
+        def payments() -> list[Decimal]:
+            return [event.amount for event in events if type(event).__name__ == "FundingPaymentCompletedEvent"]
+
+        exchange.buy(PAIR, LOT, OrderType.MARKET)
+        await until(lambda: exchange.get_position_amount(PAIR) == LOT)
+        await tell(venue, "/funding", symbol="BTCUSDT", rate="0.001")
+        await until(lambda: len(payments()) == 1)
+        assert payments()[0] < 0  # a long position pays a positive rate
+        payment = next(event for event in events if type(event).__name__ == "FundingPaymentCompletedEvent")
+        assert (payment.trading_pair, payment.funding_rate) == (PAIR, D("0.001"))
+        await exchange._user_stream.reconnect()
+        await until(lambda: not exchange._user_stream.is_live)
+        await tell(venue, "/funding", symbol="BTCUSDT", rate="-0.001")
+        await until(lambda: len(payments()) == 2)
+        assert payments()[1] > 0
+        await exchange._update_funding_payments()
+        assert len(payments()) == 2
+    async with trading(venue, order_path) as (exchange, events):  # what was paid before is not ours to tell
+        await exchange._update_funding_payments()
+        assert not any(type(event).__name__ == "FundingPaymentCompletedEvent" for event in events)
+
+
+async def test_hedge_mode_keeps_a_position_on_each_side(venue: VenueProcess, order_path: str) -> None:
+    exchange = connector(venue, order_path)
+    changes: list[Any] = []
+    for tag in (AccountEvent.PositionModeChangeSucceeded, AccountEvent.PositionModeChangeFailed):
+        exchange.add_listener(tag, changes.append)
+    await exchange.initialize()
+    await exchange.set_position_mode(PositionMode.HEDGE)
+    await exchange.set_position_mode(PositionMode.HEDGE)  # no change is no error
+    assert [(change.position_mode, change.message) for change in changes] == [(PositionMode.HEDGE, None)] * 2
+    await exchange.disconnect()
+    with pytest.raises(ConfigurationError, match=r"position_mode=PositionMode\.HEDGE"):
+        await connector(venue, order_path).connect()
+    async with connector(venue, order_path, position_mode=PositionMode.HEDGE) as exchange:
+        with pytest.raises(OrderValidationError, match="OPEN or CLOSE"):
+            exchange.buy(PAIR, LOT, OrderType.MARKET)
+        exchange.buy(PAIR, 2 * LOT, OrderType.MARKET, position_action=PositionAction.OPEN)
+        exchange.sell(PAIR, LOT, OrderType.MARKET, position_action=PositionAction.OPEN)
+        await until(lambda: len(exchange.account_positions) == 2)
+        assert exchange.get_position_amount(PAIR, PositionSide.LONG) == 2 * LOT
+        assert exchange.get_position_amount(PAIR, PositionSide.SHORT) == -LOT
+        assert exchange.get_position_amount(PAIR) == LOT
+        with pytest.raises(VenueError):
+            await exchange.set_position_mode(PositionMode.ONEWAY)  # not while there are positions
+        assert exchange.position_mode is PositionMode.HEDGE
+        sold = exchange.sell(PAIR, 2 * LOT, OrderType.MARKET, position_action=PositionAction.CLOSE, reduce_only=True)
+        bought = exchange.buy(PAIR, LOT, OrderType.MARKET, position_action=PositionAction.CLOSE)
+        await until(lambda: not {sold, bought} & set(exchange.in_flight_orders) and not exchange.account_positions)
+        await exchange._update_positions()
+        assert exchange.get_all_positions() == []
+
+
+async def test_margin_type(venue: VenueProcess, order_path: str) -> None:
+    async with trading(venue, order_path) as (exchange, _):
+        for margin_type in (MarginType.ISOLATED, MarginType.ISOLATED, MarginType.CROSS):
+            await exchange.set_margin_type(PAIR, margin_type)
+        exchange.buy(PAIR, LOT, OrderType.MARKET)
+        await until(lambda: exchange.get_position_amount(PAIR) == LOT)
+        with pytest.raises(VenueError, match="position"):
+            await exchange.set_margin_type(PAIR, MarginType.ISOLATED)
+
+
+async def test_the_venue_cancels_when_nothing_is_heard_any_more(venue: VenueProcess, order_path: str) -> None:
+    silent = connector(venue, order_path, dead_mans_switch_s=2.0, dead_mans_switch_interval_s=1.0)
+    async with trading(venue, order_path, dead_mans_switch_s=0) as (watcher, _), silent as exchange:
+        order_id = exchange.buy(PAIR, LOT, OrderType.LIMIT, passive_price(exchange))
+        order = exchange.in_flight_orders[order_id]
+        await asyncio.sleep(4.0)  # longer than the countdown: it is renewed
+        assert order.current_state is OrderState.OPEN
+        switch = next(task for task in asyncio.all_tasks() if task.get_name().endswith("dead-man's switch"))
+        switch.cancel()
+        await until(lambda: order.is_done)
+        assert order.current_state is OrderState.CANCELED
+        assert await watcher.get_open_orders() == []
+
+
+@pytest.mark.parametrize("cancels", [True, False], ids=["cancelling", "leaving"])
+async def test_orders_at_disconnect(venue: VenueProcess, cancels: bool) -> None:
+    options = {"cancel_on_disconnect": cancels, "dead_mans_switch_s": 2.0, "dead_mans_switch_interval_s": 1.0}
+    async with trading(venue, "rest") as (watcher, _):
+        async with connector(venue, "rest", **options) as exchange:
+            order_id = exchange.buy(PAIR, LOT, OrderType.LIMIT, passive_price(exchange))
+            order = exchange.in_flight_orders[order_id]
+            await until(lambda: order.current_state is OrderState.OPEN)
+            await asyncio.sleep(1.5)  # the countdown runs
+        assert order.current_state is (OrderState.CANCELED if cancels else OrderState.OPEN)
+        await asyncio.sleep(2.5)  # and was called off
+        assert [update.client_order_id for update in await watcher.get_open_orders()] == ([] if cancels else [order_id])

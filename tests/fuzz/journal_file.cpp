@@ -36,7 +36,7 @@ void consume(const JournalRecord& record) {
             break;
         case JournalKind::submitted:
         case JournalKind::unknown: break;
-        case JournalKind::ack: require(record.ack.exchange_order_id.view().size() <= 47); break;
+        case JournalKind::ack: require(record.ack.exchange_order_id.view().size() <= kVenueIdTextMax); break;
         case JournalKind::reject: require(record.reject.reason.view().size() <= 47); break;
         case JournalKind::fill:
             require_number(record.fill.price);
@@ -49,6 +49,11 @@ void consume(const JournalRecord& record) {
             require(is_terminal(record.state));
             require_number(record.end.executed_base);
             require_number(record.end.executed_quote);
+            break;
+        case JournalKind::amend:
+            require_number(record.amend.price);
+            require_number(record.amend.amount);
+            require(record.amend.price.units >= 0 && record.amend.amount.units > 0);
             break;
         default: std::abort();
     }

@@ -175,6 +175,23 @@ class CancelRaises:
         return True
 
 
+# -- amends ----------------------------------------------------------------------------------------------------
+
+
+@mutant("transport")
+class FailedAmendIsForgotten:
+    def _amend_failed(self, order: InFlightOrder, error: Exception) -> None:
+        """Nothing: the order stays as it is shown, pending."""
+
+
+@mutant("transport")
+class AmendsAreOnlyTakenFromTheAnswer:
+    def _process_amend(self, update: OrderUpdate) -> None:
+        order = self._order_tracker.fetch_order(update.client_order_id)
+        if order is not None and order.current_state is OrderState.PENDING_UPDATE:
+            super()._process_amend(update)
+
+
 # -- fills -----------------------------------------------------------------------------------------------------
 
 

@@ -38,6 +38,9 @@ RECV_WINDOW_MS = 5_000
 LISTEN_KEY_RENEWAL_S = 25 * 60  # a key lives 60 minutes
 DEPTH_LIMIT = 1_000
 FILLS_PER_PAGE = 1_000
+INCOME_PER_PAGE = 1_000
+BATCH_SIZE_MAX, BATCH_CANCEL_SIZE_MAX = 5, 10
+GOOD_TILL_AHEAD_MIN_S = 601.0  # the venue takes 600 s; the date is cut to whole seconds
 
 # -- rate limits -------------------------------------------------------------------------------------------
 
@@ -85,12 +88,19 @@ PLACE_ORDER = Endpoint("POST", "/fapi/v1/order", {ORDERS_10S: 1, ORDERS_1M: 1}, 
 AMEND_ORDER = Endpoint("PUT", "/fapi/v1/order", {IP: 1, ORDERS_10S: 1, ORDERS_1M: 1}, ws_method="order.modify")
 CANCEL_ORDER = Endpoint("DELETE", "/fapi/v1/order", priority=True, ws_method="order.cancel")
 QUERY_ORDER = Endpoint("GET", "/fapi/v1/order", priority=True)
+PLACE_BATCH = Endpoint("POST", "/fapi/v1/batchOrders", {ORDERS_10S: BATCH_SIZE_MAX, ORDERS_1M: BATCH_SIZE_MAX})
+CANCEL_BATCH = Endpoint("DELETE", "/fapi/v1/batchOrders", priority=True)
 OPEN_ORDERS = Endpoint("GET", "/fapi/v1/openOrders", priority=True)  # of one symbol
 CANCEL_ALL = Endpoint("DELETE", "/fapi/v1/allOpenOrders", priority=True)
 USER_TRADES = Endpoint("GET", "/fapi/v1/userTrades", {IP: 5})
 BALANCES = Endpoint("GET", "/fapi/v3/balance", {IP: 5})
 POSITIONS = Endpoint("GET", "/fapi/v2/positionRisk", {IP: 5})  # v3 leaves the leverage out
 POSITION_MODE = Endpoint("GET", "/fapi/v1/positionSide/dual", {IP: 30})
+SET_POSITION_MODE = Endpoint("POST", "/fapi/v1/positionSide/dual")
+MARGIN_TYPE = Endpoint("POST", "/fapi/v1/marginType")
+COUNTDOWN_CANCEL = Endpoint("POST", "/fapi/v1/countdownCancelAll", {IP: 10}, priority=True)
+INCOME = Endpoint("GET", "/fapi/v1/income", {IP: 30})
+FUNDING_RATES = Endpoint("GET", "/fapi/v1/fundingRate", security=Security.NONE)
 LEVERAGE = Endpoint("POST", "/fapi/v1/leverage")
 LISTEN_KEY_CREATE = Endpoint("POST", "/fapi/v1/listenKey", security=Security.KEY)
 LISTEN_KEY_RENEW = Endpoint("PUT", "/fapi/v1/listenKey", security=Security.KEY)
@@ -157,6 +167,7 @@ ERROR_RANGES: tuple[tuple[int, int, type[VenueError]], ...] = (
     (-4999, -4000, OrderRejectedError),  # filters and account settings
     (-5999, -5000, OrderRejectedError),  # order execution rules
 )
+NO_CHANGE_CODES = (-4046, -4059)  # a margin type, a position mode that is set already
 HTTP_ERRORS: dict[int, type[VenueError]] = {
     401: AuthenticationError,
     403: RateLimitedError,  # the web application firewall's own limit
@@ -170,5 +181,5 @@ ERROR_HINTS = {
     -1022: "the signature is wrong: check that the API secret belongs to the API key",
     -2014: "the API key is malformed: check binance_perpetual_api_key",
     -2015: "the API key, its IP list or its permissions are refused: enable futures and this IP for the key",
-    -4061: "the account is in hedge mode: switch it to one-way mode in the futures preferences",
+    -4061: "the account's position mode has been changed: connect again with the right position_mode",
 }

@@ -20,6 +20,7 @@ from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
     AddedToCostTradeFee,
     FundingInfo,
+    FundingPayment,
     OrderState,
     OrderType,
     OrderUpdate,
@@ -155,9 +156,14 @@ def build_order_params(
     order_type: OrderType,
     price: Decimal | None,
     position_action: PositionAction,
+    is_hedged: bool = False,
+    *,
     time_in_force: str = "GTC",
+    good_till_date: float | None = None,
+    reduce_only: bool = False,
 ) -> dict[str, str]:
-    """Parameters of POST /fapi/v1/order in one-way mode; closing is reduce-only."""
+    """Parameters of POST /fapi/v1/order. In one-way mode closing is reduce-only; in hedge mode the side of the position
+    that is opened or closed is named, and reduceOnly must not be sent. `good_till_date` in s since 1970."""
     params = {
         "symbol": symbol,
         "side": trade_type.name,
@@ -169,7 +175,12 @@ def build_order_params(
             raise ValueError("a limit order needs a price")
         params["price"] = f"{price:f}"
         params["timeInForce"] = "GTX" if order_type is OrderType.LIMIT_MAKER else time_in_force
-    if position_action is PositionAction.CLOSE:
+    if good_till_date is not None:
+        params["goodTillDate"] = str(int(good_till_date) * 1_000)
+    if is_hedged:
+        opens = position_action is PositionAction.OPEN
+        params["positionSide"] = "LONG" if (trade_type is TradeType.BUY) is opens else "SHORT"
+    elif reduce_only or position_action is PositionAction.CLOSE:
         params["reduceOnly"] = "true"
     params["newClientOrderId"] = order_id
     params["newOrderRespType"] = "RESULT"
@@ -222,9 +233,7 @@ def parse_order_trade_update(event: dict[str, Any], trading_pair: str) -> tuple[
     order = event["o"]
     client_order_id, exchange_order_id = str(order["c"]), str(order["i"])
     timestamp = int(order["T"]) / 1e3
-    misc = {"cumulative_base": amount(order["z"])}
-    if order["x"] == "AMENDMENT":
-        misc |= {"amended_price": amount(order["p"]), "amended_amount": amount(order["q"])}
+    misc = {"cumulative_base": amount(order["z"]), "price": amount(order["p"]), "amount": amount(order["q"])}
     update = OrderUpdate(
         trading_pair,
         timestamp,
@@ -282,6 +291,15 @@ def parse_position(payload: dict[str, Any], trading_pair: str) -> Position:
         amount(payload["entryPrice"]),
         amount(payload["positionAmt"]),
         amount(payload["leverage"]),
+    )
+
+
+@wire("income")
+def parse_funding_payment(payload: dict[str, Any], trading_pair: str) -> FundingPayment:
+    """One entry of GET /fapi/v1/income of the type FUNDING_FEE; tranId is unique for an account and income type."""
+    time_s = int(payload["time"]) / 1e3
+    return FundingPayment(
+        str(payload["tranId"]), trading_pair, time_s, amount(payload["income"]), str(payload["asset"])
     )
 
 
@@ -402,6 +420,12 @@ def parse_error_body(http_status: int, body: bytes) -> VenueError:
     except (ValueError, KeyError, TypeError):
         pass
     return parse_error(code, message, http_status)
+
+
+@wire("batch")
+def parse_batch_error(item: dict[str, Any]) -> VenueError:
+    """The error of one order in the answer to a batch: `{"code", "msg"}`."""
+    return parse_error(int(item["code"]), str(item["msg"]))
 
 
 def parse_ws_error(answer: dict[str, Any]) -> VenueError:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -18,6 +18,8 @@ from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.order_journal import OrderJournalBase
 from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
+    FundingPayment,
+    MarginType,
     OrderType,
     OrderUpdate,
     PositionAction,
@@ -31,7 +33,6 @@ from qtxconn.errors import (
     MessageError,
     OrderNotFoundError,
     OrderRejectedError,
-    OrderValidationError,
     QtxconnError,
     RateLimitedError,
     ThrottledError,
@@ -48,6 +49,7 @@ from qtxconn.net.throttler import Throttler
 from qtxconn.net.time_sync import TimeSync
 from qtxconn.net.websocket import WebSocketClient
 
+T = TypeVar("T")
 ORDER_TIMEOUT_S = 10.0
 THROTTLE_WAIT_MAX_S = 10.0  # longer than this no order request waits for the rate limit
 RATE_LIMIT_WAIT_S = 10.0  # after a refusal for the rate limit that does not say how long
@@ -55,11 +57,12 @@ ORDER_PATHS = ("rest", "websocket")
 STREAM_TIMEOUT_S = 10.0
 TIME_SYNC_INTERVAL_S = 300.0
 BALANCE_REFRESH_S = 1.0  # available balances are not streamed: read again after account events, this often at most
+FUNDING_SPAN_MS = 60_000  # a payment is booked within this of the settlement
 RECOVERY_OVERLAP_MS = 60_000  # fills are read again from this long before the user stream broke
 
 
 class BinancePerpetual(PerpetualDerivativeBase):
-    """Binance USD-M perpetuals in one-way mode.
+    """Binance USD-M perpetuals, in one-way or hedge mode.
 
     Times on the wire are the venue's own, estimated by TimeSync. Orders are sent once, over the path that `order_path`
     names: "rest", or "websocket" (the venue's WebSocket API; while it is down, over REST). The user
@@ -71,8 +74,13 @@ class BinancePerpetual(PerpetualDerivativeBase):
     qtx_venue = "binance-futures"
     client_order_id_max_length = constants.CLIENT_ORDER_ID_LENGTH_MAX
     is_cancel_request_in_exchange_synchronous = True
-    supports_amend = True
-    supported_time_in_force = ("GTC", "IOC", "FOK")
+    supports_amend = supports_cancel_all = supports_open_orders = supports_countdown_cancel = True
+    supported_position_modes = (PositionMode.ONEWAY, PositionMode.HEDGE)
+    reports_funding_payments = True
+    batch_size_max, batch_cancel_size_max = constants.BATCH_SIZE_MAX, constants.BATCH_CANCEL_SIZE_MAX
+    order_options = ("time_in_force", "good_till_date", "reduce_only")
+    times_in_force = ("GTC", "IOC", "FOK", "GTD")
+    good_till_ahead_min_s = constants.GOOD_TILL_AHEAD_MIN_S
     submit_dead_after_s = constants.RECV_WINDOW_MS / 1e3 + 5.0  # the venue refuses a request older than its window
 
     def __init__(
@@ -88,6 +96,10 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ws_private_url: str = constants.WS_PRIVATE_URL,
         ws_trade_url: str = constants.WS_TRADE_URL,
         order_path: str = "rest",
+        position_mode: PositionMode = PositionMode.ONEWAY,
+        dead_mans_switch_s: float = 60.0,
+        dead_mans_switch_interval_s: float | None = None,
+        cancel_on_disconnect: bool = False,
         clock: Clock | None = None,
         client_order_id_prefix: str = "",
         journal: OrderJournalBase | None = None,
@@ -95,6 +107,10 @@ class BinancePerpetual(PerpetualDerivativeBase):
         super().__init__(
             trading_pairs,
             trading_required,
+            position_mode=position_mode,
+            dead_mans_switch_s=dead_mans_switch_s,
+            dead_mans_switch_interval_s=dead_mans_switch_interval_s,
+            cancel_on_disconnect=cancel_on_disconnect,
             clock=clock,
             client_order_id_prefix=client_order_id_prefix,
             journal=journal,
@@ -214,20 +230,62 @@ class BinancePerpetual(PerpetualDerivativeBase):
         order_type: OrderType,
         price: Decimal | None,
         position_action: PositionAction = PositionAction.NIL,
-        time_in_force: str = "GTC",
-        **unknown: Any,
+        **options: Any,
     ) -> tuple[str, float]:
-        if unknown:
-            raise OrderValidationError(f"{self.name} knows no order option {', '.join(sorted(unknown))}")
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
+        is_hedged = self.position_mode is PositionMode.HEDGE
         params = messages.build_order_params(
-            order_id, symbol, amount, trade_type, order_type, price, position_action, time_in_force
+            order_id, symbol, amount, trade_type, order_type, price, position_action, is_hedged, **options
         )
         try:
-            update = self.parse_order_result(await self._request_order(constants.PLACE_ORDER, params))
+            return self._parse_placed(await self._request_order(constants.PLACE_ORDER, params))
         except ThrottledError as error:
             raise OrderRejectedError(str(error)) from error  # our own refusal: nothing was sent
+
+    def _parse_placed(self, answer: dict[str, Any]) -> tuple[str, float]:
+        update = self.parse_order_result(answer)
         return update.exchange_order_id, update.update_timestamp
+
+    async def _place_order_batch(
+        self, orders: list[InFlightOrder], options: list[dict[str, Any]]
+    ) -> list[tuple[str, float] | Exception]:
+        is_hedged = self.position_mode is PositionMode.HEDGE
+        batch = [
+            messages.build_order_params(
+                order.client_order_id,
+                self.exchange_symbol_associated_to_pair(order.trading_pair),
+                order.amount,
+                order.trade_type,
+                order.order_type,
+                order.price,
+                order.position,
+                is_hedged,
+                **more,
+            )
+            for order, more in zip(orders, options, strict=True)
+        ]
+        try:
+            answers = await self._request(constants.PLACE_BATCH, {"batchOrders": orjson.dumps(batch).decode()})
+        except ThrottledError as error:
+            raise OrderRejectedError(str(error)) from error
+        return self._parse_batch(answers, self._parse_placed)
+
+    async def _place_cancel_batch(self, orders: list[InFlightOrder]) -> list[OrderUpdate | Exception]:
+        symbol = self.exchange_symbol_associated_to_pair(orders[0].trading_pair)
+        ids = [int(order.exchange_order_id) for order in orders]
+        params = {"symbol": symbol, "orderIdList": orjson.dumps(ids).decode()}
+        return self._parse_batch(await self._request(constants.CANCEL_BATCH, params), self.parse_order_result)
+
+    @staticmethod
+    def _parse_batch(answers: list[dict[str, Any]], parse: Callable[[dict[str, Any]], T]) -> list[T | Exception]:
+        """What became of each order of a batch; an answer that cannot be read is that order's alone."""
+        results: list[T | Exception] = []
+        for answer in answers:
+            try:
+                results.append(messages.parse_batch_error(answer) if "code" in answer else parse(answer))
+            except MessageError as error:
+                results.append(error)
+        return results
 
     async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate:
         answer = await self._request_order(constants.CANCEL_ORDER, self._order_params(tracked_order))
@@ -245,6 +303,17 @@ class BinancePerpetual(PerpetualDerivativeBase):
         """Cancels every open order of the pair at the venue, also those that are not tracked here."""
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
         await self._request(constants.CANCEL_ALL, {"symbol": symbol})
+
+    async def _place_countdown_cancel(self, trading_pair: str, timeout_s: float) -> None:
+        symbol = self.exchange_symbol_associated_to_pair(trading_pair)
+        await self._request(
+            constants.COUNTDOWN_CANCEL, {"symbol": symbol, "countdownTime": str(round(timeout_s * 1e3))}
+        )
+
+    async def _request_open_orders(self, trading_pair: str) -> list[OrderUpdate]:
+        symbol = self.exchange_symbol_associated_to_pair(trading_pair)
+        answer = await self._request(constants.OPEN_ORDERS, {"symbol": symbol})
+        return [messages.parse_order(order, trading_pair) for order in answer]
 
     async def _request_order_status(self, tracked_order: InFlightOrder) -> OrderUpdate:
         return self.parse_order_result(await self._request(constants.QUERY_ORDER, self._order_params(tracked_order)))
@@ -332,7 +401,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             self._set_balance(balance.asset, balance.total, balance.available)
 
     async def _update_positions(self) -> None:
-        closed = self.account_positions
+        closed = {(held.trading_pair, held.position_side): held for held in self.get_all_positions()}
         for row in await self._request(constants.POSITIONS):
             pair = self._pair_of(row["symbol"])
             if pair is None:
@@ -340,7 +409,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             position = messages.parse_position(row, pair)
             self._venue_leverage[pair] = position.leverage
             if position.amount:
-                closed.pop(pair, None)
+                closed.pop((pair, position.position_side), None)
                 self._set_position(position)
         for position in closed.values():
             self._set_position(position._replace(amount=Decimal(0)))
@@ -353,6 +422,42 @@ class BinancePerpetual(PerpetualDerivativeBase):
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
         await self._request(constants.LEVERAGE, {"symbol": symbol, "leverage": str(leverage)})
         self._venue_leverage[trading_pair] = Decimal(leverage)
+
+    async def _place_position_mode(self, mode: PositionMode) -> None:
+        is_hedged = "true" if mode is PositionMode.HEDGE else "false"
+        await self._request_setting(constants.SET_POSITION_MODE, {"dualSidePosition": is_hedged})
+
+    async def _place_margin_type(self, trading_pair: str, margin_type: MarginType) -> None:
+        symbol = self.exchange_symbol_associated_to_pair(trading_pair)
+        word = "ISOLATED" if margin_type is MarginType.ISOLATED else "CROSSED"
+        await self._request_setting(constants.MARGIN_TYPE, {"symbol": symbol, "marginType": word})
+
+    async def _request_setting(self, endpoint: Endpoint, params: dict[str, str]) -> None:
+        try:
+            await self._request(endpoint, params)
+        except VenueError as error:
+            if error.code not in constants.NO_CHANGE_CODES:
+                raise
+
+    async def _request_funding_payments(self, since_s: float) -> list[FundingPayment]:
+        params = {"incomeType": "FUNDING_FEE", "limit": str(constants.INCOME_PER_PAGE)}
+        if since_s:
+            params["startTime"] = str(int(since_s * 1e3))
+        payments: list[FundingPayment] = []
+        for number in itertools.count(1):
+            page = await self._request(constants.INCOME, params | {"page": str(number)})
+            payments += [
+                messages.parse_funding_payment(row, pair) for row in page if (pair := self._pair_of(row["symbol"]))
+            ]
+            if not since_s or len(page) < constants.INCOME_PER_PAGE:
+                break
+        return payments
+
+    async def _request_settled_funding_rate(self, trading_pair: str, timestamp_s: float) -> Decimal | None:
+        symbol, around_ms = self.exchange_symbol_associated_to_pair(trading_pair), int(timestamp_s * 1e3)
+        span = {"startTime": str(around_ms - FUNDING_SPAN_MS), "endTime": str(around_ms + FUNDING_SPAN_MS)}
+        rates = await self._request(constants.FUNDING_RATES, {"symbol": symbol} | span)
+        return messages.amount(rates[-1]["fundingRate"]) if rates else None
 
     # -- user stream ---------------------------------------------------------------------------------------
 
@@ -423,7 +528,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             elif isinstance(answer, BaseException):
                 raise answer  # the connection counts as broken and all of this is done again
             else:
-                self._process_amend(order, answer)
+                self._process_amend(answer)
                 updates.append(answer)
         client_ids = {update.exchange_order_id: update.client_order_id for update in updates}
         since_ms = self._user_stream_broke_ms - RECOVERY_OVERLAP_MS
@@ -436,6 +541,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             self._order_tracker.process_order_update(update)
         await self._update_balances()
         await self._update_positions()
+        self._funding_paid()
 
     def _on_user_message(self, data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
         self.user_stream_received_ns = received_ns
@@ -462,6 +568,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         if pair is None:
             return
         order_update, trade_update = messages.parse_order_trade_update(event, pair)
+        self._process_amend(order_update)
         if trade_update is not None:
             self._order_tracker.process_trade_update(trade_update)
         self._order_tracker.process_order_update(order_update)
@@ -471,12 +578,15 @@ class BinancePerpetual(PerpetualDerivativeBase):
         update = messages.parse_account_update(event)
         for balance in update.balances:
             self._set_balance(balance.asset, balance.total, None)
+        is_hedged = self.position_mode is PositionMode.HEDGE
         for symbol, position in update.positions:
             pair = self._pair_of(symbol)
-            if pair is not None and position.position_side is PositionSide.BOTH:
+            if pair is not None and (position.position_side is not PositionSide.BOTH) is is_hedged:
                 leverage = self._venue_leverage.get(pair, Decimal(self.get_leverage(pair)))
                 self._set_position(position._replace(trading_pair=pair, leverage=leverage))
         self._balances_stale = True
+        if update.reason == "FUNDING_FEE":
+            self._funding_paid()
 
     # -- market data ---------------------------------------------------------------------------------------
 

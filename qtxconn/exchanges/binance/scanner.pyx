@@ -139,6 +139,8 @@ cdef class UserScanner:
         report.exchange_id = <VenueId>update.exchange_order_id
         report.state = update.state
         report.venue_ns = update.transaction_ms * 1_000_000
+        report.price = update.price
+        report.amount = update.amount
         report.executed = update.executed
         report.trade_id = <VenueId>update.trade_id if update.is_fill else kNoVenueId
         report.fill_price = update.fill_price

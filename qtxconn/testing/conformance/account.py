@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from qtxconn.core.events import FundingPaymentCompletedEvent
 from qtxconn.core.types import AccountEvent, OrderState, PositionAction, PositionMode
 from qtxconn.errors import OrderValidationError, VenueError
 from qtxconn.sim.faults import RequestFault, StreamFault
@@ -246,3 +247,14 @@ async def unknown_fields(s: Session) -> None:
     async with s.life() as connector:
         check("ready", connector.is_ready)
         same("balance", connector.get_balance(s.asset), await s.venue.balance())
+
+
+@case(923, "funding payments")
+async def funding_told(s: Session) -> None:
+    """A funding payment is told once, with its amount."""
+    await s.filled(BUY)
+    before = await s.venue.balance()
+    await s.venue.settle_funding(Decimal("0.001"))
+    paid = await s.venue.balance() - before
+    await s.until("it is told", lambda: s.told_of(FundingPaymentCompletedEvent))
+    same("amounts", [event.amount for event in s.told_of(FundingPaymentCompletedEvent)], [paid])

@@ -306,3 +306,22 @@ async def place_and_cancel_in_turn(s: Session) -> None:
         s.cancel(order)
     for order in s.orders:
         await s.state(order, CANCELED)
+
+
+@case(431, "cancel_all")
+async def cancel_all_of_a_pair(s: Session) -> None:
+    """cancel_all() of several orders empties the pair at the venue, of what was placed by hand too."""
+    await s.venue.place_by_hand(SELL, s.lot, s.far(SELL))
+    for _ in range(3):
+        await s.rest()
+    results = await s.connector.cancel_all(10.0)
+    same("successes", [result.success for result in results], [True] * 3)
+    same("open at the venue", await s.venue.open_orders(), [])
+
+
+@case(432, "countdown_cancel")
+async def countdown(s: Session) -> None:
+    """The venue's countdown, once it has run out, has ended the pair's orders, and that is told."""
+    order = await s.rest()
+    await s.connector._place_countdown_cancel(s.pair, 0.5)
+    await s.state(order, CANCELED)

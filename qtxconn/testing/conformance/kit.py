@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import itertools
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from qtxconn.testing.conformance.target import Target
 
 SUBJECTS_AT_ONCE = 3
+CONNECTORS_PER_VENUE = 10  # connecting is dear in the venue's weights: a new venue counts from 0
 CASE_TIMEOUT_S = 40.0  # only reached when something is broken
 # Modules of cases; the hundreds of a case's number are the place of its module here, from 1.
 SUBJECTS = (
@@ -133,9 +135,15 @@ def choose_cases(numbers: Iterable[int]) -> list[Case]:
 
 
 def declared_capabilities(connector: PerpetualDerivativeBase) -> set[str]:
-    """What a connector says it can do: order types, times in force, and each attribute `supports_...` that is True."""
+    """What a connector says it can do: order types, times in force, batches, and each `supports_...` that is True."""
     kinds = {f"order type {kind.name}" for kind in connector.supported_order_types()}
-    kinds |= {f"time in force {name}" for name in connector.supported_time_in_force}
+    kinds |= {f"time in force {name}" for name in connector.times_in_force}
+    if connector.batch_size_max > 1:
+        kinds.add("batch")
+    if connector.batch_cancel_size_max > 1:
+        kinds.add("batch cancel")
+    if connector.reports_funding_payments:
+        kinds.add("funding payments")
     flags = [name for name in dir(type(connector)) if name.startswith("supports_")]
     return kinds | {name.removeprefix("supports_") for name in flags if getattr(connector, name) is True}
 
@@ -152,15 +160,17 @@ async def certify(
     room = asyncio.Semaphore(SUBJECTS_AT_ONCE)
 
     async def run_subject(chosen_cases: list[Case]) -> None:
-        async with room, target.venue(order_path) as hand:
-            declared.update(declared_capabilities(target.make_connector(hand, order_path)))
-            session = Session(target, hand, order_path)
-            try:
-                for chosen in chosen_cases:
-                    results.append(await _run_or_skip(chosen, session, declared))
-                    on_result(results[-1])
-            finally:
-                await session.close()
+        waiting = deque(chosen_cases)
+        while waiting:
+            async with room, target.venue(order_path) as hand:
+                declared.update(declared_capabilities(target.make_connector(hand, order_path)))
+                session = Session(target, hand, order_path)
+                try:
+                    while waiting and session.made < CONNECTORS_PER_VENUE:
+                        results.append(await _run_or_skip(waiting.popleft(), session, declared))
+                        on_result(results[-1])
+                finally:
+                    await session.close()
 
     async with asyncio.TaskGroup() as tasks:
         for _, group in itertools.groupby(cases, lambda chosen: chosen.subject):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from qtxconn.core.types import OrderState, OrderType, PositionAction, TradeType
+from qtxconn.core.types import OrderRequest, OrderState, OrderType, PositionAction, TradeType
+from qtxconn.errors import OrderValidationError
 from qtxconn.testing.conformance.kit import case
-from qtxconn.testing.conformance.session import BUY, SELL, Session, check, same
+from qtxconn.testing.conformance.session import BUY, SELL, Session, check, refused, same
 
 LIMIT, MAKER, MARKET = "order type LIMIT", "order type LIMIT_MAKER", "order type MARKET"
-GTC, IOC, FOK = "time in force GTC", "time in force IOC", "time in force FOK"
+GTC, IOC, FOK, GTD = (f"time in force {name}" for name in ("GTC", "IOC", "FOK", "GTD"))
+BATCH, BATCH_CANCEL = "batch", "batch cancel"
 
 
 async def _rests(s: Session, side: TradeType, kind: OrderType) -> None:
@@ -308,3 +310,50 @@ async def times(s: Session) -> None:
     stamps = [order.creation_timestamp_ns, order.submitted_ns, order.acked_ns, order.first_fill_ns, order.done_ns]
     check(f"all are known: {stamps}", all(stamps))
     check(f"in order: {stamps[1:]}", stamps[1:] == sorted(stamps[1:]))
+
+
+@case(231, GTD)
+async def good_till_date(s: Session) -> None:
+    """A GTD order rests at the venue as such; without its date it is refused before it is sent."""
+    date = s.connector.current_timestamp + s.connector.good_till_ahead_min_s + 600
+    order = await s.rest(time_in_force="GTD", good_till_date=date)
+    truth = await s.venue.order(order.client_order_id)
+    same("time in force", truth and truth.time_in_force, "GTD")
+    refused("no date", OrderValidationError, lambda: s.place(time_in_force="GTD"))
+
+
+@case(232, "open_orders")
+async def open_orders(s: Session) -> None:
+    """The open orders that the connector reads are the venue's, those placed by hand too."""
+    order = await s.rest()
+    by_hand = await s.venue.place_by_hand(SELL, s.lot, s.far(SELL))
+    found = {update.exchange_order_id for update in await s.connector.get_open_orders(s.pair)}
+    same("ids", found, {order.exchange_order_id, by_hand})
+
+
+@case(233, BATCH, BATCH_CANCEL)
+async def batch(s: Session) -> None:
+    """A batch with an illegal order: that one is refused with its reason, the others open, and a batch cancels them."""
+    amounts = [s.lot, s.lot, s.step / 10, s.lot]
+    requests = [OrderRequest(s.pair, BUY, amount, OrderType.LIMIT, s.far(BUY)) for amount in amounts]
+    results = s.connector.batch_order_create(requests)
+    same("refused here", [result.error is not None for result in results], [False, False, True, False])
+    for result in results:
+        if result.order_id is not None:
+            s.orders.append(s.connector.in_flight_orders[result.order_id])
+    for order in s.orders:
+        await s.state(order, OrderState.OPEN)
+    same("asked", s.connector.batch_order_cancel(s.orders), [True] * 3)
+    for order in s.orders:
+        await s.state(order, OrderState.CANCELED)
+
+
+@case(234, BATCH)
+async def batch_with_a_refusal(s: Session) -> None:
+    """Of a batch the venue refuses one: it fails, and the others are open."""
+    amounts = [s.lot, s.rule.max_order_size, s.lot]
+    requests = [OrderRequest(s.pair, BUY, amount, OrderType.LIMIT, s.far(BUY)) for amount in amounts]
+    for result in s.connector.batch_order_create(requests):
+        s.orders.append(s.connector.in_flight_orders[result.order_id or ""])
+    await s.until("all have an answer", lambda: all(order.acked_ns or order.is_done for order in s.orders))
+    same("failed", [order.is_failure for order in s.orders], [False, True, False])

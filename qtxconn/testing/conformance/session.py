@@ -83,6 +83,8 @@ class Session:
         self.asset = target.quote_asset
         self._order_path = order_path
         self._connector: PerpetualDerivativeBase | None = None
+        self.made = 0
+        """Connectors so far."""
         self._watched: list[PerpetualDerivativeBase] = []
         self.events: list[Any] = []
         self.account_events: list[Any] = []
@@ -163,6 +165,7 @@ class Session:
             connector.add_listener(account_tag, self.account_events.append)
         connector.set_error_event_listener(_Alarms(self.alarms))
         self._watched.append(connector)
+        self.made += 1
         return connector
 
     @asynccontextmanager

@@ -202,7 +202,9 @@ async def test_an_unknown_pair_is_refused_with_the_near_ones_named(kit, pair: st
 
 async def test_hedge_mode_is_refused_with_what_to_do(idle) -> None:
     idle.position_mode_at_venue = PositionMode.HEDGE
-    with pytest.raises(ConfigurationError, match="set the position mode to one-way"):
+    with pytest.raises(
+        ConfigurationError, match=r"for ONEWAY: switch the account.*set_position_mode\(PositionMode\.ONEWAY\)"
+    ):
         await idle.connect()
 
 

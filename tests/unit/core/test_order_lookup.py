@@ -95,3 +95,22 @@ async def test_disconnect_ends_though_a_task_takes_the_cancellation_for_its_own_
     await kit.turns()
     await asyncio.wait_for(exchange.disconnect(), 30)
     assert cancelled == 2
+
+
+async def test_a_fill_that_comes_while_the_venue_is_asked_does_not_hide_one_that_was_lost(exchange, kit) -> None:
+    order_id = exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000")
+    await kit.settle(lambda: exchange.events)
+    await exchange._clock.advance(1.5)
+    exchange._set_connected(False)
+    exchange.venue.execute(order_id, "0.1")  # lost with the stream
+    answer = exchange.venue.report(order_id)
+    exchange.hold["query"] = asyncio.Event()
+    exchange._set_connected(True)
+    await exchange._clock.advance(1.5)
+    assert exchange.calls[-1] == "query"
+    fill = exchange.venue.execute(order_id, "0.2")
+    exchange.stream(fill)  # by now more is executed here than the answer on its way counts
+    exchange.venue.report = lambda order_id: answer
+    exchange.hold.pop("query").set()
+    await kit.turns()
+    assert exchange.order(order_id).executed_amount_base == exchange.venue.orders[order_id]["done"]

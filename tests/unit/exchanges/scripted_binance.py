@@ -69,6 +69,8 @@ class ScriptedBinance:
             "POST /fapi/v1/listenKey": {"listenKey": "listen-to-me"},
             "PUT /fapi/v1/listenKey": {},
             "GET /fapi/v1/userTrades": [],
+            "GET /fapi/v1/income": [],
+            "POST /fapi/v1/countdownCancelAll": {},
         }
 
     def asked(self, call: str) -> list[dict[str, str]]:
@@ -125,12 +127,15 @@ class ScriptedBinance:
 
     def fill(self, client_order_id: str, trade_id: int, amount: str, total: str, status: str) -> dict[str, Any]:
         """An ORDER_TRADE_UPDATE of a fill at 50000."""
+        placed = self.placed[client_order_id]
         order = {
             "s": "BTCUSDT",
             "c": client_order_id,
             "i": 77,
             "x": "TRADE",
             "X": status,
+            "p": placed.get("price", "0"),
+            "q": placed["quantity"],
             "z": total,
             "l": amount,
         }

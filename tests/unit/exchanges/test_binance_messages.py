@@ -96,7 +96,7 @@ def test_the_stream_reports_a_partial_fill_with_its_fee(payload: Any) -> None:
     assert update.new_state is OrderState.PARTIALLY_FILLED
     assert (update.client_order_id, update.exchange_order_id) == ("TEST", "8886774")
     assert update.update_timestamp == 1568879465.651
-    assert update.misc_updates == {"cumulative_base": D("0.001")}
+    assert update.misc_updates == {"cumulative_base": D("0.001"), "price": D("7100.50"), "amount": D("0.002")}
     assert trade is not None
     assert (trade.trade_id, trade.client_order_id, trade.exchange_order_id) == ("12345678", "TEST", "8886774")
     assert (trade.fill_price, trade.fill_base_amount) == (D("7100.50"), D("0.001"))
@@ -143,6 +143,8 @@ def order_event(**fields: Any) -> dict[str, Any]:
         "i": 1,
         "x": "NEW",
         "X": "NEW",
+        "p": "1",
+        "q": "1",
         "z": "0",
         "l": "0",
         "L": "0",
@@ -238,7 +240,7 @@ def test_order_parameters(
 
 def test_a_limit_order_takes_another_time_in_force_and_needs_a_price() -> None:
     args = ("42", "BTCUSDT", D(1), TradeType.BUY, OrderType.LIMIT)
-    assert messages.build_order_params(*args, D(5), PositionAction.NIL, "IOC")["timeInForce"] == "IOC"
+    assert messages.build_order_params(*args, D(5), PositionAction.NIL, time_in_force="IOC")["timeInForce"] == "IOC"
     with pytest.raises(ValueError, match="needs a price"):
         messages.build_order_params(*args, None, PositionAction.NIL)
 

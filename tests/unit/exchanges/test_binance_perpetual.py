@@ -122,11 +122,13 @@ async def test_an_order_lives_and_fills_by_the_user_stream(venue: ScriptedBinanc
 
 
 async def test_options_and_closing(venue: ScriptedBinance) -> None:
-    async with trading(venue) as (exchange, events):
+    async with trading(venue) as (exchange, _):
         exchange.sell(PAIR, D("0.001"), OrderType.MARKET, position_action=PositionAction.CLOSE)
         exchange.sell(PAIR, D("0.001"), OrderType.LIMIT, D("50000"), time_in_force="IOC")
-        exchange.sell(PAIR, D("0.001"), OrderType.LIMIT, D("50000"), iceberg=True)
-        await until(lambda: "MarketOrderFailureEvent" in names(events) and len(venue.asked(PLACE)) == 2)
+        with pytest.raises(OrderValidationError, match="did you mean reduce_only"):
+            exchange.sell(PAIR, D("0.001"), OrderType.LIMIT, D("50000"), reduceonly=True)
+        assert len(exchange.in_flight_orders) == 2
+        await until(lambda: len(venue.asked(PLACE)) == 2)
     market, limit = sorted(venue.asked(PLACE), key=lambda params: params["type"], reverse=True)
     assert market["reduceOnly"] == "true"
     assert limit["timeInForce"] == "IOC"
@@ -298,7 +300,7 @@ async def test_a_wrong_clock_is_noticed_and_a_read_repeated(venue: ScriptedBinan
 
 async def test_hedge_mode_says_how_to_fix_it(venue: ScriptedBinance) -> None:
     venue.answers["GET /fapi/v1/positionSide/dual"] = {"dualSidePosition": True}
-    with pytest.raises(ConfigurationError, match=r"HEDGE mode.*one-way"):
+    with pytest.raises(ConfigurationError, match=r"HEDGE mode.*make it with position_mode=PositionMode\.HEDGE"):
         await connector(venue).connect()
 
 
