@@ -273,7 +273,7 @@ async def hedge_account(s: Session) -> None:
     try:
         await connector.connect()
     except ConfigurationError as error:
-        check(f"says what to do: {error}", "one-way" in str(error))
+        check(f"names both modes: {error}", "HEDGE" in str(error) and "ONEWAY" in str(error))
     else:
         raise AssertionError("connect() took an account in another mode")
     check("not connected", not connector.is_connected)
