@@ -16,6 +16,7 @@ from qtxconn.errors import QtxconnError
 # Name -> (module, attribute, one line of help). Kept here so that `--help` imports no command.
 COMMANDS = {
     "bench": ("qtxconn.cli.bench", "bench", "Measure latencies beside C and beside peers, in a checkout."),
+    "certify": ("qtxconn.cli.certify", "certify_command", "Run the conformance kit on a connector."),
     "demo": ("qtxconn.cli.demo", "demo", "Trade on the embedded venue and report."),
     "record": ("qtxconn.cli.record", "record", "Record an exchange's market for replay."),
     "venue": ("qtxconn.cli.venue", "venue", "Run the embedded venue alone."),
