@@ -370,7 +370,7 @@ cdef class ConnectorOrders(ConnectorHooks):
             if isinstance(answer, Exception):
                 self._cancel_failed(order.client_order_id, answer)
             else:
-                self._order_tracker.process_order_update(answer)
+                self._process_report(answer)
 
     def _order_accepted(self, str client_order_id, str exchange_order_id, double timestamp_s):
         """The venue has taken the order; `timestamp_s` by its clock."""
@@ -512,7 +512,7 @@ cdef class ConnectorOrders(ConnectorHooks):
         for pair in ([trading_pair] if trading_pair is not None else list(self._trading_rules)):
             updates += await self._request_open_orders(pair)
         for update in updates:
-            self._order_tracker.process_order_update(update)
+            self._process_report(update)
         return updates
 
     def _submit_cancel(self, InFlightOrder order):
@@ -532,7 +532,7 @@ cdef class ConnectorOrders(ConnectorHooks):
             self._cancel_failed(order.client_order_id, error)
         else:
             if isinstance(answer, OrderUpdate):
-                self._order_tracker.process_order_update(answer)
+                self._process_report(answer)
             elif not answer:
                 self._cancel_failed(order.client_order_id, OutcomeUnknownError("the venue did not confirm the cancel"))
             elif self.is_cancel_request_in_exchange_synchronous:
@@ -620,9 +620,13 @@ cdef class ConnectorOrders(ConnectorHooks):
         except Exception as error:
             self._amend_failed(order, error)
         else:
-            self._process_amend(update)
-            self._order_tracker.process_order_update(update)
+            self._process_report(update)
             self._order_tracker.revert_pending(order)   # should the answer show nothing new
+
+    def _process_report(self, update):
+        """For exchanges: applies all that the venue says of an order in one answer."""
+        self._process_amend(update)
+        self._order_tracker.process_order_update(update)
 
     def _process_amend(self, update):
         """For exchanges: takes over price and amount of an order as a report shows them, if they are new. Before its

@@ -370,7 +370,7 @@ class QtxHybridMixin:
         except (MessageError, KeyError, TypeError, ValueError, ArithmeticError):
             update = None  # a short answer, or another venue's: the fact of acceptance is all that is taken
         if update is not None:
-            self._order_tracker.process_order_update(update._replace(client_order_id=order_id))
+            self._process_report(update._replace(client_order_id=order_id))
         elif request.mode == MODE_PLACE:
             exchange_order_id = payload.get("orderId")
             self._order_accepted(order_id, None if exchange_order_id is None else str(exchange_order_id), 0.0)
