@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qtxconn.testing.conformance.target import Account, Target, VenueHand
 
 BUY, SELL = TradeType.BUY, TradeType.SELL
-WAIT_S = 15.0  # only reached when something is broken
+WAIT_S = 45.0  # only reached when something is broken
 POLL_S = 0.002
 DEAD_AFTER_S = 0.2
 FAR = Decimal("0.015")  # so far from the touch an order rests for good
