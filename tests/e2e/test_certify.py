@@ -17,7 +17,7 @@ from qtxconn.testing.conformance.kit import Outcome, Report, all_cases, certify,
 from qtxconn.testing.conformance.session import Session
 from qtxconn.testing.conformance.target import load_target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 TIMEOUT_S = 240.0  # only reached when something is broken
 
