@@ -147,6 +147,10 @@ class InvariantChecker:
     def _is_own(self, life: int) -> bool:
         return life >= self._first_life
 
+    def is_own(self, order_id: str) -> bool:
+        """Whether the living connector has made this order, or knows it from the journal of one before it."""
+        return self._is_own(self._intents[order_id])
+
     # -- the user ----------------------------------------------------------------------------------------------
 
     def on_intent(self, order_id: str) -> None:

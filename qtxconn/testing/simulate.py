@@ -13,6 +13,7 @@ import asyncio
 import contextvars
 import gc
 import hashlib
+import itertools
 import logging
 import platform
 import random
@@ -43,6 +44,7 @@ DURATIONS_S = (5.0, 15.0, 40.0)
 ORDERS_MIN = 10
 ORDERS_MAX = 18
 STEPS_MAX = 300_000  # a schedule takes some thousand
+CONNECTS_MAX = 50
 PART = 50  # schedules that one process runs in a row
 SETTLE_LOOK_S = 0.5
 QUIET_S = 1.0  # nothing may change any more for so long
@@ -133,7 +135,10 @@ class Schedule:
     async def _connect(self, connector: ConnectorBase) -> bool:
         """Tries until it is connected, as a supervisor would. False: the process died meanwhile."""
         dies = self.plan.started_s is not None and self._rng.random() < self.plan.kill_connecting
-        while True:
+        for attempt in itertools.count():
+            if attempt == CONNECTS_MAX:
+                self.trace.record("heal early")
+                self.plan.heal()  # so many faults at once that no connect() would ever come through them
             connecting = self.loop.create_task(connector.connect(), name="connect", context=self._context)
             if dies:
                 await asyncio.wait([connecting], timeout=self._rng.expovariate(1.0))
@@ -146,6 +151,7 @@ class Schedule:
             except QtxconnError as error:
                 self.trace.record("connect failed", type(error).__name__)
                 await asyncio.sleep(1.0)
+        raise AssertionError("the loop above only returns")
 
     async def _kill(self) -> None:
         """The client dies between two instructions; what is left of it is the journal, where it has one."""
@@ -314,7 +320,8 @@ class Schedule:
         task = self.loop.create_task(connector.cancel_all(10.0), name="cancel_all", context=self._context)
         results = await task
         self._check()
-        left = [result.order_id for result in results if not result.success]
+        # Orders of a process that died without a journal are the venue's word only: listed, and left alone.
+        left = [result.order_id for result in results if not result.success and self.checker.is_own(result.order_id)]
         if left:
             raise InvariantViolation(f"L6: cancel_all() without any fault left {left} open")
         await self._settle(5.0)
