@@ -44,6 +44,7 @@ public:
             const Pair off = exact - (shifted - kShift);
             const Counts whole = bits(shifted) - bits(kShift);
             is_off |= from_bits(bits(off) & kMagnitude) > Pair{kTolerance, kTolerance};
+            is_off |= value < Pair{0.0, 0.0};  // also one so small that it rounds to nothing
             seen |= whole - Counts{1, 0};
             out[i] = {whole[0], whole[1]};
         }
