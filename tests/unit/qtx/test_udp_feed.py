@@ -380,7 +380,7 @@ class TestHostile:
             ("bad_number", single(TICKER_BID, 9, 1, 1.0, math.inf)),
             ("bad_number", single(TICKER_BID, 9, 1, -1.0, 1.0)),
             ("bad_number", single(TICKER_BID, 9, 1, 60000.0, -1.0)),
-            ("bad_number", single(TICKER_BID, 9, 1, 60000.0, -2.2e-193)),  # rounds to no lot at all
+            ("bad_number", depth(9, 2, [(60000.1, 1.0), (60000.2, -2.2e-193)], [])),  # rounds to no lot at all
             ("bad_number", single(TICKER_BID, 9, 1, 0.0, 1.0)),
             ("bad_number", single(TRADE_BUY, 9, 1, 60000.0, 0.0)),
             ("bad_number", depth(9, 2, [(60000.1, 1.0), (math.nan, 1.0)], [])),
