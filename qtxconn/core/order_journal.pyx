@@ -35,6 +35,8 @@ cdef class OrderJournalBase:
         cdef Fill fill
         cdef Fee fee
         cdef char[20] number
+        if record.is_external:
+            return      # it was not placed here: there is no intent that the records could belong to
         if event.kind == OrderEventKind.created:
             self.c_ack(record.client_id, store.ids().text(record.exchange_id, number), record.venue_ns, event.time_ns)
         elif event.kind == OrderEventKind.filled or event.kind == OrderEventKind.late_fill:
