@@ -245,7 +245,7 @@ def _configured_instance():
     if not text:
         return None
     if not text.isdecimal():
-        raise ConfigurationError(f"QTXCONN_INSTANCE is {text!r}; it must be a number from 0 on, another in each process")
+        raise ConfigurationError(f"QTXCONN_INSTANCE is {text!r}; give each process another number, from 0 on")
     return int(text)
 
 
