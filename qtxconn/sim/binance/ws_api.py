@@ -157,8 +157,15 @@ class WsApi:
             error = ApiError(-1135, "Invalid JSON Request")
             body |= {"status": error.status, "error": error.to_wire()}
         except ApiError as error:
-            body |= {"status": error.status, "error": error.to_wire()}
+            body |= {"status": error.status, "error": self._error_to_wire(error)}
         return orjson.dumps(body)
+
+    def _error_to_wire(self, error: ApiError) -> dict[str, Any]:
+        """With the time from which on requests are taken again, where there is one."""
+        if error.retry_after_s is None:
+            return error.to_wire()
+        now_ms = self._clock.now_ms()
+        return error.to_wire() | {"data": {"serverTime": now_ms, "retryAfter": now_ms + error.retry_after_s * 1000}}
 
     def _call(self, request: dict[str, Any], session: Session) -> tuple[Any, list[dict[str, Any]]]:
         """Result and `rateLimits` of one request."""
