@@ -110,6 +110,9 @@ LEVERAGE = Endpoint("POST", "/fapi/v1/leverage")
 LISTEN_KEY_CREATE = Endpoint("POST", "/fapi/v1/listenKey", security=Security.KEY)
 LISTEN_KEY_RENEW = Endpoint("PUT", "/fapi/v1/listenKey", security=Security.KEY)
 
+WS_LOGON = "session.logon"
+WS_HANDSHAKE_WEIGHTS, WS_LOGON_WEIGHTS = {IP: 5}, {IP: 2}
+
 # -- vocabulary --------------------------------------------------------------------------------------------
 
 # The conditional ones are the algo service's.
@@ -189,6 +192,7 @@ ERRORS: dict[int, type[VenueError]] = {
     -2026: OrderRejectedError,
     -2027: InsufficientBalanceError,  # beyond the largest position at this leverage
     -2028: InsufficientBalanceError,
+    -4056: AuthenticationError,  # a key of a kind that may not do this
     -4116: DuplicateOrderIdError,
     -4118: ReduceOnlyRejectedError,
     -5022: PostOnlyRejectedError,
@@ -215,5 +219,6 @@ ERROR_HINTS = {
     -1022: "the signature is wrong: check that the API secret belongs to the API key",
     -2014: "the API key is malformed: check binance_perpetual_api_key",
     -2015: "the API key, its IP list or its permissions are refused: enable futures and this IP for the key",
+    -4056: "session.logon takes Ed25519 keys only: check that the private key belongs to the API key",
     -4061: "the account's position mode has been changed: connect again with the right position_mode",
 }

@@ -29,12 +29,13 @@ from qtxconn.core.types import (
     TradeUpdate,
 )
 from qtxconn.errors import (
+    CircuitOpenError,
     ConfigurationError,
     MessageError,
+    NotReadyError,
     OrderNotFoundError,
     OrderRejectedError,
     QtxconnError,
-    RateLimitedError,
     ThrottledError,
     TimestampError,
     VenueError,
@@ -44,6 +45,7 @@ from qtxconn.exchanges.binance.auth import BinanceAuth
 from qtxconn.exchanges.binance.constants import Endpoint, Security
 from qtxconn.exchanges.binance.scanner import MarketScanner, UserScanner
 from qtxconn.net.book_feed import BookFeed
+from qtxconn.net.request_stream import RequestStream
 from qtxconn.net.rest import RestClient
 from qtxconn.net.throttler import Throttler
 from qtxconn.net.time_sync import TimeSync
@@ -52,7 +54,6 @@ from qtxconn.net.websocket import WebSocketClient
 T = TypeVar("T")
 ORDER_TIMEOUT_S = 10.0
 THROTTLE_WAIT_MAX_S = 10.0  # longer than this no order request waits for the rate limit
-RATE_LIMIT_WAIT_S = 10.0  # after a refusal for the rate limit that does not say how long
 ORDER_PATHS = ("rest", "websocket")
 STREAM_TIMEOUT_S = 10.0
 TIME_SYNC_INTERVAL_S = 300.0
@@ -104,6 +105,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ws_private_url: str = constants.WS_PRIVATE_URL,
         ws_trade_url: str = constants.WS_TRADE_URL,
         order_path: str = "rest",
+        private_key_passphrase: str = "",
         position_mode: PositionMode = PositionMode.ONEWAY,
         dead_mans_switch_s: float = 60.0,
         dead_mans_switch_interval_s: float | None = None,
@@ -137,6 +139,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             binance_perpetual_api_secret,
             lambda: self._time.now_ns() // messages.MS_NS,
             constants.RECV_WINDOW_MS,
+            private_key_passphrase,
         )
         self._throttler = Throttler(constants.RATE_LIMITS, self._clock)
         self._rest = RestClient(
@@ -152,7 +155,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             ws_private_url,
         )
         self._ws_trade_url = ws_trade_url if order_path == "websocket" else None
-        self._order_stream: WebSocketClient | None = None
+        self._order_stream: RequestStream | None = None
         self._user_stream: WebSocketClient | None = None
         self._market_streams: list[WebSocketClient] = []
         self._book_feeds: dict[str, BookFeed] = {}  # by the exchange's symbol
@@ -389,23 +392,41 @@ class BinancePerpetual(PerpetualDerivativeBase):
         return fills
 
     async def _request_order(self, endpoint: Endpoint, params: dict[str, str]) -> Any:
-        """One request that changes an order, over the WebSocket API where that is the order path and up."""
+        """One request that changes an order: over the WebSocket API where that is the order path, up and answering."""
         stream = self._order_stream
-        if stream is None or not stream.is_live:
-            return await self._request(endpoint, params)  # known before it is sent, so nothing goes out twice
-        await self._throttler.acquire(endpoint.weights, priority=endpoint.priority, wait_max_s=THROTTLE_WAIT_MAX_S)
-        request_id = str(next(self._request_ids))
-        body = {"id": request_id, "method": endpoint.ws_method, "params": self._auth.sign_params(params)}
-        return await stream.request(request_id, orjson.dumps(body).decode(), timeout_s=ORDER_TIMEOUT_S)
+        if stream is not None and stream.is_live:
+            try:
+                return await stream.request(
+                    endpoint.ws_method, params, weights=endpoint.weights, priority=endpoint.priority
+                )
+            except (CircuitOpenError, NotReadyError):
+                pass  # nothing was sent
+        return await self._request(endpoint, params)
 
     async def _start_order_stream(self, url: str) -> None:
-        self._order_stream = stream = WebSocketClient(
-            url, clock=self._clock, name=f"{self.name} order stream", on_message=self._on_order_answer
+        self._order_stream = stream = RequestStream(
+            url,
+            clock=self._clock,
+            throttler=self._throttler,
+            build_request=self._build_ws_request,
+            parse_answer=self._parse_ws_answer,
+            on_timestamp_error=self._sync_time,
+            logon_method=constants.WS_LOGON if self._auth.can_log_on else "",
+            handshake_weights=constants.WS_HANDSHAKE_WEIGHTS,
+            logon_weights=constants.WS_LOGON_WEIGHTS,
+            name=f"{self.name} order stream",
+            timeout_s=ORDER_TIMEOUT_S,
+            wait_max_s=THROTTLE_WAIT_MAX_S,
         )
         self._spawn(stream.run(), "order stream")
         await stream.wait_live(STREAM_TIMEOUT_S)
 
-    def _on_order_answer(self, data: str | bytes, _received_ns: int, _monotonic_ns: int) -> None:
+    def _build_ws_request(self, request_id: str, method: str, params: Mapping[str, str], in_session: bool) -> str:
+        complete = self._auth.stamp_params if in_session else self._auth.sign_params
+        return orjson.dumps({"id": request_id, "method": method, "params": complete(params)}).decode()
+
+    def _parse_ws_answer(self, data: str | bytes) -> tuple[Any, Any]:
+        """The request's id, and its result or error. The counters in it are taken over."""
         answer = orjson.loads(data)
         for limit in answer.get("rateLimits", ()):
             limit_id = constants.USED_COUNTERS.get(
@@ -414,13 +435,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             if limit_id is not None:
                 self._throttler.observe_used(limit_id, int(limit["count"]))
         result = answer.get("result")
-        if result is None:
-            result = messages.parse_ws_error(answer)
-            if isinstance(result, RateLimitedError):
-                wait_s = RATE_LIMIT_WAIT_S if result.retry_after is None else result.retry_after
-                self._throttler.pause_until(self._clock.monotonic_ns() + round(wait_s * 1e9))
-        if self._order_stream is not None:
-            self._order_stream.resolve(answer.get("id"), result)
+        return answer.get("id"), messages.parse_ws_error(answer) if result is None else result
 
     def parse_error(self, code: int | None, message: str, http_status: int | None = None) -> VenueError:
         return messages.parse_error(code, message, http_status)
