@@ -36,6 +36,7 @@ from qtxconn.errors import (
     RateLimitedError,
     RequestTimeoutError,
     TimestampError,
+    VenueError,
 )
 from qtxconn.sim import model
 from qtxconn.testing.faults import READ_LAG_MAX_S, RETRY_AFTER_S, FaultPlan, RequestFault, StreamFault
@@ -118,71 +119,35 @@ class MemoryLink:
     async def request(self, carry_out: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:
         """Sends a request and returns what the venue answers, or raises as a connector's transport does."""
         loop, plan = self._loop, self.plan
-        if loop.time() < self._silent_until_s - 1e-6:
-            self.on_too_early(self._silent_until_s - loop.time())
-        fault = plan.request_fault(loop.time())
+        now_s = loop.time()
+        if now_s < self._silent_until_s - 1e-6:
+            self.on_too_early(self._silent_until_s - now_s)
+        fault = plan.request_fault(now_s)
         if fault is not RequestFault.NONE:
             self.on_fault(fault.value)
         if fault is RequestFault.REFUSED:
             await asyncio.sleep(plan.delay_s())
             raise NetworkError("cannot connect")
-        answer: asyncio.Future[Any] = loop.create_future()
-        sent_s = loop.time()
         self.sent += 1
-
-        def settle(result: Any, error: Exception | None = None) -> None:
-            if not answer.done():
-                if error is not None:
-                    answer.set_exception(error)
-                else:
-                    answer.set_result(result)
-
-        def later(call: Callable[..., None], *args: Any, delay_s: float = 0.0) -> None:
-            loop.call_later(delay_s + plan.delay_s(), call, *args, context=self._world)
-
-        def limited() -> None:
-            wait_s = RETRY_AFTER_S[fault]
-            if not answer.done():
-                self._silent_until_s = max(self._silent_until_s, loop.time() + wait_s)
-            settle(None, RateLimitedError("too many requests", http_status=429, retry_after=wait_s))
-
-        def reset() -> None:
-            settle(None, ConnectionClosedError("the connection closed before the answer"))
-
-        def arrive() -> None:
-            if loop.time() - sent_s > REQUEST_WINDOW_S:
-                later(settle, None, TimestampError("the request is older than the window"))
-                return
-            if fault is RequestFault.ERROR_BEFORE:
-                later(settle, None, OutcomeUnknownError("unavailable", http_status=503))
-                return
-            if fault in RETRY_AFTER_S:
-                later(limited)
-                return
-            result, error = None, None
-            try:
-                result = carry_out()
-            except (OrderRejectedError, OrderNotFoundError) as refusal:
-                error = refusal
-            if fault is RequestFault.ERROR_AFTER:
-                later(settle, None, OutcomeUnknownError("no answer from the backend", http_status=503))
-            elif fault is RequestFault.RESET_AFTER:
-                later(reset)
-            elif fault is not RequestFault.LOST_ANSWER:
-                later(settle, result, error)
-
-        if fault is RequestFault.RESET_BEFORE:
-            later(reset)
-        elif fault is RequestFault.RESET_THEN_LATE:
-            later(reset)
-            later(arrive, delay_s=plan.after_reset_s())
-        elif fault is not RequestFault.LOST_REQUEST:
-            later(arrive, delay_s=plan.late_s() if fault is RequestFault.LATE else 0.0)
-        timeout = loop.call_later(timeout_s, settle, None, RequestTimeoutError(f"no answer within {timeout_s} s"))
+        request = _Request(self, carry_out, fault, now_s, loop.create_future())
+        request.leave()
+        late = RequestTimeoutError(f"no answer within {timeout_s} s")
+        timeout = loop.call_later(timeout_s, request.settle, None, late)
         try:
-            return await answer
+            return await request.answer
         finally:
             timeout.cancel()
+
+    def later(self, call: Callable[..., None], *args: Any, delay_s: float = 0.0) -> None:
+        """Something arrives at the other end, `delay_s` later than it would."""
+        self._loop.call_later(delay_s + self.plan.delay_s(), call, *args, context=self._world)
+
+    def be_silent(self, seconds: float) -> None:
+        """The client is told to send nothing for so long."""
+        self._silent_until_s = max(self._silent_until_s, self._loop.time() + seconds)
+
+    def now_s(self) -> float:
+        return self._loop.time()
 
     def silence_left_s(self) -> float:
         return max(0.0, self._silent_until_s - self._loop.time())
@@ -246,6 +211,74 @@ class MemoryLink:
         self._stream_messages.clear()
         notice_s = self.plan.rng.choice((0.0, 0.1, 3.0))
         self._loop.call_later(notice_s, broken, context=self._stream_context)
+
+
+class _Request:
+    """A request on its way to the venue, and its answer on the way back."""
+
+    __slots__ = ("_carry_out", "_fault", "_link", "_sent_s", "answer")
+
+    def __init__(
+        self, link: MemoryLink, carry_out: Callable[[], Any], fault: RequestFault, sent_s: float,
+        answer: asyncio.Future[Any],
+    ) -> None:  # fmt: skip
+        self._link = link
+        self._carry_out = carry_out
+        self._fault = fault
+        self._sent_s = sent_s
+        self.answer = answer
+
+    def leave(self) -> None:
+        link, fault = self._link, self._fault
+        if fault is RequestFault.RESET_BEFORE:
+            link.later(self._reset)
+        elif fault is RequestFault.RESET_THEN_LATE:
+            link.later(self._reset)
+            link.later(self._arrive, delay_s=link.plan.after_reset_s())
+        elif fault is not RequestFault.LOST_REQUEST:
+            link.later(self._arrive, delay_s=link.plan.late_s() if fault is RequestFault.LATE else 0.0)
+
+    def _arrive(self) -> None:
+        """At the venue."""
+        link, fault = self._link, self._fault
+        if link.now_s() - self._sent_s > REQUEST_WINDOW_S:
+            link.later(self.settle, None, TimestampError("the request is older than the window"))
+        elif fault is RequestFault.ERROR_BEFORE:
+            link.later(self.settle, None, OutcomeUnknownError("unavailable", http_status=503))
+        elif fault in RETRY_AFTER_S:
+            link.later(self._limit)
+        else:
+            result, refusal = self._act()
+            if fault is RequestFault.ERROR_AFTER:
+                link.later(self.settle, None, OutcomeUnknownError("no answer from the backend", http_status=503))
+            elif fault is RequestFault.RESET_AFTER:
+                link.later(self._reset)
+            elif fault is not RequestFault.LOST_ANSWER:
+                link.later(self.settle, result, refusal)
+
+    def _act(self) -> tuple[Any, VenueError | None]:
+        try:
+            return self._carry_out(), None
+        except (OrderRejectedError, OrderNotFoundError) as refusal:
+            return None, refusal
+
+    def _reset(self) -> None:
+        self.settle(None, ConnectionClosedError("the connection closed before the answer"))
+
+    def _limit(self) -> None:
+        wait_s = RETRY_AFTER_S[self._fault]
+        if not self.answer.done():
+            self._link.be_silent(wait_s)
+        self.settle(None, RateLimitedError("too many requests", http_status=429, retry_after=wait_s))
+
+    def settle(self, result: Any, error: Exception | None = None) -> None:
+        """The first word that comes back is the answer."""
+        if self.answer.done():
+            return
+        if error is not None:
+            self.answer.set_exception(error)
+        else:
+            self.answer.set_result(result)
 
 
 class MemoryPerpetual(PerpetualDerivativeBase):
