@@ -51,6 +51,7 @@ class FaultPlan:
     listen_key_s: float | None = None  # life of a listen key, where the venue has such; None: the usual hour
     chunked: bool = False  # bytes arrive in pieces
     started_s: float | None = None  # virtual time from which on there are faults; outages count from it
+    paused: bool = False
 
     @classmethod
     def draw(cls, seed: int, duration_s: float) -> FaultPlan:
@@ -100,6 +101,14 @@ class FaultPlan:
         """The faults begin."""
         self.started_s = now_s
 
+    def pause(self) -> None:
+        """No faults for now."""
+        self.paused = True
+
+    def go_on(self) -> None:
+        """Faults again, if they were paused."""
+        self.paused = False
+
     def heal(self) -> None:
         """From here on everything works, without much delay."""
         self.latency_s = min(self.latency_s, 0.05)
@@ -111,7 +120,7 @@ class FaultPlan:
         self.chunked = False
 
     def in_outage(self, now_s: float) -> bool:
-        if self.started_s is None:
+        if self.started_s is None or self.paused:
             return False
         return any(outage.start_s <= now_s - self.started_s < outage.end_s for outage in self.outages)
 
@@ -128,7 +137,7 @@ class FaultPlan:
         return self.rng.uniform(0.1, 4.5)
 
     def request_fault(self, now_s: float) -> RequestFault:
-        if self.started_s is None:
+        if self.started_s is None or self.paused:
             return RequestFault.NONE
         if self.in_outage(now_s):
             return self.rng.choice((RequestFault.REFUSED, RequestFault.LOST_REQUEST))
@@ -138,7 +147,7 @@ class FaultPlan:
         return RequestFault.NONE
 
     def stream_fault(self, now_s: float) -> StreamFault:
-        if self.started_s is None:
+        if self.started_s is None or self.paused:
             return StreamFault.NONE
         if self.in_outage(now_s):
             return StreamFault.BREAK

@@ -26,15 +26,13 @@ class SimulationError(Exception):
 class SimTask(asyncio.Task[Any]):
     """A task that is hashed by its number: sets of tasks are walked in the same order in every run."""
 
-    _number: int
-
-    def __new__(cls, coro: Any, *, loop: SimLoop, **kwargs: Any) -> SimTask:
-        task = super().__new__(cls)
-        loop.tasks_made += 1
-        task._number = loop.tasks_made
-        return task
+    _number = 0
 
     def __hash__(self) -> int:
+        if not self._number:
+            loop: Any = self.get_loop()
+            loop.tasks_made += 1
+            self._number = loop.tasks_made
         return self._number
 
     def __eq__(self, other: object) -> bool:
@@ -42,14 +40,15 @@ class SimTask(asyncio.Task[Any]):
 
 
 class SimFuture(asyncio.Future[Any]):
-    """A future that is hashed by its number, for the same reason."""
+    """A future that is hashed by its number, for the same reason. Few ever are, so it is given one when it is."""
 
-    def __init__(self, loop: SimLoop) -> None:
-        super().__init__(loop=loop)
-        loop.futures_made += 1
-        self._number = loop.futures_made
+    _number = 0
 
     def __hash__(self) -> int:
+        if not self._number:
+            loop: Any = self.get_loop()
+            loop.futures_hashed += 1
+            self._number = loop.futures_hashed
         return self._number
 
     def __eq__(self, other: object) -> bool:
@@ -88,9 +87,10 @@ class SimLoop(base_events.BaseEventLoop):
     def __init__(self, seed: int = 0, *, shuffled: bool = True, steps_max: int = STEPS_MAX) -> None:
         super().__init__()
         self.elapsed_ns = 0
+        self._elapsed_s = 0.0
         self.steps = 0
         self.tasks_made = 0
-        self.futures_made = 0
+        self.futures_hashed = 0
         self.failures: list[str] = []  # exceptions that nobody caught
         self._timers: list[tuple[float, int, SimHandle]] = []  # a heap
         self._timers_made = 0
@@ -107,18 +107,19 @@ class SimLoop(base_events.BaseEventLoop):
 
     def time(self) -> float:
         """Virtual seconds since the simulation began."""
-        return self.elapsed_ns / 1e9
+        return self._elapsed_s
 
     # -- scheduling --------------------------------------------------------------------------------------------
 
     def create_task(self, coro: Any, *, name: object = None, context: Any = None) -> SimTask:
         self._check_closed()  # type: ignore[attr-defined]
         task = SimTask(coro, loop=self, context=context)
-        task.set_name(str(name) if name is not None else f"task {task._number}")
+        number = hash(task)
+        task.set_name(str(name) if name is not None else f"task {number}")
         return task
 
     def create_future(self) -> SimFuture:
-        return SimFuture(self)
+        return SimFuture(loop=self)
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
         handle = SimHandle(0.0, callback, args, self, context)
@@ -126,7 +127,7 @@ class SimLoop(base_events.BaseEventLoop):
         return handle
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
-        return self.call_at(self.elapsed_ns / 1e9 + delay, callback, *args, context=context)
+        return self.call_at(self._elapsed_s + delay, callback, *args, context=context)
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
         timer = SimHandle(when, callback, args, self, context)
@@ -141,7 +142,7 @@ class SimLoop(base_events.BaseEventLoop):
         ready: Any = self._ready  # type: ignore[attr-defined]
         timers, dead, pop = self._timers, self._dead, heapq.heappop
         while True:
-            now = self.elapsed_ns / 1e9
+            now = self._elapsed_s
             if not ready:
                 while timers and timers[0][2]._cancelled:
                     pop(timers)
@@ -149,6 +150,7 @@ class SimLoop(base_events.BaseEventLoop):
                     raise SimulationError(f"everything waits for ever: {self._describe_tasks()}")
                 now = max(now, timers[0][0])  # as given: its whole nanoseconds may lie a little before
                 self.elapsed_ns = max(self.elapsed_ns, math.ceil(now * 1e9))  # up: a short wait must end
+                self._elapsed_s = self.elapsed_ns / 1e9
             while timers and timers[0][0] <= now:
                 timer = pop(timers)[2]
                 if not timer._cancelled:
