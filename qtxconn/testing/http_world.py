@@ -39,7 +39,7 @@ class HttpWorld(World):
         self._network.cut = self._cut
         life_ms = LIFETIME_MS if self.plan.listen_key_s is None else round(self.plan.listen_key_s * 1e3)
         self._server = BinanceServer(self.market.venue, listen_key_lifetime_ms=life_ms)
-        self._handle = self._server.rest.handle
+        self._act = self._server.rest.handle
         self._server.rest.handle = self._handle_faulty  # type: ignore[method-assign]
         self._push = self._server.streams._push
         self._server.streams._push = self._push_faulty  # type: ignore[method-assign]
@@ -48,9 +48,11 @@ class HttpWorld(World):
         self._connector: Any = None
 
     async def start(self) -> None:
+        await super().start()
         await self._server.start()
 
     async def stop(self) -> None:
+        await super().stop()
         await self._server.stop()
 
     @contextmanager
@@ -68,6 +70,7 @@ class HttpWorld(World):
             ws_public_url=urls["ws_public"],
             ws_market_url=urls["ws_market"],
             ws_private_url=urls["ws_private"],
+            dead_mans_switch_s=self.plan.countdown_s,
             journal=journal,
         )
         return connector
@@ -85,6 +88,11 @@ class HttpWorld(World):
         return super().failures() + broken
 
     # -- faults of requests --------------------------------------------------------------------------------------
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        response = await self._act(request)
+        self.keep_dates()  # a countdown may have been set, or an order placed that has a date
+        return response
 
     async def _handle_faulty(self, request: web.Request) -> web.Response:
         fault = self.plan.request_fault(self.loop.time())

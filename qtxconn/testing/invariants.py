@@ -13,6 +13,7 @@ from qtxconn.core.events import (
     BuyOrderCompletedEvent,
     BuyOrderCreatedEvent,
     ErrorEvent,
+    FundingPaymentCompletedEvent,
     MarketOrderFailureEvent,
     OrderCancelledEvent,
     OrderExpiredEvent,
@@ -21,7 +22,7 @@ from qtxconn.core.events import (
     SellOrderCreatedEvent,
 )
 from qtxconn.core.types import MarketEvent, OrderState
-from qtxconn.sim.model import ExecutionType, OrderStatus
+from qtxconn.sim.model import ExecutionType, IncomeType, OrderStatus
 from qtxconn.testing.book_model import BookModel
 from qtxconn.testing.market import PAIR, SYMBOL
 
@@ -96,6 +97,8 @@ class InvariantChecker:
         self._life = 0
         self._first_life = 0  # orders of an earlier one are not the living connector's own
         self._connected = False
+        self._funding_told: dict[float, Decimal] = {}  # by the venue's time, of the living connector
+        self._funding_seen = 0  # payments when it was connected
         self._suspect: str | None = None  # the order that differed last
         self.violation: InvariantViolation | None = None
         market.venue.add_account_listener(self)
@@ -126,6 +129,8 @@ class InvariantChecker:
         life = self._life
         for tag in ORDER_EVENTS:
             connector.add_listener(tag, lambda event: self._on_event(life, event))
+        self._funding_told.clear()
+        connector.add_listener(MarketEvent.FundingPaymentCompleted, lambda event: self._on_funding(life, event))
         connector.set_error_event_listener(_Alarms(lambda event: self._on_alarm(life, event)))
 
     def on_dead(self) -> None:
@@ -136,6 +141,7 @@ class InvariantChecker:
     def on_connected(self) -> None:
         """connect() has returned: every order that had not ended is known again."""
         self._connected = True
+        self._funding_seen = len(self._funding())
         restored = 0
         for order_id, life in self._intents.items():
             if not self._is_own(life) or self._orders[order_id].end is not None:
@@ -246,6 +252,21 @@ class InvariantChecker:
         if history.end is not None and order.current_state is not history.end:
             self.fail("L4", f"{order_id}: ended as {history.end.name} and now is {order.current_state.name}")
 
+    def _on_funding(self, life: int, event: FundingPaymentCompletedEvent) -> None:
+        self._record("funding", event.timestamp, event.amount)
+        if life != self._life:
+            return
+        if event.timestamp in self._funding_told:
+            self.fail("F1", f"the funding of {event.timestamp} was told twice")
+        self._funding_told[event.timestamp] = event.amount
+        if self._funding().get(event.timestamp) != event.amount:
+            self.fail("F1", f"funding of {event.amount} at {event.timestamp} was told, really {self._funding()}")
+
+    def _funding(self) -> dict[float, Decimal]:
+        """The venue's payments, by time."""
+        income = self._market.account.income
+        return {record.time_ms / 1e3: record.amount for record in income if record.type is IncomeType.FUNDING_FEE}
+
     # -- the venue ---------------------------------------------------------------------------------------------
 
     def on_order(
@@ -302,6 +323,9 @@ class InvariantChecker:
             yield f"A1: the position is {position} here and {there} at the venue"
         if balance != account.wallet_balance:
             yield f"A1: the balance is {balance} here and {account.wallet_balance} at the venue"
+        for time_s in list(self._funding())[self._funding_seen :]:
+            if time_s not in self._funding_told:
+                yield f"F1: the funding of {time_s} was never told"
         book = connector.order_books[PAIR]
         if self._live_books and (not book.valid or book.last_update_id < self._book.last_id):
             yield (f"B1: the book is at update {book.last_update_id} ({book.invalid_reason}), the venue's at "

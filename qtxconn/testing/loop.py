@@ -79,12 +79,12 @@ def _place(task: asyncio.Task[Any]) -> str:
 class SimClock(Clock):
     """The clocks of one simulated host: monotonic time is the loop's, the wall clock may be stepped."""
 
-    def __init__(self, loop: SimLoop) -> None:
+    def __init__(self, loop: SimLoop, epoch_ns: int = EPOCH_NS) -> None:
         self._loop = loop
-        self.wall_offset_ns = 0
+        self._epoch_ns = epoch_ns
 
     def now_ns(self) -> int:
-        return EPOCH_NS + self._loop.elapsed_ns + self.wall_offset_ns
+        return self._epoch_ns + self._loop.elapsed_ns
 
     def now_ms(self) -> int:
         """For venues, whose clock this may be."""
@@ -95,7 +95,7 @@ class SimClock(Clock):
 
     def step(self, seconds: float) -> None:
         """Moves the wall clock, as an NTP client or an administrator does."""
-        self.wall_offset_ns += round(seconds * 1e9)
+        self._epoch_ns += round(seconds * 1e9)
 
 
 def run(main: Coroutine[Any, Any, Any], loop: SimLoop) -> Any:

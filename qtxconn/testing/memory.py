@@ -15,6 +15,7 @@ from qtxconn.core.order_journal import OrderJournalBase
 from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
     AddedToCostTradeFee,
+    FundingPayment,
     OrderState,
     OrderType,
     OrderUpdate,
@@ -84,14 +85,14 @@ def parse_execution(execution: Execution, market: SimMarket) -> TradeUpdate:
 class AccountState(NamedTuple):
     """Wallet balance (quote) and position (base, signed) as the venue has them."""
 
-    number: int  # executions so far: of two states the one with more is newer
+    number: int  # bookings of the wallet so far: of two states the one with more is newer
     wallet: Decimal
     position: Decimal
 
     @classmethod
     def of(cls, market: SimMarket) -> AccountState:
         account = market.account
-        return cls(len(account.executions), account.wallet_balance, account.position(market.instrument).quantity)
+        return cls(len(account.income), account.wallet_balance, account.position(market.instrument).quantity)
 
 
 class MemoryLink:
@@ -341,6 +342,13 @@ class MemoryPerpetual(PerpetualDerivativeBase):
         found = self._market.venue.executions(self._market.account, SYMBOL, int(exchange_order_id))
         return [parse_execution(execution, self._market) for execution in found]
 
+    def _carry_out_funding(self, since_s: float) -> list[FundingPayment]:
+        return [
+            FundingPayment(str(record.income_id), PAIR, record.time_ms / 1e3, record.amount, record.asset)
+            for record in self._market.account.income
+            if record.type is model.IncomeType.FUNDING_FEE and record.time_ms / 1e3 >= since_s
+        ]
+
     # -- hooks -------------------------------------------------------------------------------------------------
 
     async def _request(self, carry_out: Callable[..., Any], *args: Any) -> Any:
@@ -364,9 +372,13 @@ class MemoryPerpetual(PerpetualDerivativeBase):
         self._spawn(self._keep_stream(), "user stream")
         await self._live_once.wait()
 
-    def _on_message(self, message: tuple[tuple[TradeUpdate | None, OrderUpdate], AccountState]) -> None:
-        self._on_stream_message(message[0])
-        self._on_account_state(message[1])
+    def _on_message(self, message: tuple[tuple[TradeUpdate | None, OrderUpdate] | None, AccountState]) -> None:
+        order, state = message
+        if order is not None:
+            self._on_stream_message(order)
+        else:
+            self._funding_paid()
+        self._on_account_state(state)
 
     def _on_account_state(self, state: AccountState) -> None:
         if state.number < self._account_number:
@@ -389,6 +401,8 @@ class MemoryPerpetual(PerpetualDerivativeBase):
             wait_s = 0.25
             if self._live_once.is_set():
                 self._spawn(self._read_account_again(), "account")
+                if self.reports_funding_payments:
+                    self._funding_paid()
             self._on_stream_live()
             await down.wait()
             self._on_stream_lost()
@@ -425,6 +439,12 @@ class MemoryPerpetual(PerpetualDerivativeBase):
 
     async def _update_positions(self) -> None:
         self._on_account_state(await self._request(AccountState.of, self._market))
+
+    async def _request_funding_payments(self, since_s: float) -> list[FundingPayment]:
+        return await self._request(self._carry_out_funding, since_s)
+
+    async def _request_settled_funding_rate(self, trading_pair: str, timestamp_s: float) -> Decimal | None:
+        return await self._request(self._market.venue.funding_rate, SYMBOL)
 
     async def _request_position_mode(self) -> PositionMode:
         return PositionMode.ONEWAY
