@@ -131,7 +131,7 @@ class World(ABC):
         """Has the venue do on time what time makes due: to be called when that may have changed. What is farther away
         than any schedule lasts is left alone, so that a wait without end is still found out."""
         due_ms = self.market.venue.next_due_ms()
-        wait_s = due_ms / 1e3 - self._venue_clock.now_ns() / 1e9
+        wait_s = (due_ms * 1_000_000 - self._venue_clock.now_ns()) / 1e9
         if due_ms == self._due_ms or wait_s > HORIZON_S:
             return
         if self._due is not None:
@@ -141,6 +141,7 @@ class World(ABC):
 
     def _do_due(self) -> None:
         self.record("due")
+        self._due_ms = 0
         self.market.venue.run_due()
         self.keep_dates()
 
