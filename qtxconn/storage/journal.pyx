@@ -440,6 +440,16 @@ cdef class OrderJournal(OrderJournalBase):
 
     # -- writing -----------------------------------------------------------------------------------------------
 
+    cdef JournalWriter* c_writer(self) except NULL:
+        if self.refusal is not None:
+            raise JournalError(self._refusal)
+        if self._sync_before_send:
+            raise ConfigurationError(
+                f"{self.path}: durability 'power' waits for the disk at each order, which a loop without the GIL does "
+                "not; use 'group' or 'process' for its journal"
+            )
+        return self._writer.get()
+
     cdef int c_intent(
         self, uint64_t client_id, str client_order_id, str trading_pair, uint8_t trade_type, uint8_t order_type,
         uint8_t position, Fixed price, Fixed amount, int64_t created_ns, int64_t dead_after_ns
@@ -553,6 +563,7 @@ cdef class OrderJournal(OrderJournalBase):
                     continue
                 if records[i].kind == JournalKind.intent:
                     known.add(records[i].client_id)
+                    self.highest_client_id = max(self.highest_client_id, records[i].client_id)
                 elif ((records[i].kind == JournalKind.end or records[i].kind == JournalKind.reject)
                         and now_ns - records[i].time_ns > keep_ns):
                     ended.add(records[i].client_id)
