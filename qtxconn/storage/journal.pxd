@@ -188,10 +188,10 @@ cdef class OrderJournal(OrderJournalBase):
     cdef bint _sync_before_send
     cdef object __weakref__
 
-    # For a strategy that writes its records without the GIL, from one thread, while nobody else uses this object. Orders
-    # are taken until the file is 7/8 full (`intent` returns false: do not send); maintain() makes room, between two runs
-    # of the loop. Raises JournalError if orders are refused, ConfigurationError with durability "power", which waits for
-    # the disk.
+    # For a strategy that writes its records without the GIL, from one thread, while nobody else uses this object.
+    # Orders are taken until the file is 7/8 full (`intent` returns false: do not send); maintain() makes room, between
+    # two runs of the loop. Raises JournalError if orders are refused, ConfigurationError with durability "power", which
+    # waits for the disk.
     cdef JournalWriter* c_writer(self) except NULL
 
     cdef int _open(self, bint skip_damaged) except -1
