@@ -446,6 +446,12 @@ class JournalKeepsNoFills(OrderJournal):
 
 
 @journal_mutant
+class JournalKeepsOneFeeOfAFill(OrderJournal):
+    def entries(self) -> list[dict[str, Any]]:
+        return [entry for entry in super().entries() if entry["kind"] != "fee"]
+
+
+@journal_mutant
 class JournalKeepsNoEnds(OrderJournal):
     def entries(self) -> list[dict[str, Any]]:
         return [entry for entry in super().entries() if entry["kind"] not in ("end", "reject")]
