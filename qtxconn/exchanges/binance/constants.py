@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from qtxconn.core.types import OrderState
+from qtxconn.core.types import OrderState, OrderType
 from qtxconn.errors import (
     AuthenticationError,
     DuplicateOrderIdError,
@@ -94,6 +94,11 @@ PLACE_BATCH = Endpoint("POST", "/fapi/v1/batchOrders", {ORDERS_10S: BATCH_SIZE_M
 CANCEL_BATCH = Endpoint("DELETE", "/fapi/v1/batchOrders", priority=True)
 OPEN_ORDERS = Endpoint("GET", "/fapi/v1/openOrders", priority=True)  # of one symbol
 CANCEL_ALL = Endpoint("DELETE", "/fapi/v1/allOpenOrders", priority=True)
+PLACE_ALGO = Endpoint("POST", "/fapi/v1/algoOrder", {ORDERS_10S: 1, ORDERS_1M: 1}, ws_method="algoOrder.place")
+CANCEL_ALGO = Endpoint("DELETE", "/fapi/v1/algoOrder", priority=True, ws_method="algoOrder.cancel")
+QUERY_ALGO = Endpoint("GET", "/fapi/v1/algoOrder", priority=True)
+OPEN_ALGOS = Endpoint("GET", "/fapi/v1/openAlgoOrders", priority=True)  # of one symbol
+CANCEL_ALL_ALGOS = Endpoint("DELETE", "/fapi/v1/algoOpenOrders", priority=True)
 USER_TRADES = Endpoint("GET", "/fapi/v1/userTrades", {IP: 5})
 BALANCES = Endpoint("GET", "/fapi/v3/balance", {IP: 5})
 POSITIONS = Endpoint("GET", "/fapi/v2/positionRisk", {IP: 5})  # v3 leaves the leverage out
@@ -112,6 +117,35 @@ WS_HANDSHAKE_WEIGHTS, WS_LOGON_WEIGHTS = {IP: 5}, {IP: 2}
 
 # -- vocabulary --------------------------------------------------------------------------------------------
 
+# The conditional ones are the algo service's.
+ORDER_TYPES = {
+    OrderType.MARKET: "MARKET",
+    OrderType.LIMIT: "LIMIT",
+    OrderType.LIMIT_MAKER: "LIMIT",
+    OrderType.STOP_MARKET: "STOP_MARKET",
+    OrderType.STOP_LIMIT: "STOP",
+    OrderType.TAKE_PROFIT_MARKET: "TAKE_PROFIT_MARKET",
+    OrderType.TAKE_PROFIT_LIMIT: "TAKE_PROFIT",
+    OrderType.TRAILING_STOP_MARKET: "TRAILING_STOP_MARKET",
+}
+TRIGGER_SOURCES = {"last": "CONTRACT_PRICE", "mark": "MARK_PRICE"}
+ALGO_STATES = {
+    "NEW": OrderState.OPEN,
+    "TRIGGERING": OrderState.OPEN,
+    "TRIGGERED": OrderState.OPEN,
+    "FINISHED": OrderState.OPEN,  # the order that it placed has ended, and says itself how
+    "CANCELED": OrderState.CANCELED,
+    "EXPIRED": OrderState.EXPIRED,
+    "REJECTED": OrderState.FAILED,  # the order that it was to place was refused
+}
+ALGO_UPDATE_FIELDS = {
+    "X": "algoStatus",
+    "caid": "clientAlgoId",
+    "aid": "algoId",
+    "ai": "actualOrderId",
+    "p": "price",
+    "q": "quantity",
+}
 ORDER_STATES = {
     "NEW": OrderState.OPEN,
     "PARTIALLY_FILLED": OrderState.PARTIALLY_FILLED,

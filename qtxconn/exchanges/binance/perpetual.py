@@ -81,7 +81,15 @@ class BinancePerpetual(PerpetualDerivativeBase):
     supported_position_modes = (PositionMode.ONEWAY, PositionMode.HEDGE)
     reports_funding_payments = True
     batch_size_max, batch_cancel_size_max = constants.BATCH_SIZE_MAX, constants.BATCH_CANCEL_SIZE_MAX
-    order_options = ("time_in_force", "good_till_date", "reduce_only")
+    order_options = (
+        "time_in_force",
+        "good_till_date",
+        "reduce_only",
+        "trigger_price",
+        "trigger_source",
+        "callback_rate",
+    )
+    trigger_sources = tuple(constants.TRIGGER_SOURCES)
     times_in_force = ("GTC", "IOC", "FOK", "GTD")
     good_till_ahead_min_s = constants.GOOD_TILL_AHEAD_MIN_S
     submit_dead_after_s = constants.RECV_WINDOW_MS / 1e3 + 5.0  # the venue refuses a request older than its window
@@ -167,7 +175,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self.user_stream_received_ns = 0  # wall time at which the newest user-stream message arrived
 
     def supported_order_types(self) -> list[OrderType]:
-        return [OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.MARKET]
+        return list(constants.ORDER_TYPES)
 
     # -- network -------------------------------------------------------------------------------------------
 
@@ -248,6 +256,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
             order_id, symbol, amount, trade_type, order_type, price, position_action, is_hedged, **options
         )
         try:
+            if order_type.is_conditional():
+                return self._parse_placed(await self._request_order(constants.PLACE_ALGO, params))
             return self._parse_placed(await self._request_order(constants.PLACE_ORDER, params))
         except ThrottledError as error:
             raise OrderRejectedError(str(error)) from error  # our own refusal: nothing was sent
@@ -297,7 +307,16 @@ class BinancePerpetual(PerpetualDerivativeBase):
                 results.append(error)
         return results
 
-    async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate:
+    async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate | bool:
+        if self._waits(tracked_order):
+            try:
+                await self._request_order(constants.CANCEL_ALGO, self._algo_params(tracked_order))
+                return True
+            except OrderNotFoundError:
+                update = await self._request_order_status(tracked_order)
+                if update.new_state.is_terminal or messages.algo_id_of(update.exchange_order_id) is not None:
+                    raise  # it has ended, or its order is on its way to the book
+                self._process_report(update)  # triggered: its order is what is left to cancel
         answer = await self._request_order(constants.CANCEL_ORDER, self._order_params(tracked_order))
         return self.parse_order_result(answer)
 
@@ -310,8 +329,10 @@ class BinancePerpetual(PerpetualDerivativeBase):
         return self.parse_order_result(await self._request(constants.AMEND_ORDER, params))
 
     async def _place_cancel_all(self, trading_pair: str) -> None:
-        """Cancels every open order of the pair at the venue, also those that are not tracked here."""
+        """Cancels every open order of the pair at the venue, also those that are not tracked here; the conditional ones
+        first, lest one is triggered in between."""
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
+        await self._request(constants.CANCEL_ALL_ALGOS, {"symbol": symbol})
         await self._request(constants.CANCEL_ALL, {"symbol": symbol})
 
     async def _place_countdown_cancel(self, trading_pair: str, timeout_s: float) -> None:
@@ -322,22 +343,42 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     async def _request_open_orders(self, trading_pair: str) -> list[OrderUpdate]:
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
-        answer = await self._request(constants.OPEN_ORDERS, {"symbol": symbol})
-        return [messages.parse_order(order, trading_pair) for order in answer]
+        waiting = await self._request(constants.OPEN_ALGOS, {"symbol": symbol})
+        orders = await self._request(constants.OPEN_ORDERS, {"symbol": symbol})  # last: what is triggered moves there
+        updates = [messages.parse_algo_order(order, trading_pair) for order in waiting]
+        return updates + [messages.parse_order(order, trading_pair) for order in orders]
 
     async def _request_order_status(self, tracked_order: InFlightOrder) -> OrderUpdate:
-        return self.parse_order_result(await self._request(constants.QUERY_ORDER, self._order_params(tracked_order)))
+        params = self._order_params(tracked_order)
+        if self._waits(tracked_order):
+            answer = await self._request(constants.QUERY_ALGO, self._algo_params(tracked_order))
+            update = messages.parse_algo_order(answer, tracked_order.trading_pair)
+            if messages.algo_id_of(update.exchange_order_id) is not None:
+                return update._replace(client_order_id=tracked_order.client_order_id)
+            params = {"symbol": params["symbol"], "orderId": update.exchange_order_id}
+        update = self.parse_order_result(await self._request(constants.QUERY_ORDER, params))
+        return update._replace(client_order_id=tracked_order.client_order_id)
+
+    def _waits(self, order: InFlightOrder) -> bool:
+        """Whether it is the algo service that knows the order: a conditional one, not triggered as far as is known."""
+        venue_id = order.exchange_order_id
+        return order.order_type.is_conditional() if venue_id is None else messages.algo_id_of(venue_id) is not None
+
+    def _algo_params(self, order: InFlightOrder) -> dict[str, str]:
+        algo_id = messages.algo_id_of(order.exchange_order_id)
+        return {"clientAlgoId": order.client_order_id} if algo_id is None else {"algoId": algo_id}
 
     def _order_params(self, order: InFlightOrder) -> dict[str, str]:
-        """How the venue is told which order is meant: by our id, or by its own for one that was not placed here."""
+        """How the venue is told which order is meant: by our id, or by its own for one that was not placed from here or
+        was placed by the algo service."""
         symbol = self.exchange_symbol_associated_to_pair(order.trading_pair)
-        if order.is_external and order.exchange_order_id is not None:
+        if order.exchange_order_id is not None and (order.is_external or order.order_type.is_conditional()):
             return {"symbol": symbol, "orderId": order.exchange_order_id}
         return {"symbol": symbol, "origClientOrderId": order.client_order_id}
 
     async def _all_trade_updates_for_order(self, order: InFlightOrder) -> list[TradeUpdate]:
-        if order.exchange_order_id is None:
-            return []  # fills are found by the exchange's id, which a status query brings
+        if order.exchange_order_id is None or self._waits(order):
+            return []  # fills are found by the exchange's id of the order, which a status query brings
         fills = await self._request_fills(order.trading_pair, {"orderId": order.exchange_order_id})
         return [messages.parse_user_trade(fill, order.trading_pair, order.client_order_id) for fill in fills]
 
@@ -407,11 +448,11 @@ class BinancePerpetual(PerpetualDerivativeBase):
         return messages.parse_error(code, message, http_status)
 
     def parse_order_result(self, payload: dict[str, Any]) -> OrderUpdate:
-        """The OrderUpdate of an order object as REST and WebSocket API answer it."""
+        """The OrderUpdate of an order object, of an algo order too, as REST and WebSocket API answer it."""
         pair = self._pair_of(payload.get("symbol", ""))
         if pair is None:
             raise MessageError(f"Binance order: unknown symbol {payload.get('symbol')!r}")
-        return messages.parse_order(payload, pair)
+        return messages.parse_algo_order(payload, pair) if "algoId" in payload else messages.parse_order(payload, pair)
 
     def _account_name(self) -> str:
         return self._auth.key_digest
@@ -575,6 +616,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
         match event.get("e"):
             case "ORDER_TRADE_UPDATE":
                 self._on_order_trade_update(event)
+            case "ALGO_UPDATE":
+                self._on_algo_update(event)
             case "ACCOUNT_UPDATE":
                 self._on_account_update(event)
             case "ACCOUNT_CONFIG_UPDATE" if "ac" in event:
@@ -595,6 +638,18 @@ class BinancePerpetual(PerpetualDerivativeBase):
             self._order_tracker.process_trade_update(trade_update)
         self._order_tracker.process_order_update(order_update)
         self._balances_stale = True
+
+    def _on_algo_update(self, event: dict[str, Any]) -> None:
+        pair = self._pair_of(event["o"]["s"])
+        if pair is None:
+            return
+        update, is_finished = messages.parse_algo_update(event, pair)
+        order = self._order_tracker.fetch_order(update.client_order_id, f"{messages.ALGO_PREFIX}{event['o']['aid']}")
+        if order is not None:
+            update = update._replace(client_order_id=order.client_order_id)
+        self._process_report(update)
+        if order is not None and is_finished and order.is_open:
+            self._resolve(order)  # how the order that it placed has ended
 
     def _on_account_update(self, event: dict[str, Any]) -> None:
         update = messages.parse_account_update(event)
