@@ -45,8 +45,10 @@ GOOD_TILL_AHEAD_MIN_S = 601.0  # the venue takes 600 s; the date is cut to whole
 # -- rate limits -------------------------------------------------------------------------------------------
 
 IP, ORDERS_10S, ORDERS_1M = "request weight", "orders per 10 s", "orders per minute"
+FUNDING_5M = "funding rate requests per 5 minutes"  # of the address; not among the venue's counters
 RATE_LIMITS = (
     RateLimit(IP, 2_400, 60.0, reserved=200),  # cancels and order queries are what a busy minute must leave room for
+    RateLimit(FUNDING_5M, 500, 300.0),
     RateLimit(ORDERS_10S, 300, 10.0, scope="account"),
     RateLimit(ORDERS_1M, 1_200, 60.0, scope="account"),
 )
@@ -105,7 +107,7 @@ SET_POSITION_MODE = Endpoint("POST", "/fapi/v1/positionSide/dual")
 MARGIN_TYPE = Endpoint("POST", "/fapi/v1/marginType")
 COUNTDOWN_CANCEL = Endpoint("POST", "/fapi/v1/countdownCancelAll", {IP: 10}, priority=True)
 INCOME = Endpoint("GET", "/fapi/v1/income", {IP: 30})
-FUNDING_RATES = Endpoint("GET", "/fapi/v1/fundingRate", security=Security.NONE)
+FUNDING_RATES = Endpoint("GET", "/fapi/v1/fundingRate", {IP: 1, FUNDING_5M: 1}, Security.NONE)
 LEVERAGE = Endpoint("POST", "/fapi/v1/leverage")
 LISTEN_KEY_CREATE = Endpoint("POST", "/fapi/v1/listenKey", security=Security.KEY)
 LISTEN_KEY_RENEW = Endpoint("PUT", "/fapi/v1/listenKey", security=Security.KEY)
