@@ -6,6 +6,8 @@
     DELETE /faults               no more faults
     POST   /disconnect           close every WebSocket
     POST   /listen-keys/expire   end every listen key
+    GET    /limits               the request limits, how far each was used, and how often 429 and 418 were answered
+    PUT    /limits               change some: {"weight_1m": 2400, "orders_10s": 300, "orders_1m": 1200}
     POST   /mark-price           {"symbol", "price"}: fix the mark price; null lets it follow the book again
     POST   /funding              {"symbol"[, "rate"]}: settle funding now
     POST   /trade                {"symbol", "side", "quantity"[, "price"]}: somebody takes from the book
@@ -17,6 +19,7 @@ Every answer is a JSON object; a request that cannot be carried out gets status 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict, replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +56,8 @@ class ControlServer:
             ("DELETE", "/faults"): self._clear_faults,
             ("POST", "/disconnect"): self._disconnect,
             ("POST", "/listen-keys/expire"): self._expire_listen_keys,
+            ("GET", "/limits"): self._show_limits,
+            ("PUT", "/limits"): self._set_limits,
             ("POST", "/mark-price"): self._set_mark_price,
             ("POST", "/funding"): self._apply_funding,
             ("POST", "/trade"): self._trade,
@@ -118,6 +123,23 @@ class ControlServer:
     async def _expire_listen_keys(self, _: bytes) -> dict[str, Any]:
         self._dialect.expire_listen_keys()
         return {}
+
+    # -- limits ----------------------------------------------------------------------------------------------
+
+    async def _show_limits(self, _: bytes) -> dict[str, Any]:
+        rates = self._dialect.rates
+        refusals = {str(status): rates.refusals[status] for status in (429, 418)}
+        return {"limits": asdict(rates.limits), "peaks": rates.peaks, "refusals": refusals}
+
+    async def _set_limits(self, body: bytes) -> dict[str, Any]:
+        changes = _object(body)
+        rates = self._dialect.rates
+        known = asdict(rates.limits)
+        for name, value in changes.items():
+            if name not in known or isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"a limit is one of {', '.join(known)}, and a number above 0")
+        rates.limits = replace(rates.limits, **changes)
+        return await self._show_limits(b"")
 
     # -- the market ------------------------------------------------------------------------------------------
 
