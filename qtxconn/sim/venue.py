@@ -519,7 +519,8 @@ class Venue:
         The first `limit` from order id `from_id` on, or without it the last `limit`.
         """
         self.instrument(symbol)
-        found = [order for order in account.all_orders(symbol) if from_id is None or order.order_id >= from_id]
+        every = (order for order in account.orders(symbol) if from_id is None or order.order_id >= from_id)
+        found = sorted(every, key=lambda order: order.order_id)
         return found[-limit:] if from_id is None else found[:limit]
 
     def executions(
@@ -535,14 +536,21 @@ class Venue:
         The first `limit` from trade id `from_id` on, or without it the last `limit`.
         """
         self.instrument(symbol)
-        found = [
-            execution
-            for execution in account.executions
-            if execution.order.symbol == symbol
-            and (order_id is None or execution.order.order_id == order_id)
-            and (from_id is None or execution.trade_id >= from_id)
-        ]
-        return found[-limit:] if from_id is None else found[:limit]
+        order = None if order_id is None else account.find(symbol, order_id, None)
+        if order_id is not None and order is None:
+            return []
+        left = None if order is None else order.filled
+        found: list[Execution] = []
+        for execution in reversed(account.executions):  # the newest are what is asked for most
+            if execution.order.symbol != symbol:
+                continue
+            if left == 0 or execution.trade_id < (from_id or 0) or (from_id is None and len(found) == limit):
+                break
+            if order is None or execution.order is order:
+                found.append(execution)
+                left = None if left is None else left - execution.quantity
+        found.reverse()
+        return found[:limit]
 
     # -- checks ------------------------------------------------------------------------------------------
 
