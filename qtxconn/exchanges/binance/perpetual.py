@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
@@ -45,7 +45,7 @@ from qtxconn.exchanges.binance.constants import Endpoint, Security
 from qtxconn.exchanges.binance.scanner import MarketScanner, UserScanner
 from qtxconn.net.book_feed import BookFeed
 from qtxconn.net.rest import RestClient
-from qtxconn.net.throttler import Throttler
+from qtxconn.net.throttler import RateLimit, Throttler
 from qtxconn.net.time_sync import TimeSync
 from qtxconn.net.websocket import WebSocketClient
 
@@ -96,6 +96,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ws_private_url: str = constants.WS_PRIVATE_URL,
         ws_trade_url: str = constants.WS_TRADE_URL,
         order_path: str = "rest",
+        rate_limits: Iterable[RateLimit] = constants.RATE_LIMITS,
         position_mode: PositionMode = PositionMode.ONEWAY,
         dead_mans_switch_s: float = 60.0,
         dead_mans_switch_interval_s: float | None = None,
@@ -130,7 +131,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             lambda: self._time.now_ns() // messages.MS_NS,
             constants.RECV_WINDOW_MS,
         )
-        self._throttler = Throttler(constants.RATE_LIMITS, self._clock)
+        self._throttler = Throttler(rate_limits, self._clock)
         self._rest = RestClient(
             rest_url,
             clock=self._clock,
