@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import hmac
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -34,7 +35,16 @@ from qtxconn.errors import (
 from qtxconn.exchanges.binance.perpetual import BinancePerpetual
 from qtxconn.sim.faults import Fault, RequestFault
 from qtxconn.sim.launch import VenueProcess
-from qtxconn.testing.conformance.target import Account, Action, Levels, Refusal, Target, VenueHand, VenueOrder
+from qtxconn.testing.conformance.target import (
+    Account,
+    Action,
+    Levels,
+    Refusal,
+    Target,
+    VenueFill,
+    VenueHand,
+    VenueOrder,
+)
 
 if TYPE_CHECKING:
     from qtxconn.core.connectors import PerpetualDerivativeBase
@@ -45,6 +55,7 @@ TESTED = Account("conformance-key", "conformance-secret")
 COUNTERPARTY = Account("counterparty-key", "counterparty-secret")
 BALANCE = 100_000
 HAND_ADDRESS = "127.0.0.2"
+PAGE = 1_000  # rows of an answer at most
 STATES = {
     "NEW": OrderState.OPEN,
     "PARTIALLY_FILLED": OrderState.PARTIALLY_FILLED,
@@ -147,6 +158,30 @@ class BinanceHand(VenueHand):
         rows = await self._call("GET", "/fapi/v1/allOrders", symbol=SYMBOL, limit=1000)
         return next((_order(row) for row in reversed(rows) if row["clientOrderId"] == client_order_id), None)
 
+    async def fills(self, exchange_order_id: str) -> list[VenueFill]:
+        rows = await self._call("GET", "/fapi/v1/userTrades", symbol=SYMBOL, orderId=exchange_order_id, limit=1000)
+        return [_fill(row) for row in rows]
+
+    async def orders_from(self, exchange_order_id: int) -> list[VenueOrder]:
+        """Open or ended, with this id or a higher one, by id."""
+        return [_order(row) for row in await self._pages("/fapi/v1/allOrders", "orderId", "orderId", exchange_order_id)]
+
+    async def fills_from(self, trade_id: int) -> list[VenueFill]:
+        """Of all orders, with this trade id or a higher one, by id."""
+        return [_fill(row) for row in await self._pages("/fapi/v1/userTrades", "fromId", "id", trade_id)]
+
+    async def _pages(self, path: str, parameter: str, key: str, first: int) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        while True:
+            try:
+                page = await self._call("GET", path, symbol=SYMBOL, limit=PAGE, **{parameter: first})
+            except (VenueError, aiohttp.ClientError):
+                continue  # a fault that was meant for the connector
+            rows += page
+            if len(page) < PAGE:
+                return rows
+            first = int(page[-1][key]) + 1
+
     async def open_orders(self) -> list[VenueOrder]:
         return [_order(row) for row in await self._call("GET", "/fapi/v1/openOrders", symbol=SYMBOL)]
 
@@ -246,6 +281,25 @@ class BinanceHand(VenueHand):
     def refusal_error(self, refusal: Refusal) -> type[VenueError]:
         return REFUSALS[refusal][3]
 
+    async def load_faults(self, seed: int, rules: list[dict[str, Any]]) -> None:
+        """Replace the fault script."""
+        await self._control("PUT", "/faults", {"seed": seed, "rules": rules})
+
+    async def fault_counts(self) -> dict[str, int]:
+        """How often each fault of the script has struck."""
+        counts: Counter[str] = Counter()
+        for rule in (await self._control("GET", "/faults"))["rules"]:
+            counts[rule["fault"]] += rule["fired"]
+        return dict(counts)
+
+    async def set_limits(self, **limits: int) -> None:
+        """Change the venue's request limits (qtxconn.sim.binance.limits.Limits)."""
+        await self._control("PUT", "/limits", limits)
+
+    async def limits(self) -> dict[str, dict[str, int]]:
+        """`limits`, `peaks` (the most that was used of each) and `refusals` (by HTTP status)."""
+        return await self._control("GET", "/limits")
+
     async def skew_clock(self, seconds: float) -> None:
         await self._control("POST", "/faults", {"fault": "clock skew", "skew_s": seconds})
 
@@ -267,6 +321,17 @@ class BinanceHand(VenueHand):
 
     async def settle_funding(self, rate: Decimal) -> None:
         await self._control("POST", "/funding", {"symbol": SYMBOL, "rate": str(rate)})
+
+
+def _fill(row: dict[str, Any]) -> VenueFill:
+    return VenueFill(
+        str(row["id"]),
+        str(row["orderId"]),
+        TradeType[row["side"]],
+        Decimal(row["price"]),
+        Decimal(row["qty"]),
+        Decimal(row["commission"]),
+    )
 
 
 def _order(row: dict[str, Any]) -> VenueOrder:

@@ -81,6 +81,18 @@ class VenueOrder:
     time_in_force: str
 
 
+@dataclass(frozen=True, slots=True)
+class VenueFill:
+    """One execution as the venue has it; `amount` in base, `fee` in quote, above 0 when paid."""
+
+    trade_id: str
+    exchange_order_id: str
+    side: TradeType
+    price: Decimal
+    amount: Decimal
+    fee: Decimal
+
+
 class VenueHand(ABC):
     """A hand on a running venue, past the connector: the truth, the other side of trades, and what goes wrong.
 
@@ -93,6 +105,10 @@ class VenueHand(ABC):
     @abstractmethod
     async def order(self, client_order_id: str) -> VenueOrder | None:
         """The order as the venue has it, open or ended; None when it never took it."""
+
+    @abstractmethod
+    async def fills(self, exchange_order_id: str) -> list[VenueFill]:
+        """The executions of one order."""
 
     @abstractmethod
     async def open_orders(self) -> list[VenueOrder]: ...
