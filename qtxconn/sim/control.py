@@ -6,9 +6,11 @@
     DELETE /faults               no more faults
     POST   /disconnect           close every WebSocket
     POST   /listen-keys/expire   end every listen key
-    GET    /limits               the request limits, how far each was used, and how often 429 and 418 were answered
+    GET    /limits               the request limits, how far each was used, how often 429 and 418 were answered, and
+                                 how many requests each address has sent
     PUT    /limits               change some: {"weight_1m": 2400, "orders_10s": 300, "orders_1m": 1200}
     POST   /mark-price           {"symbol", "price"}: fix the mark price; null lets it follow the book again
+    POST   /good-till-dates      the date of every open GTD order has come
     POST   /funding              {"symbol"[, "rate"]}: settle funding now
     POST   /trade                {"symbol", "side", "quantity"[, "price"]}: somebody takes from the book
     POST   /accounts             {"api_key", "api_secret"[, "balance"]}: open an account
@@ -59,6 +61,7 @@ class ControlServer:
             ("GET", "/limits"): self._show_limits,
             ("PUT", "/limits"): self._set_limits,
             ("POST", "/mark-price"): self._set_mark_price,
+            ("POST", "/good-till-dates"): self._expire_dated,
             ("POST", "/funding"): self._apply_funding,
             ("POST", "/trade"): self._trade,
             ("POST", "/accounts"): self._open_account,
@@ -129,7 +132,8 @@ class ControlServer:
     async def _show_limits(self, _: bytes) -> dict[str, Any]:
         rates = self._dialect.rates
         refusals = {str(status): rates.refusals[status] for status in (429, 418)}
-        return {"limits": asdict(rates.limits), "peaks": rates.peaks, "refusals": refusals}
+        counts = {"peaks": rates.peaks, "refusals": refusals, "requests": rates.requests}
+        return {"limits": asdict(rates.limits), **counts}
 
     async def _set_limits(self, body: bytes) -> dict[str, Any]:
         changes = _object(body)
@@ -149,6 +153,10 @@ class ControlServer:
         self._venue.set_mark_price(symbol, None if price is None else _decimal(request, "price"))
         self._venue.run_due()
         return {"symbol": symbol, "markPrice": str(self._venue.mark_price(symbol))}
+
+    async def _expire_dated(self, _: bytes) -> dict[str, Any]:
+        self._venue.expire_dated()
+        return {}
 
     async def _apply_funding(self, body: bytes) -> dict[str, Any]:
         request = _object(body)

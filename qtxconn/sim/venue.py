@@ -281,16 +281,20 @@ class Venue:
             for symbol in self.instruments:
                 self.apply_funding(symbol, time_ms=self._funding_due_ms)
             self._funding_due_ms += FUNDING_INTERVAL_MS
-        for order in [order for order in self._dated.values() if order.good_till_ms <= now_ms]:
-            engine = self.engines[order.symbol]
-            engine.remove(order)
-            self.on_expired(order, ExpireReason.GOOD_TILL_DATE)
-            engine.publish()
+        self.expire_dated(now_ms)
         for key in [key for key, due_ms in self._switches.items() if due_ms <= now_ms]:
             del self._switches[key]
             self.cancel_all(self._accounts[key[0]], key[1])
         self.conditional.run_due()
         self.risk.run_due()
+
+    def expire_dated(self, now_ms: int | None = None) -> None:
+        """End the GTD orders whose date is not after `now_ms`; without it, all of them."""
+        for order in [order for order in self._dated.values() if now_ms is None or order.good_till_ms <= now_ms]:
+            engine = self.engines[order.symbol]
+            engine.remove(order)
+            self.on_expired(order, ExpireReason.GOOD_TILL_DATE)
+            engine.publish()
 
     def set_dead_mans_switch(self, account: Account, symbol: str, countdown_ms: int) -> None:
         """Cancel the account's orders in `symbol` in `countdown_ms` unless told anew before; 0 calls it off."""

@@ -169,17 +169,20 @@ class Trader:
             due = passed_s * self._rate
             done = max(done, due - BEHIND_MAX_S * self._rate)
             while done < due:
-                count = self._act() or self._place(OrderType.LIMIT)
-                done += count
+                count = self._act()
                 self.operations += count
+                done += count or 1  # nothing could be done: as many as may be open wait for the venue's word
             await asyncio.sleep(STEP_S)
 
     def _act(self) -> int:
         """One thing that a user does. -> how many orders it was about."""
-        rng = self._rng
         live = list(self._ledger.open.values())
         if len(live) >= OPEN_MAX:  # the oldest: no order lives for ever
             return next((1 for order in live if self._cancel(order)), 0)
+        return self._choose(live) or self._place(OrderType.LIMIT)
+
+    def _choose(self, live: list[InFlightOrder]) -> int:
+        rng = self._rng
         choice = rng.random()
         if choice < 0.10:
             return self._place(OrderType.MARKET)
@@ -329,6 +332,7 @@ async def _run(
 ) -> SoakReport:
     trader, watch = Trader(connector, ledger, settings), Watch()
     watching = asyncio.create_task(watch.run())
+    shown = 0  # violations that were said
     try:
         await hand.load_faults(settings.seed, fault_rules(settings.order_path))
         while (left_s := settings.minutes * 60 - watch.seconds) > 0:
@@ -336,6 +340,9 @@ async def _run(
             await ledger.settle_account()
             await ledger.reconcile()
             say(_progress(watch, trader, ledger, connector))
+            for text in ledger.texts[shown:]:
+                say(f"VIOLATION {text}")
+            shown = len(ledger.texts)
         seconds = watch.seconds
         faults = await hand.fault_counts()
         await _end(connector, hand, ledger)
@@ -423,7 +430,7 @@ def report_lines(report: SoakReport) -> list[str]:
             f"resident memory: {first[1] / 2**20:.1f} MiB at {first[0]:.0f} s, {last[1] / 2**20:.1f} MiB at "
             f"{last[0]:.0f} s, slope {slope(report.memory) * 60 / 1024:+.1f} KiB a minute"
         )
-    lines += [f"VIOLATION {text}" for text in report.texts] + [f"PROBLEM {problem}" for problem in report.problems]
+    lines += [f"VIOLATION {text}" for text in report.texts] + [f"NOT AS IT MUST BE {what}" for what in report.problems]
     return [*lines, "ok" if report.ok else "NOT ok"]
 
 

@@ -69,6 +69,7 @@ class Address:
     """What one address has sent, and whether it is banned."""
 
     weight: Window = field(default_factory=lambda: Window(MINUTE_MS))
+    requests: int = 0
     refusals: int = 0  # in a row
     bans: int = 0
     banned_until_ms: int = 0
@@ -89,10 +90,16 @@ class RateCounter:
         self._addresses: dict[str, Address] = {}
         self._orders: dict[str, OrderCount] = {}
 
+    @property
+    def requests(self) -> dict[str, int]:
+        """How many requests each address has sent so far, refused ones included."""
+        return {name: address.requests for name, address in self._addresses.items()}
+
     def add_weight(self, address: str, weight: int, now_ms: int) -> int:
         """The weight `address` has used this minute. Raises ApiError -1003: HTTP 429 beyond the limit, and HTTP 418
         while the address is banned, for it went on."""
         client = self._addresses.setdefault(address, Address())
+        client.requests += 1
         if now_ms >= client.banned_until_ms:
             used = client.weight.add(weight, now_ms)
             self._note("weight_1m", used)

@@ -15,7 +15,7 @@ from qtxconn.errors import ConfigurationError
 if TYPE_CHECKING:
     from qtxconn.core.connectors import PerpetualDerivativeBase
     from qtxconn.core.order_journal import OrderJournalBase
-    from qtxconn.core.types import OrderState, TradeType
+    from qtxconn.core.types import MarginType, OrderState, PositionSide, TradeType
     from qtxconn.errors import VenueError
     from qtxconn.sim.faults import Fault
 
@@ -37,6 +37,8 @@ class Action(StrEnum):
     USER_STREAM_KEY = "user stream key"
     SNAPSHOT = "snapshot"
     FUNDING_INFO = "funding info"
+    COUNTDOWN = "countdown"
+    FUNDING_PAYMENTS = "funding payments"
     ORDER_EVENT = "order event"
     ACCOUNT_EVENT = "account event"
     DEPTH_EVENT = "depth event"
@@ -114,8 +116,12 @@ class VenueHand(ABC):
     async def open_orders(self) -> list[VenueOrder]: ...
 
     @abstractmethod
-    async def position(self) -> Decimal:
-        """In base, negative when short."""
+    async def use(self, account: Account) -> None:
+        """From now on this is the account under test."""
+
+    @abstractmethod
+    async def position(self, side: PositionSide | None = None) -> Decimal:
+        """In base, negative when short; in hedge mode of one side, or the net without one."""
 
     @abstractmethod
     async def balance(self) -> Decimal:
@@ -127,6 +133,9 @@ class VenueHand(ABC):
 
     @abstractmethod
     async def leverage(self) -> int: ...
+
+    @abstractmethod
+    async def margin_type(self) -> MarginType: ...
 
     @abstractmethod
     async def book(self) -> tuple[Levels, Levels]:
@@ -158,7 +167,8 @@ class VenueHand(ABC):
 
     @abstractmethod
     async def clean(self) -> None:
-        """End every fault, every order and every position of both accounts, and let the mark price follow the book."""
+        """End every fault, every order and every position of both accounts, let the mark price follow the book, and
+        lift the limits again."""
 
     @abstractmethod
     async def open_account(self, *, hedge: bool = False) -> Account:
@@ -194,6 +204,10 @@ class VenueHand(ABC):
         """Every stream connection is closed."""
 
     @abstractmethod
+    async def cut(self) -> None:
+        """Nobody's requests come through any more, and every stream connection is closed, until end_faults()."""
+
+    @abstractmethod
     async def expire_user_stream(self) -> None: ...
 
     @abstractmethod
@@ -201,6 +215,25 @@ class VenueHand(ABC):
 
     @abstractmethod
     async def settle_funding(self, rate: Decimal) -> None: ...
+
+    @abstractmethod
+    async def expire_dated_orders(self) -> None:
+        """The date of every open good-till-date order has come."""
+
+    # -- limits
+
+    @abstractmethod
+    async def crowd(self, *, requests_left: int | None = None, orders_left: int | None = None) -> None:
+        """Sets the limits that the connector expects, and has another program, on the connector's address and account,
+        use them up in the window that has begun, but for so many requests (of least weight) or orders."""
+
+    @abstractmethod
+    async def refusals(self) -> int:
+        """How often the venue itself has refused for a limit so far."""
+
+    @abstractmethod
+    async def requests_seen(self) -> int:
+        """How many requests have come from the connector's address so far."""
 
 
 class Target(ABC):
@@ -224,8 +257,10 @@ class Target(ABC):
         account: Account | None = None,
         journal: OrderJournalBase | None = None,
         trading_pairs: list[str] | None = None,
+        **options: Any,
     ) -> PerpetualDerivativeBase:
-        """A new connector for `account`, by default the one under test; not connected."""
+        """A new connector for `account`, by default the one under test; not connected. `options` are those that the
+        connector base knows."""
 
     @abstractmethod
     def has_order_path(self, connector: PerpetualDerivativeBase) -> bool:
