@@ -29,10 +29,14 @@ namespace qtxconn {
 //            | sequence| crc  |kind |state |taker | 0  | client id | time ns | body, by kind                      |
 //            +---------+------+-----+------+------+----+-----------+---------+------------------------------------+
 //
-//   intent  32      48       64           72              80        88     89     90    91   96          144    192
-//            +-------+--------+------------+---------------+---------+------+------+-----+----+-----------+------+---
-//            | price | amount | created ns | dead after ns | account | side | type | pos | 0  | client id | pair | 0
-//            +-------+--------+------------+---------------+---------+------+------+-----+----+-----------+------+---
+//   intent  32      48       64           72              80        88     89     90    91   96          144
+//            +-------+--------+------------+---------------+---------+------+------+-----+----+-----------+------+
+//            | price | amount | created ns | dead after ns | account | side | type | pos | 0  | client id | pair |
+//            +-------+--------+------------+---------------+---------+------+------+-----+----+-----------+------+
+//           192       208
+//            +---------+---
+//            | trigger | 0
+//            +---------+---
 //
 //   ack     32         40             112           fill   32      48       64      80    96         104    176     192
 //            +----------+-------------+---           +------+--------+-------+-----+----------+-------+-------+---
@@ -121,6 +125,7 @@ struct JournalIntent {
     std::uint8_t zero[5];
     JournalText<48> client_order_id;
     JournalText<48> trading_pair;
+    JournalNumber trigger;  // price of a conditional order; 0: none
 };
 
 struct JournalAck {
@@ -184,7 +189,8 @@ static_assert(offsetof(JournalIntent, amount) == 16 && offsetof(JournalIntent, c
               offsetof(JournalIntent, dead_after_ns) == 40 && offsetof(JournalIntent, account) == 48 &&
               offsetof(JournalIntent, trade_type) == 56 && offsetof(JournalIntent, order_type) == 57 &&
               offsetof(JournalIntent, position) == 58 && offsetof(JournalIntent, client_order_id) == 64 &&
-              offsetof(JournalIntent, trading_pair) == 112 && sizeof(JournalIntent) == 160);
+              offsetof(JournalIntent, trading_pair) == 112 && offsetof(JournalIntent, trigger) == 160 &&
+              sizeof(JournalIntent) == 176);
 static_assert(offsetof(JournalAck, exchange_order_id) == 8 && sizeof(JournalAck) == 80);
 static_assert(sizeof(JournalReject) == 48);
 static_assert(offsetof(JournalFill, quote) == 32 && offsetof(JournalFill, fee) == 48 &&
@@ -216,9 +222,10 @@ inline bool is_number(const JournalNumber& number) noexcept {
 
 inline bool is_sound(const JournalIntent& intent) noexcept {
     return is_number(intent.price) && is_number(intent.amount) && intent.amount.units > 0 && intent.created_ns >= 0 &&
-           (intent.trade_type == 1 || intent.trade_type == 2) && intent.order_type >= 1 && intent.order_type <= 3 &&
-           intent.position <= 2 && intent.client_order_id.valid() && intent.client_order_id.size > 0 &&
-           intent.trading_pair.valid() && intent.trading_pair.size > 0;
+           (intent.trade_type == 1 || intent.trade_type == 2) && is_order_type(intent.order_type) &&
+           is_number(intent.trigger) && intent.trigger.units >= 0 && intent.position <= 2 &&
+           intent.client_order_id.valid() && intent.client_order_id.size > 0 && intent.trading_pair.valid() &&
+           intent.trading_pair.size > 0;
 }
 
 inline bool is_sound(const JournalFill& fill) noexcept {
@@ -338,7 +345,8 @@ public:
 
     bool intent(std::uint64_t client_id, std::string_view client_order_id, std::string_view trading_pair,
                 std::uint8_t trade_type, std::uint8_t order_type, std::uint8_t position, Fixed price, Fixed amount,
-                std::int64_t created_ns, std::int64_t dead_after_ns, std::uint64_t account) noexcept {
+                std::int64_t created_ns, std::int64_t dead_after_ns, std::uint64_t account,
+                Fixed trigger = {}) noexcept {
         if (!has_room_for_orders()) {
             return false;
         }
@@ -349,6 +357,7 @@ public:
         }
         body.price = journal_number(price);
         body.amount = journal_number(amount);
+        body.trigger = journal_number(trigger);
         body.created_ns = created_ns;
         body.dead_after_ns = dead_after_ns;
         body.account = account;

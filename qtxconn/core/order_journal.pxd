@@ -19,7 +19,7 @@ cdef class OrderJournalBase:
     # Before an order is tracked. Raises JournalError if it cannot be kept: then it must not be sent.
     cdef int c_intent(
         self, uint64_t client_id, str client_order_id, str trading_pair, uint8_t trade_type, uint8_t order_type,
-        uint8_t position, Fixed price, Fixed amount, int64_t created_ns, int64_t dead_after_ns
+        uint8_t position, Fixed price, Fixed amount, int64_t created_ns, int64_t dead_after_ns, Fixed trigger
     ) except -1
     # What became of it; these never raise and never block. `now_ns` is local wall time, `venue_ns` the venue's.
     cdef void c_submitted(self, uint64_t client_id, int64_t now_ns) noexcept

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.string_view cimport string_view
 
-from qtxconn.core.fixed cimport Fixed
+from qtxconn.core.fixed cimport Fixed, fixed_from
 from qtxconn.core.in_flight_order cimport InFlightOrder
 from qtxconn.core.order_store cimport (
     Fee,
@@ -23,10 +23,13 @@ cdef class OrderJournalBase:
 
     cdef int c_write_order(self, InFlightOrder order, uint64_t client_id, double dead_after_s) except -1:
         cdef OrderRecord* record = order.c_record()
+        cdef Fixed trigger
+        if order.trigger_price is not None:
+            trigger = fixed_from(order.trigger_price)
         self.c_intent(
             client_id, order.client_order_id, order.trading_pair, <uint8_t>record.trade_type,
             <uint8_t>record.order_type, <uint8_t>record.position, record.price(), record.amount(), record.created_ns,
-            record.created_ns + <int64_t>(dead_after_s * 1e9)
+            record.created_ns + <int64_t>(dead_after_s * 1e9), trigger
         )
         return 0
 
@@ -59,7 +62,7 @@ cdef class OrderJournalBase:
 
     cdef int c_intent(
         self, uint64_t client_id, str client_order_id, str trading_pair, uint8_t trade_type, uint8_t order_type,
-        uint8_t position, Fixed price, Fixed amount, int64_t created_ns, int64_t dead_after_ns
+        uint8_t position, Fixed price, Fixed amount, int64_t created_ns, int64_t dead_after_ns, Fixed trigger
     ) except -1:
         return 0
 

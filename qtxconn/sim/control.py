@@ -6,6 +6,8 @@
     DELETE /faults               no more faults
     POST   /disconnect           close every WebSocket
     POST   /listen-keys/expire   end every listen key
+    POST   /sessions/end         log every connection of the WebSocket API off
+    POST   /accounts/revoke      {"api_key"}: its key is refused from now on
     GET    /limits               the request limits, how far each was used, how often 429 and 418 were answered, and
                                  how many requests each address has sent
     PUT    /limits               change some: {"weight_1m": 2400, "orders_10s": 300, "orders_1m": 1200}
@@ -58,6 +60,8 @@ class ControlServer:
             ("DELETE", "/faults"): self._clear_faults,
             ("POST", "/disconnect"): self._disconnect,
             ("POST", "/listen-keys/expire"): self._expire_listen_keys,
+            ("POST", "/sessions/end"): self._end_sessions,
+            ("POST", "/accounts/revoke"): self._revoke_key,
             ("GET", "/limits"): self._show_limits,
             ("PUT", "/limits"): self._set_limits,
             ("POST", "/mark-price"): self._set_mark_price,
@@ -125,6 +129,18 @@ class ControlServer:
 
     async def _expire_listen_keys(self, _: bytes) -> dict[str, Any]:
         self._dialect.expire_listen_keys()
+        return {}
+
+    async def _end_sessions(self, _: bytes) -> dict[str, Any]:
+        self._dialect.end_sessions()
+        return {}
+
+    async def _revoke_key(self, body: bytes) -> dict[str, Any]:
+        api_key = _object(body).get("api_key")
+        account = self._venue.account(api_key) if isinstance(api_key, str) else None
+        if account is None:
+            raise ConfigurationError("api_key: no account has it")
+        account.is_key_revoked = True
         return {}
 
     # -- limits ----------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ cdef extern from "qtxconn/order_journal.hpp" namespace "qtxconn" nogil:
         int64_t created_ns
 
     cdef cppclass JournalIntent:
-        JournalNumber price, amount
+        JournalNumber price, amount, trigger
         int64_t created_ns, dead_after_ns
         uint64_t account
         uint8_t trade_type, order_type, position
@@ -105,7 +105,7 @@ cdef extern from "qtxconn/order_journal.hpp" namespace "qtxconn" nogil:
         cbool intent(
             uint64_t client_id, string_view client_order_id, string_view trading_pair, uint8_t trade_type,
             uint8_t order_type, uint8_t position, Fixed price, Fixed amount, int64_t created_ns, int64_t dead_after_ns,
-            uint64_t account
+            uint64_t account, Fixed trigger
         ) noexcept
         cbool mark(JournalKind kind, uint64_t client_id, int64_t time_ns) noexcept
         cbool ack(uint64_t client_id, string_view exchange_order_id, int64_t venue_ns, int64_t time_ns) noexcept

@@ -208,6 +208,7 @@ cdef dict _entry(const JournalRecord* source):
             "position": record.intent.position,
             "price": fixed_to_decimal(fixed_of(record.intent.price)),
             "amount": fixed_to_decimal(fixed_of(record.intent.amount)),
+            "trigger_price": fixed_to_decimal(fixed_of(record.intent.trigger)),
             "dead_after_ns": record.intent.dead_after_ns,
             "account": record.intent.account,
         }
@@ -432,7 +433,7 @@ cdef class OrderJournal(OrderJournalBase):
 
     cdef int c_intent(
         self, uint64_t client_id, str client_order_id, str trading_pair, uint8_t trade_type, uint8_t order_type,
-        uint8_t position, Fixed price, Fixed amount, int64_t created_ns, int64_t dead_after_ns
+        uint8_t position, Fixed price, Fixed amount, int64_t created_ns, int64_t dead_after_ns, Fixed trigger
     ) except -1:
         if self.refusal is not None:
             raise JournalError(self._refusal)
@@ -441,7 +442,7 @@ cdef class OrderJournal(OrderJournalBase):
             self._roll()
         if not writer.intent(
             client_id, _view(client_order_id), _view(trading_pair), trade_type, order_type, position, price, amount,
-            created_ns, dead_after_ns, self._account
+            created_ns, dead_after_ns, self._account, trigger
         ):
             raise JournalError(
                 f"{client_order_id} on {trading_pair}: ids and pairs of up to 47 bytes can be journalled"

@@ -84,6 +84,7 @@ class JournalledOrder:
             "order_type": OrderType(intent["order_type"]).name,
             "trade_type": TradeType(intent["trade_type"]).name,
             "price": str(intent["price"]) if intent["price"] else None,
+            "trigger_price": str(intent["trigger_price"]) if intent["trigger_price"] else None,
             "amount": str(intent["amount"]),
             "executed_amount_base": str(self.executed_base),
             "executed_amount_quote": str(sum((fill["quote"] for fill in self.fills.values()), Decimal(0))),

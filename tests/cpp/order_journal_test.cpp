@@ -156,6 +156,9 @@ void test_forged_records_are_refused() {
     CHECK(refused([](Records& r) { r[0].intent.amount.units = INT64_MIN; }));
     CHECK(refused([](Records& r) { r[0].intent.trade_type = 3; }));
     CHECK(refused([](Records& r) { r[0].intent.order_type = 0; }));
+    CHECK(refused([](Records& r) { r[0].intent.order_type = 4; }));
+    CHECK(refused([](Records& r) { r[0].intent.trigger.units = -1; }));
+    CHECK(refused([](Records& r) { r[0].intent.trigger.scale = 19; }));
     CHECK(refused([](Records& r) { r[0].intent.position = 9; }));
     CHECK(refused([](Records& r) { r[0].intent.client_order_id.size = 255; }));
     CHECK(refused([](Records& r) { r[0].intent.trading_pair.size = 0; }));
