@@ -57,8 +57,8 @@ END_S = 120.0
 WEIGHT_1M, COUNT_10S, COUNT_1M = 40_000, 3_000, 15_000
 RATE_LIMITS = (
     RateLimit(IP, WEIGHT_1M, 60.0, reserved=2_000),
-    RateLimit(ORDERS_10S, COUNT_10S, 10.0),
-    RateLimit(ORDERS_1M, COUNT_1M, 60.0),
+    RateLimit(ORDERS_10S, COUNT_10S, 10.0, scope="account"),
+    RateLimit(ORDERS_1M, COUNT_1M, 60.0, scope="account"),
 )
 # (fault, probability, fields) of every request that changes an order. Those that break the connection break it for
 # all requests of the WebSocket API, so there they come less often.

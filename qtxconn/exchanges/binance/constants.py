@@ -47,8 +47,8 @@ GOOD_TILL_AHEAD_MIN_S = 601.0  # the venue takes 600 s; the date is cut to whole
 IP, ORDERS_10S, ORDERS_1M = "request weight", "orders per 10 s", "orders per minute"
 RATE_LIMITS = (
     RateLimit(IP, 2_400, 60.0, reserved=200),  # cancels and order queries are what a busy minute must leave room for
-    RateLimit(ORDERS_10S, 300, 10.0),
-    RateLimit(ORDERS_1M, 1_200, 60.0),
+    RateLimit(ORDERS_10S, 300, 10.0, scope="account"),
+    RateLimit(ORDERS_1M, 1_200, 60.0, scope="account"),
 )
 # The same counters in the answers of the WebSocket API: (type, interval).
 USED_COUNTERS = {

@@ -361,7 +361,7 @@ class BinanceHand(VenueHand):
 
             async def spend(method: str, path: str, header: str, times: int) -> int:
                 sent = (self._send(session, method, path, self._tested, {}) for _ in range(times))
-                return max(int(headers[header]) for _, _, headers in await asyncio.gather(*sent))
+                return max((int(headers[header]) for _, _, headers in await asyncio.gather(*sent)), default=0)
 
             if requests_left is not None:
                 await _window_begins(60.0, 20.0)

@@ -99,6 +99,7 @@ async def _is_settled(s: Session, orders: list[InFlightOrder], refused_before: i
 @case(1106)
 async def orders_of_others(s: Session) -> None:
     """Another program has used up the account's orders but for ten: the venue's count is obeyed, none is refused."""
+    await s.fresh()
     before = await s.venue.refusals()
     s.spoilt = True
     await s.venue.crowd(orders_left=11)
@@ -110,6 +111,7 @@ async def orders_of_others(s: Session) -> None:
 @case(1107, "batch")
 async def batches_count(s: Session) -> None:
     """The orders of a batch count one by one: with room for twelve, five batches of five bring no refusal."""
+    await s.fresh()
     before = await s.venue.refusals()
     s.spoilt = True
     await s.venue.crowd(orders_left=13)
