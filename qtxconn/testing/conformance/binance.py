@@ -19,7 +19,7 @@ import orjson
 from yarl import URL
 
 from qtxconn.core.clock import SYSTEM_CLOCK
-from qtxconn.core.types import MarginType, OrderState, PositionSide, TradeType
+from qtxconn.core.types import MarginType, OrderState, OrderType, PositionSide, TradeType
 from qtxconn.errors import (
     AuthenticationError,
     InsufficientBalanceError,
@@ -44,6 +44,7 @@ from qtxconn.testing.conformance.target import (
     VenueFill,
     VenueHand,
     VenueOrder,
+    VenueStop,
 )
 
 if TYPE_CHECKING:
@@ -67,6 +68,20 @@ STATES = {
     "EXPIRED": OrderState.EXPIRED,
     "EXPIRED_IN_MATCH": OrderState.EXPIRED,
 }
+CONDITIONAL_STATES = {
+    "NEW": OrderState.OPEN,
+    "CANCELED": OrderState.CANCELED,
+    "EXPIRED": OrderState.EXPIRED,
+    "REJECTED": OrderState.FAILED,
+}
+CONDITIONAL_TYPES = {
+    "STOP_MARKET": OrderType.STOP_MARKET,
+    "STOP": OrderType.STOP_LIMIT,
+    "TAKE_PROFIT_MARKET": OrderType.TAKE_PROFIT_MARKET,
+    "TAKE_PROFIT": OrderType.TAKE_PROFIT_LIMIT,
+    "TRAILING_STOP_MARKET": OrderType.TRAILING_STOP_MARKET,
+}
+NO_SUCH_ORDER = -2013
 WHERE = {
     Action.PLACE: "POST /fapi/v1/order",
     Action.CANCEL: "DELETE /fapi/v1/order",
@@ -82,6 +97,8 @@ WHERE = {
     Action.FUNDING_INFO: "GET /fapi/v1/premiumIndex",
     Action.COUNTDOWN: "POST /fapi/v1/countdownCancelAll",
     Action.FUNDING_PAYMENTS: "GET /fapi/v1/income",
+    Action.PLACE_STOP: "POST /fapi/v1/algoOrder",
+    Action.STOP_EVENT: "user ALGO_UPDATE",
     Action.ORDER_EVENT: "user ORDER_TRADE_UPDATE",
     Action.ACCOUNT_EVENT: "user ACCOUNT_UPDATE",
     Action.DEPTH_EVENT: "stream *@depth*",
@@ -168,9 +185,34 @@ class BinanceHand(VenueHand):
 
     async def order(self, client_order_id: str) -> VenueOrder | None:
         rows = await self._call("GET", "/fapi/v1/allOrders", symbol=SYMBOL, limit=1000)
-        return next((_order(row) for row in reversed(rows) if row["clientOrderId"] == client_order_id), None)
+        placed = (_order(row) for row in reversed(rows) if row["clientOrderId"] == client_order_id)
+        return next(placed, None) or await self._conditional_order(client_order_id)
+
+    async def _conditional_order(self, client_order_id: str) -> VenueOrder | None:
+        try:
+            row = await self._call("GET", "/fapi/v1/algoOrder", clientAlgoId=client_order_id)
+        except OrderRejectedError as error:
+            if error.code == NO_SUCH_ORDER:
+                return None
+            raise
+        return _conditional(row)
+
+    async def waiting_orders(self) -> list[VenueStop]:
+        rows = await self._call("GET", "/fapi/v1/openAlgoOrders", symbol=SYMBOL)
+        return [
+            VenueStop(
+                row["clientAlgoId"],
+                CONDITIONAL_TYPES[row["orderType"]],
+                Decimal(row["triggerPrice"]),
+                row["workingType"] == "MARK_PRICE",
+                row["reduceOnly"],
+            )
+            for row in rows
+        ]
 
     async def fills(self, exchange_order_id: str) -> list[VenueFill]:
+        if not exchange_order_id.isdecimal():
+            return []  # a conditional order's own id: nothing of it was ever placed
         rows = await self._call("GET", "/fapi/v1/userTrades", symbol=SYMBOL, orderId=exchange_order_id, limit=1000)
         return [_fill(row) for row in rows]
 
@@ -272,7 +314,8 @@ class BinanceHand(VenueHand):
             await self.set_limits(**self._limits)
             self._limits = {}
         for account in (self._tested, COUNTERPARTY):
-            await self._call("DELETE", "/fapi/v1/allOpenOrders", account, symbol=SYMBOL)
+            for path in ("/fapi/v1/allOpenOrders", "/fapi/v1/algoOpenOrders"):
+                await self._call("DELETE", path, account, symbol=SYMBOL)
             for row in await self._positions(account):
                 if position := Decimal(row["positionAmt"]):
                     side = "SELL" if position > 0 else "BUY"
@@ -397,6 +440,20 @@ def _fill(row: dict[str, Any]) -> VenueFill:
         Decimal(row["price"]),
         Decimal(row["qty"]),
         Decimal(row["commission"]),
+    )
+
+
+def _conditional(row: dict[str, Any]) -> VenueOrder:
+    """One that has placed no order. The connector's word for its id tells it from ids of orders."""
+    return VenueOrder(
+        row["clientAlgoId"],
+        f"algo-{row['algoId']}",
+        CONDITIONAL_STATES[row["algoStatus"]],
+        Decimal(row["quantity"]),
+        Decimal(0),
+        Decimal(row["price"]),
+        bool(row["reduceOnly"]),
+        row["timeInForce"],
     )
 
 

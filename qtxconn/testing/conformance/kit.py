@@ -38,6 +38,7 @@ SUBJECTS = (
     "limits",
     "hedge",
     "safety",
+    "stops",
 )
 HEDGED = "hedge"  # the subject whose account is in hedge mode
 # Optional hooks, and what writing one promises.
@@ -160,6 +161,8 @@ def declared_capabilities(connector: PerpetualDerivativeBase) -> set[str]:
         kinds.add("batch cancel")
     if connector.reports_funding_payments:
         kinds.add("funding payments")
+    if any(kind.is_conditional() for kind in connector.supported_order_types()):
+        kinds |= {f"trigger source {source}" for source in connector.trigger_sources}
     kinds |= {f"position mode {mode.name}" for mode in connector.supported_position_modes}
     kinds |= {name for hook, name in HOOKS.items() if is_written(type(connector), hook)}
     flags = [name for name in dir(type(connector)) if name.startswith("supports_")]

@@ -264,7 +264,7 @@ class Session:
     ) -> InFlightOrder:
         """An order, tracked and on its way. By default one lot that rests far away."""
         connector = self.connector
-        if price is None and kind is not OrderType.MARKET:
+        if price is None and kind.is_limit_type():
             price = self.far(side)
         method = connector.buy if side is BUY else connector.sell
         order_id = method(self.pair, self.lot if amount is None else amount, kind, price, **options)

@@ -15,7 +15,7 @@ from qtxconn.errors import ConfigurationError
 if TYPE_CHECKING:
     from qtxconn.core.connectors import PerpetualDerivativeBase
     from qtxconn.core.order_journal import OrderJournalBase
-    from qtxconn.core.types import MarginType, OrderState, PositionSide, TradeType
+    from qtxconn.core.types import MarginType, OrderState, OrderType, PositionSide, TradeType
     from qtxconn.errors import VenueError
     from qtxconn.sim.faults import Fault
 
@@ -39,6 +39,8 @@ class Action(StrEnum):
     FUNDING_INFO = "funding info"
     COUNTDOWN = "countdown"
     FUNDING_PAYMENTS = "funding payments"
+    PLACE_STOP = "place stop"
+    STOP_EVENT = "stop event"
     ORDER_EVENT = "order event"
     ACCOUNT_EVENT = "account event"
     DEPTH_EVENT = "depth event"
@@ -84,6 +86,17 @@ class VenueOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class VenueStop:
+    """A conditional order that waits at the venue; prices in quote per base."""
+
+    client_order_id: str
+    kind: OrderType
+    trigger_price: Decimal
+    watches_mark: bool
+    reduces_only: bool
+
+
+@dataclass(frozen=True, slots=True)
 class VenueFill:
     """One execution as the venue has it; `amount` in base, `fee` in quote, above 0 when paid."""
 
@@ -106,14 +119,19 @@ class VenueHand(ABC):
 
     @abstractmethod
     async def order(self, client_order_id: str) -> VenueOrder | None:
-        """The order as the venue has it, open or ended; None when it never took it."""
+        """The order as the venue has it, open or ended, a conditional one too; None when it never took it."""
 
     @abstractmethod
     async def fills(self, exchange_order_id: str) -> list[VenueFill]:
         """The executions of one order."""
 
     @abstractmethod
-    async def open_orders(self) -> list[VenueOrder]: ...
+    async def open_orders(self) -> list[VenueOrder]:
+        """Those in the book."""
+
+    @abstractmethod
+    async def waiting_orders(self) -> list[VenueStop]:
+        """Conditional ones that wait for their trigger."""
 
     @abstractmethod
     async def use(self, account: Account) -> None:
