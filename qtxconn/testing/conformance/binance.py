@@ -104,7 +104,11 @@ WHERE = {
     Action.DEPTH_EVENT: "stream *@depth*",
     Action.TRADE_EVENT: "stream *@trade",
 }
-WHERE_WEBSOCKET = WHERE | {Action.PLACE: "ws order.place", Action.CANCEL: "ws order.cancel"}
+WHERE_WEBSOCKET = WHERE | {
+    Action.PLACE: "ws order.place",
+    Action.CANCEL: "ws order.cancel",
+    Action.PLACE_STOP: "ws algoOrder.place",
+}
 REFUSALS: dict[Refusal, tuple[int, int, str, type[VenueError]]] = {
     Refusal.BALANCE: (400, -2019, "Margin is insufficient.", InsufficientBalanceError),
     Refusal.POST_ONLY: (400, -5022, "Could not be executed as maker.", PostOnlyRejectedError),
@@ -514,4 +518,4 @@ class BinanceTarget(Target):
 
     def has_order_path(self, connector: PerpetualDerivativeBase) -> bool:
         stream = getattr(connector, "_order_stream", None)
-        return stream is None or stream.is_live
+        return stream is None or (stream.is_live and not stream.is_failing)

@@ -195,8 +195,9 @@ async def certify(
                     await session.close()
 
     async with asyncio.TaskGroup() as tasks:
-        for _, group in itertools.groupby(cases, lambda chosen: chosen.subject):
-            tasks.create_task(run_subject(list(group)))
+        groups = [list(group) for _, group in itertools.groupby(cases, lambda chosen: chosen.subject)]
+        for group in reversed(groups):  # the last subjects wait most, for countdowns and windows: they begin first
+            tasks.create_task(run_subject(group))
     results.sort(key=lambda result: result.case.number)
     shown = {need for result in results if result.outcome is Outcome.PASSED for need in result.case.needs}
     judged = len(cases) == len(all_cases())
