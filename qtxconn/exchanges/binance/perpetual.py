@@ -327,7 +327,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         params = self._order_params(tracked_order) | messages.build_amend_params(
             tracked_order.trade_type, price, amount
         )
-        return self.parse_order_result(await self._request(constants.AMEND_ORDER, params))
+        return self.parse_order_result(await self._request_order(constants.AMEND_ORDER, params))
 
     async def _place_cancel_all(self, trading_pair: str) -> None:
         """Cancels every open order of the pair at the venue, also those that are not tracked here; the conditional ones

@@ -107,6 +107,7 @@ WHERE = {
 WHERE_WEBSOCKET = WHERE | {
     Action.PLACE: "ws order.place",
     Action.CANCEL: "ws order.cancel",
+    Action.AMEND: "ws order.modify",
     Action.PLACE_STOP: "ws algoOrder.place",
 }
 REFUSALS: dict[Refusal, tuple[int, int, str, type[VenueError]]] = {
