@@ -82,7 +82,7 @@ public:
             free_.pop_back();
         }
         entries_[place].text.assign(text);
-        by_text_.insert(hash_text(text), place, Link{this},
+        by_text_.insert(by_text_.bucket(hash_text(text)), place, Link{this},
                         [&](std::uint32_t other) { return hash_text(entries_[other].text.view()); });
         rest(id_of(place));
         return id_of(place);
@@ -129,8 +129,8 @@ private:
     }
     bool is_current(VenueId id) const noexcept { return place_of(id) < entries_.size() && id_of(place_of(id)) == id; }
     std::uint32_t find_text(std::string_view text) const noexcept {
-        return by_text_.find(
-            hash_text(text), [&](std::uint32_t place) { return entries_[place].next; },
+        return HashChains::find(
+            by_text_.bucket(hash_text(text)), [&](std::uint32_t place) { return entries_[place].next; },
             [&](std::uint32_t place) { return entries_[place].text.view() == text; });
     }
 

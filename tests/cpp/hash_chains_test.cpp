@@ -27,16 +27,16 @@ struct Table {
     }
     void insert(std::uint64_t key) {
         records.push_back(Record{key});
-        index.insert(key, static_cast<std::uint32_t>(records.size() - 1), link(),
+        index.insert(index.bucket(key), static_cast<std::uint32_t>(records.size() - 1), link(),
                      [this](std::uint32_t record) { return records[record].key; });
     }
     // How often find() offers a record with this key.
     std::size_t offered(std::uint64_t key) {
         std::size_t count = 0;
-        CHECK(index.find(key, link(), [&](std::uint32_t record) {
-            count += records[record].key == key;
-            return false;
-        }) == HashChains::kNone);
+        CHECK(HashChains::find(index.bucket(key), link(), [&](std::uint32_t record) {
+                  count += records[record].key == key;
+                  return false;
+              }) == HashChains::kNone);
         return count;
     }
 };
@@ -63,9 +63,9 @@ void random_operations_keep_the_same_pairs_as_a_multimap() {
             CHECK(table.offered(key) == model.count(key));
             if (step % 200 == 0) {
                 for (const auto& [known, record] : model) {
-                    CHECK(table.index.find(known, table.link(), [record = record](std::uint32_t candidate) {
-                        return candidate == record;
-                    }) == record);
+                    CHECK(HashChains::find(
+                              table.index.bucket(known), table.link(),
+                              [record = record](std::uint32_t candidate) { return candidate == record; }) == record);
                 }
             }
         }
@@ -79,10 +79,10 @@ void growing_loses_nothing_and_sequential_keys_spread() {
     }
     std::size_t steps = 0;
     for (std::uint64_t key = 1; key <= 100000; ++key) {
-        CHECK(table.index.find(key, table.link(), [&](std::uint32_t record) {
-            ++steps;
-            return table.records[record].key == key;
-        }) == key - 1);
+        CHECK(HashChains::find(table.index.bucket(key), table.link(), [&](std::uint32_t record) {
+                  ++steps;
+                  return table.records[record].key == key;
+              }) == key - 1);
     }
     CHECK(steps < 150000);
 }
