@@ -32,7 +32,8 @@ from qtxconn.core.types import (
     TradeUpdate,
 )
 
-BARE, TRACKER, DICT = "C++ hash and slab", "qtxconn", "one dict of dicts"
+BARE, INDEXED = "C++ hash and slab", "C++ hashes of all ids, fills, events"
+TRACKER, DICT = "qtxconn", "one dict of dicts"
 PAIR = "BTC-USDT"
 AMOUNT, PRICE = Decimal("0.5"), Decimal("60000.1")
 HALF, HALF_QUOTE = Decimal("0.25"), Decimal("15000.025")
@@ -150,6 +151,7 @@ def transitions(bench: Bench) -> Iterator[list[Row]]:
     orders = bench.scaled(50_000, quick=10_000)
     yield [
         Row.limit(BARE, lambda: bench.run(program, "bare", orders)),
+        Row.limit(INDEXED, lambda: bench.run(program, "indexed", orders)),
         Row.ours(TRACKER, lambda: bench.run(program, "tracker", orders)),
     ]
 
