@@ -42,16 +42,16 @@ public:
 
     // Number of a trading pair, given on first use. A connector has few pairs and looks them up once per order.
     std::uint32_t intern_symbol(std::string_view symbol) {
-        for (std::size_t i = 0; i < symbols_.size(); ++i) {
-            if (symbols_[i].name == symbol) {
-                return static_cast<std::uint32_t>(i);
-            }
+        const auto known = std::find(symbols_.begin(), symbols_.end(), symbol);
+        if (known == symbols_.end()) {
+            symbols_.emplace_back(symbol);
+            scales_.emplace_back();
+            return static_cast<std::uint32_t>(symbols_.size() - 1);
         }
-        symbols_.push_back(Symbol{std::string(symbol)});
-        return static_cast<std::uint32_t>(symbols_.size() - 1);
+        return static_cast<std::uint32_t>(known - symbols_.begin());
     }
 
-    std::string_view symbol(std::uint32_t number) const noexcept { return symbols_[number].name; }
+    std::string_view symbol(std::uint32_t number) const noexcept { return symbols_[number]; }
 
     // Number of an asset in which fees are paid; kNoAsset for a new one when kAssetsMax are known.
     std::uint32_t intern_asset(std::string_view asset) { return fills_.intern_asset(asset); }
@@ -286,10 +286,10 @@ public:
 private:
     static std::uint32_t number(std::int32_t past) noexcept { return static_cast<std::uint32_t>(past); }
 
-    struct Symbol {
-        std::string name;
-        std::uint8_t base_scale = 0;  // the finest that its orders have needed
-        std::uint8_t quote_scale = 0;
+    // The finest that the orders of a symbol have needed.
+    struct Scales {
+        std::uint8_t base = 0;
+        std::uint8_t quote = 0;
     };
 
     struct PastId {
@@ -322,27 +322,26 @@ private:
 
     // An order begins at the scales that orders of its symbol have needed, so that they seldom change under way.
     void start_at_scales_of_symbol(InFlightOrder& order) noexcept {
-        if (order.symbol >= symbols_.size()) {
+        if (order.symbol >= scales_.size()) {
             return;
         }
-        const Symbol& symbol = symbols_[order.symbol];
+        const Scales scales = scales_[order.symbol];
         std::int64_t amount = 0;
-        if (order.base_scale < symbol.base_scale && order.executed_units == 0 && order.reported_units == 0 &&
-            !__builtin_mul_overflow(order.amount_units, detail::kPow10[symbol.base_scale - order.base_scale],
-                                    &amount)) {
+        if (order.base_scale < scales.base && order.executed_units == 0 && order.reported_units == 0 &&
+            !__builtin_mul_overflow(order.amount_units, detail::kPow10[scales.base - order.base_scale], &amount)) {
             order.amount_units = amount;
-            order.base_scale = symbol.base_scale;
+            order.base_scale = scales.base;
         }
         if (order.quote_units == 0) {
-            order.quote_scale = symbol.quote_scale;
+            order.quote_scale = scales.quote;
         }
     }
 
     void keep_scales_of_symbol(const InFlightOrder& order) noexcept {
-        if (order.symbol < symbols_.size()) {
-            Symbol& symbol = symbols_[order.symbol];
-            symbol.base_scale = std::max(symbol.base_scale, order.base_scale);
-            symbol.quote_scale = std::max(symbol.quote_scale, order.quote_scale);
+        if (order.symbol < scales_.size()) {
+            Scales& scales = scales_[order.symbol];
+            scales.base = std::max(scales.base, order.base_scale);
+            scales.quote = std::max(scales.quote, order.quote_scale);
         }
     }
 
@@ -545,7 +544,8 @@ private:
         }
     }
 
-    std::vector<Symbol> symbols_;
+    std::vector<std::string> symbols_;
+    std::vector<Scales> scales_;  // by symbol
     VenueIdTable ids_;
     Slab<InFlightOrder> orders_;
     Slab<PastId> past_ids_;

@@ -40,7 +40,7 @@ public:
     void insert(std::uint32_t& bucket, std::uint32_t record, Link link, KeyOf key_of) {
         link(record) = bucket;
         bucket = record;
-        if (++size_ == size_max_) {
+        if (--room_ == 0) {
             grow(link, key_of);
         }
     }
@@ -56,10 +56,10 @@ public:
             at = &link(*at);
         }
         *at = link(record);
-        --size_;
+        ++room_;
     }
 
-    std::size_t size() const noexcept { return size_; }
+    std::size_t size() const noexcept { return heads_.size() / 2 - room_; }
 
 private:
     // Fibonacci hashing: numbers that follow each other, as ids do, spread evenly.
@@ -69,7 +69,7 @@ private:
 
     void set_buckets(std::size_t buckets) {
         heads_.assign(buckets, kNone);
-        size_max_ = buckets / 2;
+        room_ = buckets / 2;
         for (shift_ = 64; buckets > 1; buckets /= 2) {
             --shift_;
         }
@@ -80,6 +80,7 @@ private:
         std::vector<std::uint32_t> old;
         old.swap(heads_);
         set_buckets(2 * old.size());
+        room_ -= old.size() / 2;
         for (const std::uint32_t head : old) {
             for (std::uint32_t record = head; record != kNone;) {
                 const std::uint32_t following = link(record);
@@ -92,9 +93,8 @@ private:
     }
 
     std::vector<std::uint32_t> heads_;
-    std::size_t size_ = 0;
-    std::size_t size_max_ = 0;
-    unsigned shift_ = 64;  // less log2 of the number of buckets, of which there are two or more
+    std::size_t room_ = 0;  // records that may still come before it grows
+    unsigned shift_ = 64;   // less log2 of the number of buckets, of which there are two or more
 };
 
 }  // namespace qtxconn
