@@ -97,8 +97,28 @@ void text_is_refused_when_too_long_never_cut() {
     CHECK(text.empty());
     Text<256> longest;
     CHECK(longest.assign(std::string(255, 'x')) && longest.view().size() == 255);
-    CHECK(hash_text("1234567") != hash_text("1234568"));
-    CHECK(hash_text("1", 1) != hash_text("1", 2));
+}
+
+void a_hash_takes_every_byte_and_the_length_in() {
+    for (std::size_t size = 1; size <= 40; ++size) {
+        const std::string text(size, '0');
+        CHECK(hash_text(text) == hash_text(std::string(text)) && hash_text(text) != hash_text(text + '0'));
+        for (std::size_t i = 0; i < size; ++i) {
+            std::string other = text;
+            other[i] = '1';
+            CHECK(hash_text(text) != hash_text(other));
+        }
+    }
+}
+
+void hashes_of_ids_that_count_spread() {
+    std::vector<int> buckets(1024);
+    for (int i = 0; i < 1024; ++i) {
+        ++buckets[hash_text("0f9da948-a6fb-4c45-9edc-" + std::to_string(100'000'000'000 + i)) >> 22];
+    }
+    for (const int count : buckets) {
+        CHECK(count <= 8);
+    }
 }
 
 }  // namespace
@@ -107,5 +127,7 @@ int main() {
     random_operations_keep_the_same_pairs_as_a_multimap();
     growing_loses_nothing_and_sequential_keys_spread();
     text_is_refused_when_too_long_never_cut();
+    a_hash_takes_every_byte_and_the_length_in();
+    hashes_of_ids_that_count_spread();
     return 0;
 }
