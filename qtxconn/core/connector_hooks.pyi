@@ -31,6 +31,7 @@ class ConnectorHooks:
     supports_countdown_cancel: bool
     order_options: tuple[str, ...] | None
     times_in_force: tuple[str, ...]
+    trigger_sources: tuple[str, ...]
     good_till_ahead_min_s: float
     itemised_fills: bool
     provisional_fill_after_s: float

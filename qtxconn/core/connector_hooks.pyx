@@ -52,6 +52,7 @@ cdef class ConnectorHooks:
     supports_countdown_cancel = False   # _place_countdown_cancel is written
     order_options = None        # names of the further keywords of buy(); None: _place_order sees to them itself
     times_in_force = ("GTC", "IOC", "FOK")      # of LIMIT orders, where `time_in_force` is an option
+    trigger_sources = ()        # what the trigger of a conditional order can watch: "last", "mark", "index"
     good_till_ahead_min_s = 0.0     # how far away a good_till_date must be
     itemised_fills = True       # the venue reports executions one by one, not only executed amounts
     provisional_fill_after_s = 30.0     # after which executions that it counts but does not give are inferred

@@ -17,6 +17,11 @@ cdef extern from "qtxconn/enums.hpp" namespace "qtxconn" nogil:
         market
         limit
         limit_maker
+        stop_market
+        stop_limit
+        take_profit_market
+        take_profit_limit
+        trailing_stop_market
 
     cdef enum class PositionAction(uint8_t):
         nil

@@ -150,13 +150,17 @@ class RestClient:
         )
         is_read = method == "GET" if is_read is None else is_read
         attempts = self._read_attempts if is_read else 1
-        circuit = None if priority else self._circuits["read" if is_read else "write"]
-        backoff = self._backoff()
-        while True:
+        circuit = self._circuits["read" if is_read else "write"]
+
+        async def send() -> Any:
             if self._throttler is not None:
                 await self._throttler.acquire(weights or {}, priority=priority, wait_max_s=self._wait_max_s)
+            return await self._send(auth(request) if auth is not None else request, timeout_s)
+
+        backoff = self._backoff()
+        while True:
             try:
-                return await self._send_through(circuit, auth(request) if auth is not None else request, timeout_s)
+                return await circuit.run(send, priority=priority)
             except (NetworkError, OutcomeUnknownError, RateLimitedError) as error:
                 attempts -= 1
                 wait_s = backoff.next_s()
@@ -168,24 +172,6 @@ class RestClient:
                 await self._clock.sleep(wait_s)
 
     # -- inside --------------------------------------------------------------------------------------------
-
-    async def _send_through(self, circuit: CircuitBreaker | None, request: RestRequest, timeout_s: float | None) -> Any:
-        if circuit is None:
-            return await self._send(request, timeout_s)
-        circuit.enter()
-        try:
-            answer = await self._send(request, timeout_s)
-        except (NetworkError, OutcomeUnknownError):
-            circuit.failed()
-            raise
-        except (VenueError, MessageError):
-            circuit.succeeded()
-            raise
-        except BaseException:
-            circuit.abandoned()
-            raise
-        circuit.succeeded()
-        return answer
 
     async def _send(self, request: RestRequest, timeout_s: float | None) -> Any:
         session = self._session
@@ -235,12 +221,15 @@ class RestClient:
 
     def _obey(self, error: RateLimitedError, headers: Mapping[str, str]) -> None:
         if error.retry_after is None:
-            try:
-                error.retry_after = max(0.0, float(headers["Retry-After"]))
-            except (KeyError, ValueError):
-                error.retry_after = RETRY_AFTER_DEFAULT_S
+            error.retry_after = parse_retry_after(headers)
         if self._throttler is not None:
             self._throttler.pause_until(self._clock.monotonic_ns() + round(error.retry_after * 1e9))
+
+
+def parse_retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds that a rate-limit answer asks to wait; a default where it does not say, or says it as a date."""
+    text = headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= 9 else RETRY_AFTER_DEFAULT_S
 
 
 def _kind(error: BaseException) -> str:

@@ -166,6 +166,8 @@ class Account:
         self.passphrase = passphrase
         self.public_key = b""
         """Raw Ed25519 key that requests are signed with; empty: the secret signs."""
+        self.is_key_revoked = False
+        """The owner has deleted the API key: requests with it, and sessions that it opened, are refused."""
         self.quote = quote
         self.wallet_balance = balance
         """Quote: deposits plus realised profit, minus fees, plus funding."""

@@ -6,6 +6,8 @@
     DELETE /faults               no more faults
     POST   /disconnect           close every WebSocket
     POST   /listen-keys/expire   end every listen key
+    POST   /sessions/end         log every connection of the WebSocket API off
+    POST   /accounts/revoke      {"api_key"}: its key is refused from now on
     POST   /mark-price           {"symbol", "price"}: fix the mark price; null lets it follow the book again
     POST   /funding              {"symbol"[, "rate"]}: settle funding now
     POST   /trade                {"symbol", "side", "quantity"[, "price"]}: somebody takes from the book
@@ -53,6 +55,8 @@ class ControlServer:
             ("DELETE", "/faults"): self._clear_faults,
             ("POST", "/disconnect"): self._disconnect,
             ("POST", "/listen-keys/expire"): self._expire_listen_keys,
+            ("POST", "/sessions/end"): self._end_sessions,
+            ("POST", "/accounts/revoke"): self._revoke_key,
             ("POST", "/mark-price"): self._set_mark_price,
             ("POST", "/funding"): self._apply_funding,
             ("POST", "/trade"): self._trade,
@@ -117,6 +121,18 @@ class ControlServer:
 
     async def _expire_listen_keys(self, _: bytes) -> dict[str, Any]:
         self._dialect.expire_listen_keys()
+        return {}
+
+    async def _end_sessions(self, _: bytes) -> dict[str, Any]:
+        self._dialect.end_sessions()
+        return {}
+
+    async def _revoke_key(self, body: bytes) -> dict[str, Any]:
+        api_key = _object(body).get("api_key")
+        account = self._venue.account(api_key) if isinstance(api_key, str) else None
+        if account is None:
+            raise ConfigurationError("api_key: no account has it")
+        account.is_key_revoked = True
         return {}
 
     # -- the market ------------------------------------------------------------------------------------------

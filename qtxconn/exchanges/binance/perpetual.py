@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -29,12 +30,13 @@ from qtxconn.core.types import (
     TradeUpdate,
 )
 from qtxconn.errors import (
+    CircuitOpenError,
     ConfigurationError,
     MessageError,
+    NotReadyError,
     OrderNotFoundError,
     OrderRejectedError,
     QtxconnError,
-    RateLimitedError,
     ThrottledError,
     TimestampError,
     VenueError,
@@ -44,7 +46,9 @@ from qtxconn.exchanges.binance.auth import BinanceAuth
 from qtxconn.exchanges.binance.constants import Endpoint, Security
 from qtxconn.exchanges.binance.scanner import MarketScanner, UserScanner
 from qtxconn.net.book_feed import BookFeed
+from qtxconn.net.request_stream import RequestStream
 from qtxconn.net.rest import RestClient
+from qtxconn.net.shared_budget import shared_budget
 from qtxconn.net.throttler import Throttler
 from qtxconn.net.time_sync import TimeSync
 from qtxconn.net.websocket import WebSocketClient
@@ -52,7 +56,6 @@ from qtxconn.net.websocket import WebSocketClient
 T = TypeVar("T")
 ORDER_TIMEOUT_S = 10.0
 THROTTLE_WAIT_MAX_S = 10.0  # longer than this no order request waits for the rate limit
-RATE_LIMIT_WAIT_S = 10.0  # after a refusal for the rate limit that does not say how long
 ORDER_PATHS = ("rest", "websocket")
 STREAM_TIMEOUT_S = 10.0
 TIME_SYNC_INTERVAL_S = 300.0
@@ -78,7 +81,15 @@ class BinancePerpetual(PerpetualDerivativeBase):
     supported_position_modes = (PositionMode.ONEWAY, PositionMode.HEDGE)
     reports_funding_payments = True
     batch_size_max, batch_cancel_size_max = constants.BATCH_SIZE_MAX, constants.BATCH_CANCEL_SIZE_MAX
-    order_options = ("time_in_force", "good_till_date", "reduce_only")
+    order_options = (
+        "time_in_force",
+        "good_till_date",
+        "reduce_only",
+        "trigger_price",
+        "trigger_source",
+        "callback_rate",
+    )
+    trigger_sources = tuple(constants.TRIGGER_SOURCES)
     times_in_force = ("GTC", "IOC", "FOK", "GTD")
     good_till_ahead_min_s = constants.GOOD_TILL_AHEAD_MIN_S
     submit_dead_after_s = constants.RECV_WINDOW_MS / 1e3 + 5.0  # the venue refuses a request older than its window
@@ -96,6 +107,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ws_private_url: str = constants.WS_PRIVATE_URL,
         ws_trade_url: str = constants.WS_TRADE_URL,
         order_path: str = "rest",
+        private_key_passphrase: str = "",
+        rate_budget: str = "local",
         position_mode: PositionMode = PositionMode.ONEWAY,
         dead_mans_switch_s: float = 60.0,
         dead_mans_switch_interval_s: float | None = None,
@@ -129,8 +142,13 @@ class BinancePerpetual(PerpetualDerivativeBase):
             binance_perpetual_api_secret,
             lambda: self._time.now_ns() // messages.MS_NS,
             constants.RECV_WINDOW_MS,
+            private_key_passphrase,
         )
-        self._throttler = Throttler(constants.RATE_LIMITS, self._clock)
+        self._throttler = Throttler(
+            constants.RATE_LIMITS,
+            self._clock,
+            shared_budget(rate_budget, urlsplit(rest_url).netloc, self._auth.key_digest, self._clock),
+        )
         self._rest = RestClient(
             rest_url,
             clock=self._clock,
@@ -144,7 +162,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             ws_private_url,
         )
         self._ws_trade_url = ws_trade_url if order_path == "websocket" else None
-        self._order_stream: WebSocketClient | None = None
+        self._order_stream: RequestStream | None = None
         self._user_stream: WebSocketClient | None = None
         self._market_streams: list[WebSocketClient] = []
         self._book_feeds: dict[str, BookFeed] = {}  # by the exchange's symbol
@@ -157,7 +175,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self.user_stream_received_ns = 0  # wall time at which the newest user-stream message arrived
 
     def supported_order_types(self) -> list[OrderType]:
-        return [OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.MARKET]
+        return list(constants.ORDER_TYPES)
 
     # -- network -------------------------------------------------------------------------------------------
 
@@ -238,6 +256,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
             order_id, symbol, amount, trade_type, order_type, price, position_action, is_hedged, **options
         )
         try:
+            if order_type.is_conditional():
+                return self._parse_placed(await self._request_order(constants.PLACE_ALGO, params))
             return self._parse_placed(await self._request_order(constants.PLACE_ORDER, params))
         except ThrottledError as error:
             raise OrderRejectedError(str(error)) from error  # our own refusal: nothing was sent
@@ -287,7 +307,16 @@ class BinancePerpetual(PerpetualDerivativeBase):
                 results.append(error)
         return results
 
-    async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate:
+    async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate | bool:
+        if self._waits(tracked_order):
+            try:
+                await self._request_order(constants.CANCEL_ALGO, self._algo_params(tracked_order))
+                return True
+            except OrderNotFoundError:
+                update = await self._request_order_status(tracked_order)
+                if update.new_state.is_terminal or messages.algo_id_of(update.exchange_order_id) is not None:
+                    raise  # it has ended, or its order is on its way to the book
+                self._process_report(update)  # triggered: its order is what is left to cancel
         answer = await self._request_order(constants.CANCEL_ORDER, self._order_params(tracked_order))
         return self.parse_order_result(answer)
 
@@ -300,8 +329,10 @@ class BinancePerpetual(PerpetualDerivativeBase):
         return self.parse_order_result(await self._request(constants.AMEND_ORDER, params))
 
     async def _place_cancel_all(self, trading_pair: str) -> None:
-        """Cancels every open order of the pair at the venue, also those that are not tracked here."""
+        """Cancels every open order of the pair at the venue, also those that are not tracked here; the conditional ones
+        first, lest one is triggered in between."""
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
+        await self._request(constants.CANCEL_ALL_ALGOS, {"symbol": symbol})
         await self._request(constants.CANCEL_ALL, {"symbol": symbol})
 
     async def _place_countdown_cancel(self, trading_pair: str, timeout_s: float) -> None:
@@ -312,22 +343,42 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     async def _request_open_orders(self, trading_pair: str) -> list[OrderUpdate]:
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
-        answer = await self._request(constants.OPEN_ORDERS, {"symbol": symbol})
-        return [messages.parse_order(order, trading_pair) for order in answer]
+        waiting = await self._request(constants.OPEN_ALGOS, {"symbol": symbol})
+        orders = await self._request(constants.OPEN_ORDERS, {"symbol": symbol})  # last: what is triggered moves there
+        updates = [messages.parse_algo_order(order, trading_pair) for order in waiting]
+        return updates + [messages.parse_order(order, trading_pair) for order in orders]
 
     async def _request_order_status(self, tracked_order: InFlightOrder) -> OrderUpdate:
-        return self.parse_order_result(await self._request(constants.QUERY_ORDER, self._order_params(tracked_order)))
+        params = self._order_params(tracked_order)
+        if self._waits(tracked_order):
+            answer = await self._request(constants.QUERY_ALGO, self._algo_params(tracked_order))
+            update = messages.parse_algo_order(answer, tracked_order.trading_pair)
+            if messages.algo_id_of(update.exchange_order_id) is not None:
+                return update._replace(client_order_id=tracked_order.client_order_id)
+            params = {"symbol": params["symbol"], "orderId": update.exchange_order_id}
+        update = self.parse_order_result(await self._request(constants.QUERY_ORDER, params))
+        return update._replace(client_order_id=tracked_order.client_order_id)
+
+    def _waits(self, order: InFlightOrder) -> bool:
+        """Whether it is the algo service that knows the order: a conditional one, not triggered as far as is known."""
+        venue_id = order.exchange_order_id
+        return order.order_type.is_conditional() if venue_id is None else messages.algo_id_of(venue_id) is not None
+
+    def _algo_params(self, order: InFlightOrder) -> dict[str, str]:
+        algo_id = messages.algo_id_of(order.exchange_order_id)
+        return {"clientAlgoId": order.client_order_id} if algo_id is None else {"algoId": algo_id}
 
     def _order_params(self, order: InFlightOrder) -> dict[str, str]:
-        """How the venue is told which order is meant: by our id, or by its own for one that was not placed here."""
+        """How the venue is told which order is meant: by our id, or by its own for one that was not placed from here or
+        was placed by the algo service."""
         symbol = self.exchange_symbol_associated_to_pair(order.trading_pair)
-        if order.is_external and order.exchange_order_id is not None:
+        if order.exchange_order_id is not None and (order.is_external or order.order_type.is_conditional()):
             return {"symbol": symbol, "orderId": order.exchange_order_id}
         return {"symbol": symbol, "origClientOrderId": order.client_order_id}
 
     async def _all_trade_updates_for_order(self, order: InFlightOrder) -> list[TradeUpdate]:
-        if order.exchange_order_id is None:
-            return []  # fills are found by the exchange's id, which a status query brings
+        if order.exchange_order_id is None or self._waits(order):
+            return []  # fills are found by the exchange's id of the order, which a status query brings
         fills = await self._request_fills(order.trading_pair, {"orderId": order.exchange_order_id})
         return [messages.parse_user_trade(fill, order.trading_pair, order.client_order_id) for fill in fills]
 
@@ -348,23 +399,41 @@ class BinancePerpetual(PerpetualDerivativeBase):
         return fills
 
     async def _request_order(self, endpoint: Endpoint, params: dict[str, str]) -> Any:
-        """One request that changes an order, over the WebSocket API where that is the order path and up."""
+        """One request that changes an order: over the WebSocket API where that is the order path, up and answering."""
         stream = self._order_stream
-        if stream is None or not stream.is_live:
-            return await self._request(endpoint, params)  # known before it is sent, so nothing goes out twice
-        await self._throttler.acquire(endpoint.weights, priority=endpoint.priority, wait_max_s=THROTTLE_WAIT_MAX_S)
-        request_id = str(next(self._request_ids))
-        body = {"id": request_id, "method": endpoint.ws_method, "params": self._auth.sign_params(params)}
-        return await stream.request(request_id, orjson.dumps(body).decode(), timeout_s=ORDER_TIMEOUT_S)
+        if stream is not None and stream.is_live:
+            try:
+                return await stream.request(
+                    endpoint.ws_method, params, weights=endpoint.weights, priority=endpoint.priority
+                )
+            except (CircuitOpenError, NotReadyError):
+                pass  # nothing was sent
+        return await self._request(endpoint, params)
 
     async def _start_order_stream(self, url: str) -> None:
-        self._order_stream = stream = WebSocketClient(
-            url, clock=self._clock, name=f"{self.name} order stream", on_message=self._on_order_answer
+        self._order_stream = stream = RequestStream(
+            url,
+            clock=self._clock,
+            throttler=self._throttler,
+            build_request=self._build_ws_request,
+            parse_answer=self._parse_ws_answer,
+            on_timestamp_error=self._sync_time,
+            logon_method=constants.WS_LOGON if self._auth.can_log_on else "",
+            handshake_weights=constants.WS_HANDSHAKE_WEIGHTS,
+            logon_weights=constants.WS_LOGON_WEIGHTS,
+            name=f"{self.name} order stream",
+            timeout_s=ORDER_TIMEOUT_S,
+            wait_max_s=THROTTLE_WAIT_MAX_S,
         )
         self._spawn(stream.run(), "order stream")
         await stream.wait_live(STREAM_TIMEOUT_S)
 
-    def _on_order_answer(self, data: str | bytes, _received_ns: int, _monotonic_ns: int) -> None:
+    def _build_ws_request(self, request_id: str, method: str, params: Mapping[str, str], in_session: bool) -> str:
+        complete = self._auth.stamp_params if in_session else self._auth.sign_params
+        return orjson.dumps({"id": request_id, "method": method, "params": complete(params)}).decode()
+
+    def _parse_ws_answer(self, data: str | bytes) -> tuple[Any, Any]:
+        """The request's id, and its result or error. The counters in it are taken over."""
         answer = orjson.loads(data)
         for limit in answer.get("rateLimits", ()):
             limit_id = constants.USED_COUNTERS.get(
@@ -373,23 +442,17 @@ class BinancePerpetual(PerpetualDerivativeBase):
             if limit_id is not None:
                 self._throttler.observe_used(limit_id, int(limit["count"]))
         result = answer.get("result")
-        if result is None:
-            result = messages.parse_ws_error(answer)
-            if isinstance(result, RateLimitedError):
-                wait_s = RATE_LIMIT_WAIT_S if result.retry_after is None else result.retry_after
-                self._throttler.pause_until(self._clock.monotonic_ns() + round(wait_s * 1e9))
-        if self._order_stream is not None:
-            self._order_stream.resolve(answer.get("id"), result)
+        return answer.get("id"), messages.parse_ws_error(answer) if result is None else result
 
     def parse_error(self, code: int | None, message: str, http_status: int | None = None) -> VenueError:
         return messages.parse_error(code, message, http_status)
 
     def parse_order_result(self, payload: dict[str, Any]) -> OrderUpdate:
-        """The OrderUpdate of an order object as REST and WebSocket API answer it."""
+        """The OrderUpdate of an order object, of an algo order too, as REST and WebSocket API answer it."""
         pair = self._pair_of(payload.get("symbol", ""))
         if pair is None:
             raise MessageError(f"Binance order: unknown symbol {payload.get('symbol')!r}")
-        return messages.parse_order(payload, pair)
+        return messages.parse_algo_order(payload, pair) if "algoId" in payload else messages.parse_order(payload, pair)
 
     def _account_name(self) -> str:
         return self._auth.key_digest
@@ -553,6 +616,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
         match event.get("e"):
             case "ORDER_TRADE_UPDATE":
                 self._on_order_trade_update(event)
+            case "ALGO_UPDATE":
+                self._on_algo_update(event)
             case "ACCOUNT_UPDATE":
                 self._on_account_update(event)
             case "ACCOUNT_CONFIG_UPDATE" if "ac" in event:
@@ -573,6 +638,18 @@ class BinancePerpetual(PerpetualDerivativeBase):
             self._order_tracker.process_trade_update(trade_update)
         self._order_tracker.process_order_update(order_update)
         self._balances_stale = True
+
+    def _on_algo_update(self, event: dict[str, Any]) -> None:
+        pair = self._pair_of(event["o"]["s"])
+        if pair is None:
+            return
+        update, is_finished = messages.parse_algo_update(event, pair)
+        order = self._order_tracker.fetch_order(update.client_order_id, f"{messages.ALGO_PREFIX}{event['o']['aid']}")
+        if order is not None:
+            update = update._replace(client_order_id=order.client_order_id)
+        self._process_report(update)
+        if order is not None and is_finished and order.is_open:
+            self._resolve(order)  # how the order that it placed has ended
 
     def _on_account_update(self, event: dict[str, Any]) -> None:
         update = messages.parse_account_update(event)

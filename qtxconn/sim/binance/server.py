@@ -94,6 +94,10 @@ class BinanceServer:
             if self.listen_keys.key(account) is not None:
                 self.listen_keys.close(account)
 
+    def end_sessions(self) -> None:
+        """Log every connection of the WebSocket API off, and leave it open."""
+        self.ws_api.end_sessions()
+
     async def disconnect(self) -> None:
         """Close every WebSocket, as the venue does to each after 24 hours."""
         connections = [*self.streams.connections, *self.ws_api.connections]

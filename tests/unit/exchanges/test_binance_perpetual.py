@@ -314,13 +314,15 @@ async def test_a_refused_key_ends_connect_at_once(venue: ScriptedBinance) -> Non
 
 async def test_leverage_and_cancel_all_go_to_the_venue(venue: ScriptedBinance) -> None:
     venue.answers["POST /fapi/v1/leverage"] = lambda params: params
-    venue.answers["DELETE /fapi/v1/allOpenOrders"] = {"code": 200, "msg": "done"}
+    for path in ("allOpenOrders", "algoOpenOrders"):
+        venue.answers[f"DELETE /fapi/v1/{path}"] = {"code": 200, "msg": "done"}
     async with trading(venue) as (exchange, _):
         await exchange.set_leverage(PAIR, 7)
         assert exchange.get_leverage(PAIR) == 7
         await exchange._place_cancel_all(PAIR)
     assert venue.asked("POST /fapi/v1/leverage")[0]["leverage"] == "7"
-    assert venue.asked("DELETE /fapi/v1/allOpenOrders")[0]["symbol"] == "BTCUSDT"
+    for path in ("allOpenOrders", "algoOpenOrders"):
+        assert venue.asked(f"DELETE /fapi/v1/{path}")[0]["symbol"] == "BTCUSDT"
 
 
 async def test_fills_beyond_one_page_are_all_read(venue: ScriptedBinance, monkeypatch: pytest.MonkeyPatch) -> None:
