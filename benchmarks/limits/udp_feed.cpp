@@ -271,8 +271,8 @@ double median_pass(Packets& packets, Decode&& decode) {
 }
 
 // Checksum: the last trade of every symbol, in ticks.
-void decode(bool is_bare, int symbols) {
-    Packets packets = make_packets(200'000, symbols, "mix");
+void decode(bool is_bare, int symbols, const std::string& kind) {
+    Packets packets = make_packets(200'000, symbols, kind);
     std::uint64_t checksum = 0;
     const std::size_t before_kib = rss_kib();
     if (is_bare) {
@@ -638,7 +638,7 @@ int main(int count, char** arguments) {
         return 2;
     }
     if (job == "decode") {
-        decode(is_bare, option.empty() ? 100 : std::atoi(option.c_str()));
+        decode(is_bare, option.empty() ? 100 : std::atoi(option.c_str()), count > 4 ? arguments[4] : "mix");
     } else if (job == "drain") {
         drain(is_bare);
     } else if (job == "blast") {

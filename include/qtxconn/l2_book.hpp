@@ -75,12 +75,8 @@ public:
     // the message did not know it yet.
     void settle_depth(std::int64_t event_ms) {
         depth_ms_ = event_ms;
-        const Side older = tickers_[0].event_ms <= tickers_[1].event_ms ? Side::bid : Side::ask;
-        for (const Side side : {older, opposite(older)}) {
-            const Ticker& ticker = tickers_[index(side)];
-            if (is_newer(ticker.event_ms, event_ms)) {
-                move_top(side, ticker.level.price, ticker.level.size);
-            }
+        if (__builtin_expect(tickers_[0].event_ms > event_ms || tickers_[1].event_ms > event_ms, 0)) {
+            restore_tops(event_ms);
         }
     }
 
@@ -197,6 +193,16 @@ private:
     static bool is_newer(std::int64_t event_ms, std::int64_t than_ms) noexcept {
         return event_ms != 0 && than_ms != 0 && event_ms > than_ms &&
                static_cast<std::uint64_t>(event_ms) - static_cast<std::uint64_t>(than_ms) <= kMergeMsMax;
+    }
+
+    [[gnu::noinline]] void restore_tops(std::int64_t event_ms) {
+        const Side older = tickers_[0].event_ms <= tickers_[1].event_ms ? Side::bid : Side::ask;
+        for (const Side side : {older, opposite(older)}) {
+            const Ticker& ticker = tickers_[index(side)];
+            if (is_newer(ticker.event_ms, event_ms)) {
+                move_top(side, ticker.level.price, ticker.level.size);
+            }
+        }
     }
 
     void move_top(Side side, std::int64_t price, std::int64_t size) {

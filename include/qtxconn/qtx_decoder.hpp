@@ -246,7 +246,7 @@ private:
             return apply_next_depth(*symbol, bytes, size, message);
         }
         BookLevel level;
-        if (size != kBodyOffset || !symbol->grid.count_levels(bytes + kPacketPriceOffset, 1, &level)) {
+        if (size != kBodyOffset || !symbol->grid.count_level(bytes + kPacketPriceOffset, level)) {
             return false;
         }
         if (stream < kDepthStream) {
@@ -390,7 +390,8 @@ private:
     }
 
     // The levels are in scratch_.
-    void set_levels(FeedSymbol& symbol, const Message& message, std::uint32_t asks, std::uint32_t bids) noexcept {
+    [[gnu::always_inline]] void set_levels(FeedSymbol& symbol, const Message& message, std::uint32_t asks,
+                                           std::uint32_t bids) noexcept {
         const bool whole = options_.depth_semantics == DepthSemantics::replace || !symbol.seen_full.get();
         symbol.book->lock.lock();
         if (whole) {
