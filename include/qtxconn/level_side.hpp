@@ -105,6 +105,13 @@ public:
     }
 
     const BookLevel& best() const noexcept { return best_; }  // size 0: the side is empty
+
+    // Whether a level of this side at `price` would meet the best of the other one. Of two keys of one price, one on
+    // either side, each is the other's complement.
+    bool crosses(std::int64_t price, const LevelSide& other) const noexcept {
+        return other.best_.size > 0 && ~other.best_key_ <= key_of(price);
+    }
+
     std::size_t count() const noexcept { return count_; }
     std::uint64_t dropped() const noexcept { return dropped_; }
     bool has_ring() const noexcept { return window_ != 0; }

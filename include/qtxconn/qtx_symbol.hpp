@@ -90,7 +90,8 @@ private:
     static constexpr double kShift = 6755399441055744.0;  // 2^52 + 2^51
     static constexpr std::uint64_t kShiftBits = 0x4338000000000000;
 
-    // What is negative, too large, infinite or no number at all gets a count that is far off.
+    // What is negative, too large, infinite or no number at all gets a count that is far off; what is between two
+    // counts is told by its distance.
     template <int kLanes>
     [[gnu::always_inline]] static void convert(const std::uint8_t* body, const Doubles<kLanes>& per_unit,
                                                BookLevel* out, Seen<kLanes>& seen) noexcept {
@@ -115,7 +116,7 @@ private:
     template <int kLanes>
     [[gnu::always_inline]] static bool is_good(const Seen<kLanes>& seen) noexcept {
         const Counts<kLanes> bad = seen.counts >> kCountBits | seen.raw >> 63 |
-                                   ~reinterpret_cast<Counts<kLanes>>(seen.squares <= kTolerance * kTolerance);
+                                   reinterpret_cast<Counts<kLanes>>(seen.squares > kTolerance * kTolerance);
         std::uint64_t any = 0;
         for (int i = 0; i < kLanes; ++i) {
             any |= bad[i];
