@@ -197,8 +197,8 @@ cdef class OrderOutcomes(ConnectorHooks):
         self._order_tracker.process_order_update(update)
 
     async def _recover_orders(self, double since_s):
-        """Reads the states of all open orders, and what was executed on their pairs from this venue time on. Raises what
-        the venue's answers raise, but for an order that is not found: its own look-up decides."""
+        """Reads the states of all open orders, and what was executed on their pairs from this venue time on. Raises
+        what the venue's answers raise, but for an order that is not found: its own look-up decides."""
         orders = list(self._order_tracker.active_orders.values())
         updates = []
         answers = await asyncio.gather(*map(self._request_order_status, orders), return_exceptions=True)

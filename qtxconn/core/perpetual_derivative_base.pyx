@@ -87,9 +87,9 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
                 self._set_position(position, venue_s)
 
     def _set_position(self, position, double venue_s=0.0):
-        """For exchanges: takes the venue's word on a position; amount 0 removes it. In hedge mode the side BOTH does not
-        exist and is left out. With `venue_s`, the venue's time of the message or before the request, an older word than
-        the newest is left out."""
+        """For exchanges: takes the venue's word on a position; amount 0 removes it. In hedge mode the side BOTH does
+        not exist and is left out. With `venue_s`, the venue's time of the message or before the request, an older word
+        than the newest is left out."""
         side = None
         if self._position_mode is PositionMode.HEDGE:
             side = position.position_side
