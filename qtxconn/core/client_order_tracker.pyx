@@ -49,7 +49,7 @@ from decimal import Context, Decimal
 from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.core.events import ErrorEvent, OrphanFillEvent, OrphanOrderEvent
 from qtxconn.core.parked_updates import ParkedUpdates
-from qtxconn.core.types import AddedToCostTradeFee, PositionAction, TradeUpdate
+from qtxconn.core.types import PROVISIONAL_TRADE_ID, AddedToCostTradeFee, PositionAction, TradeUpdate
 from qtxconn.errors import AmountError, OrderValidationError
 
 cdef uint64_t FIRST_FOREIGN_ID = 1ULL << 63     # above every id that OrderIdSource makes
@@ -88,8 +88,8 @@ _APPLIED_NAMES = {
     <int>Applied.foreign: "foreign",
     <int>Applied.superseded: "superseded",
 }
-# The trade id of a fill that was inferred from a cumulative amount: this, the order's number, the amount.
-cdef str PROVISIONAL = "cum-"
+# A C global of it. The trade id of a provisional fill is this, the order's number, the executed amount.
+cdef str PROVISIONAL = PROVISIONAL_TRADE_ID
 cdef object _Decimal = Decimal      # a C global: looked up without a dictionary
 cdef size_t ASSET_NAME_MAX = 15     # bytes; what the journal keeps of one
 _AVERAGE = Context(prec=15)     # a provisional fill's price is a quotient, and only an estimate
@@ -743,8 +743,7 @@ cdef class ClientOrderTracker:
         cdef InFlightOrder order = self._by_slot[event.slot]
         if order is None:
             return
-        cdef bint is_alarm = event.kind == OrderEventKind.overfill or event.kind == OrderEventKind.replaced
-        if self.journal is not None and not is_alarm:
+        if self.journal is not None and event.kind != OrderEventKind.overfill:
             self.journal.c_write_event(
                 self.c_store(), event, self._failures.get(order.client_order_id) if self._failures else None
             )

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.string_view cimport string_view
 
-from qtxconn.core.fixed cimport Fixed, fixed_from
+from qtxconn.core.fixed cimport Fixed, compare, fixed_from
 from qtxconn.core.in_flight_order cimport InFlightOrder
 from qtxconn.core.order_store cimport (
     Fee,
@@ -38,10 +38,15 @@ cdef class OrderJournalBase:
         cdef Fill fill
         cdef Fee fee
         cdef char[20] number
+        if record.is_external:
+            return      # it was not placed here: there is no intent that the records could belong to
         if event.kind == OrderEventKind.created:
             self.c_ack(record.client_id, store.ids().text(record.exchange_id, number), record.venue_ns, event.time_ns)
-        elif event.kind == OrderEventKind.filled or event.kind == OrderEventKind.late_fill:
+        elif (event.kind == OrderEventKind.filled or event.kind == OrderEventKind.late_fill
+                or event.kind == OrderEventKind.replaced):
             fill = store.fill(event.fill)
+            if event.kind != OrderEventKind.replaced and compare(event.amount, fill.amount()) < 0:
+                return      # the rest of a fill that replaced provisional ones: it was written with that
             fee = store.fee(fill, 0)
             self.c_fill(
                 record.client_id, store.ids().text(fill.trade_id, number), store.asset(fee.asset), fill.price(),

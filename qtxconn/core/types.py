@@ -199,6 +199,10 @@ class OrderUpdate(NamedTuple):
     misc_updates: dict[str, Any] | None = None
 
 
+# Before the trade id of a fill that was inferred from an executed amount, until the real ones come.
+PROVISIONAL_TRADE_ID = "cum-"
+
+
 class TradeUpdate(NamedTuple):
     """One execution. `fill_timestamp` is the venue's clock in seconds; amounts are magnitudes in base and quote."""
 

@@ -274,6 +274,11 @@ class Venue:
 
     # -- what is due ---------------------------------------------------------------------------------------
 
+    def next_due_ms(self) -> int:
+        """When time alone next makes something due. What price makes due may come before it."""
+        dates_ms = (order.good_till_ms for order in self._dated.values())
+        return min((self._funding_due_ms, *self._switches.values(), *dates_ms, *self.conditional.dates_ms()))
+
     def run_due(self) -> None:
         """Do what time and price have made due. Each funding time is settled exactly once, however late."""
         now_ms = self.clock.now_ms()

@@ -300,12 +300,17 @@ class OrderHistory:
 
     def _write(self, batch: list[tuple[Any, Any]], database: sqlite3.Connection) -> None:
         """One transaction; tried again until it is written, or the history is closed."""
-        while batch:
+        newest = {row[:2]: (row, fills) for row, fills in batch}.values()  # of each order what was added last
+        while newest:
             try:
                 database.execute("BEGIN IMMEDIATE")
-                database.executemany(f"REPLACE INTO orders VALUES ({_places(14)})", [row for row, _ in batch])
+                database.executemany(f"REPLACE INTO orders VALUES ({_places(14)})", [row for row, _ in newest])
+                # Provisional fills give way to the real ones.
                 database.executemany(
-                    f"REPLACE INTO fills VALUES ({_places(12)})", [fill for _, fills in batch for fill in fills]
+                    "DELETE FROM fills WHERE connector = ? AND client_order_id = ?", [row[:2] for row, _ in newest]
+                )
+                database.executemany(
+                    f"INSERT INTO fills VALUES ({_places(12)})", [fill for _, fills in newest for fill in fills]
                 )
                 database.execute("COMMIT")
                 return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.types import (
+    PROVISIONAL_TRADE_ID,
     AddedToCostTradeFee,
     OrderState,
     OrderType,
@@ -43,12 +44,33 @@ class JournalledOrder:
                 self.exchange_order_id = entry["exchange_order_id"] or self.exchange_order_id
                 self.venue_ns = max(self.venue_ns, entry["venue_ns"])
             case "fill":
-                self.fills.setdefault(entry["trade_id"], entry)
+                if entry["trade_id"] not in self.fills:
+                    self._replace_provisional(entry)
+                    self.fills[entry["trade_id"]] = entry
                 self.venue_ns = max(self.venue_ns, entry["venue_ns"])
             case "amend":
                 self.intent = self.intent | {"price": entry["price"], "amount": entry["amount"]}
             case "end" | "reject":
                 self.end = self.end or entry
+
+    def _replace_provisional(self, real: dict[str, Any]) -> None:
+        """A real fill takes the place of provisional ones, oldest first, as far as it goes; of their quote it takes its
+        own, and all with the last of one (ClientOrderTracker::share)."""
+        if real["trade_id"].startswith(PROVISIONAL_TRADE_ID):
+            return
+        rest, rest_quote = real["amount"], real["quote"]
+        for trade_id, told in list(self.fills.items()):
+            if not trade_id.startswith(PROVISIONAL_TRADE_ID):
+                continue
+            if rest >= told["amount"]:
+                amount, quote = told["amount"], told["quote"]
+                del self.fills[trade_id]
+            else:
+                amount, quote = rest, min(rest_quote, told["quote"])
+                self.fills[trade_id] = told | {"amount": told["amount"] - amount, "quote": told["quote"] - quote}
+            rest, rest_quote = rest - amount, max(rest_quote - quote, Decimal(0))
+            if not rest:
+                break
 
     @property
     def executed_base(self) -> Decimal:

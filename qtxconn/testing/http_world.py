@@ -14,7 +14,7 @@ from qtxconn.exchanges.binance.perpetual import BinancePerpetual
 from qtxconn.sim.binance.listen_keys import LIFETIME_MS
 from qtxconn.sim.binance.server import BinanceServer
 from qtxconn.testing.faults import RETRY_AFTER_S, RequestFault, StreamFault
-from qtxconn.testing.market import API_KEY, API_SECRET, PAIR
+from qtxconn.testing.market import API_KEY, API_SECRET, PAIR, SYMBOL
 from qtxconn.testing.network import HOST, HOST_NAME, SimNetwork, SimTransport
 from qtxconn.testing.world import World
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from qtxconn.storage.journal import OrderJournal
 
 GIVEN_UP_S = 15.0  # longer than any client waits
+ORDER_QUERY = ("GET", "/fapi/v1/order")
+NO_SUCH_ORDER = b'{"code":-2013,"msg":"Order does not exist."}'
 STREAM_EVENTS_FAULTY = ("ORDER_TRADE_UPDATE", "depthUpdate")
 
 
@@ -39,7 +41,7 @@ class HttpWorld(World):
         self._network.cut = self._cut
         life_ms = LIFETIME_MS if self.plan.listen_key_s is None else round(self.plan.listen_key_s * 1e3)
         self._server = BinanceServer(self.market.venue, listen_key_lifetime_ms=life_ms)
-        self._handle = self._server.rest.handle
+        self._act = self._server.rest.handle
         self._server.rest.handle = self._handle_faulty  # type: ignore[method-assign]
         self._push = self._server.streams._push
         self._server.streams._push = self._push_faulty  # type: ignore[method-assign]
@@ -48,9 +50,11 @@ class HttpWorld(World):
         self._connector: Any = None
 
     async def start(self) -> None:
+        await super().start()
         await self._server.start()
 
     async def stop(self) -> None:
+        await super().stop()
         await self._server.stop()
 
     @contextmanager
@@ -68,6 +72,7 @@ class HttpWorld(World):
             ws_public_url=urls["ws_public"],
             ws_market_url=urls["ws_market"],
             ws_private_url=urls["ws_private"],
+            dead_mans_switch_s=self.plan.countdown_s,
             journal=journal,
         )
         return connector
@@ -85,6 +90,19 @@ class HttpWorld(World):
         return super().failures() + broken
 
     # -- faults of requests --------------------------------------------------------------------------------------
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        if (request.method, request.path) == ORDER_QUERY and self._is_too_new(request.query.get("origClientOrderId")):
+            self.record("not yet")
+            return web.Response(status=400, body=NO_SUCH_ORDER, content_type="application/json")
+        response = await self._act(request)
+        self.keep_dates()  # a countdown may have been set, or an order placed that has a date
+        return response
+
+    def _is_too_new(self, client_order_id: str | None) -> bool:
+        """Queries are answered from a copy that lags: it does not have this order yet."""
+        order = self.market.account.find(SYMBOL, None, client_order_id)
+        return order is not None and self._venue_clock.now_ms() - order.created_ms < self.plan.read_lag_s * 1e3
 
     async def _handle_faulty(self, request: web.Request) -> web.Response:
         fault = self.plan.request_fault(self.loop.time())

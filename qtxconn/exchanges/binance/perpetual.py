@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -46,6 +47,7 @@ from qtxconn.exchanges.binance.scanner import MarketScanner, UserScanner
 from qtxconn.net.book_feed import BookFeed
 from qtxconn.net.request_stream import RequestStream
 from qtxconn.net.rest import RestClient
+from qtxconn.net.shared_budget import shared_budget
 from qtxconn.net.subscribed_stream import SubscribedStream
 from qtxconn.net.throttler import Throttler
 from qtxconn.net.time_sync import TimeSync
@@ -104,6 +106,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ws_trade_url: str = constants.WS_TRADE_URL,
         order_path: str = "rest",
         private_key_passphrase: str = "",
+        rate_budget: str = "local",
         position_mode: PositionMode = PositionMode.ONEWAY,
         dead_mans_switch_s: float = 60.0,
         dead_mans_switch_interval_s: float | None = None,
@@ -139,7 +142,11 @@ class BinancePerpetual(PerpetualDerivativeBase):
             constants.RECV_WINDOW_MS,
             private_key_passphrase,
         )
-        self._throttler = Throttler(constants.RATE_LIMITS, self._clock)
+        self._throttler = Throttler(
+            constants.RATE_LIMITS,
+            self._clock,
+            shared_budget(rate_budget, urlsplit(rest_url).netloc, self._auth.key_digest, self._clock),
+        )
         self._rest = RestClient(
             rest_url,
             clock=self._clock,

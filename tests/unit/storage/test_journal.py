@@ -55,10 +55,11 @@ class WallClock(Clock):
 class Log:
     """A tracker that writes to a journal, without a connector."""
 
-    def __init__(self, path: Path, **options: object) -> None:
+    def __init__(self, path: Path, *, itemised_fills: bool = True, **options: object) -> None:
         self.clock = WallClock()
         self.journal = OrderJournal(path, clock=self.clock, **options)
-        self.tracker = ClientOrderTracker(PubSub(logging.getLogger("test")), self.clock)
+        pubsub = PubSub(logging.getLogger("test"))
+        self.tracker = ClientOrderTracker(pubsub, self.clock, itemised_fills=itemised_fills)
         self.tracker.journal = self.journal
         self.next_id = self.journal.highest_client_id
 
@@ -356,6 +357,38 @@ def test_a_provisional_fill_and_the_real_one_that_replaced_it_come_back_as_one_e
     tracker.process_trade_update(real)
     assert (again.executed_amount_base, again.executed_amount_quote) == (D("0.4"), D("39.8"))
     assert list(again.order_fills) == ["t1"]
+
+
+@pytest.mark.parametrize("told", [["0.4"], ["0.25", "0.15"]])
+@pytest.mark.parametrize("real", [["0.7"], ["0.4"], ["0.3"], ["0.1", "0.2", "0.3"], ["0.4", "0.6"], ["0.39", "0.02"]])
+def test_real_fills_of_another_size_than_the_provisional_ones_are_not_counted_beside_them(
+    path: Path, told: list[str], real: list[str]
+) -> None:
+    with log(path, itemised_fills=False) as writer:
+        writer.next_id = 0
+        writer.place()
+        writer.accept("1")
+        executed = D(0)
+        for number, amount in enumerate(told):
+            executed += D(amount)
+            misc = {"cumulative_base": executed, "cumulative_quote": executed * 101}
+            writer.tracker.process_order_update(
+                OrderUpdate(PAIR, 2.0 + number, OrderState.PARTIALLY_FILLED, "1", "v1", misc)
+            )
+        for number, amount in enumerate(map(D, real)):
+            writer.tracker.process_trade_update(
+                TradeUpdate(f"t{number}", "1", "v1", PAIR, 5.0, D(100), amount, amount * 100, AddedToCostTradeFee())
+            )
+        before = writer.tracker.fetch_order("1")
+        fills = {trade_id: fill.fill_base_amount for trade_id, fill in before.order_fills.items()}
+        sums = (before.executed_amount_base, before.executed_amount_quote)
+    assert sums[0] == max(executed, sum(map(D, real)))
+    (restored,) = fold(read_journal(path))
+    order = restored.build()
+    assert (order.executed_amount_base, order.executed_amount_quote) == sums
+    assert {trade_id: fill.fill_base_amount for trade_id, fill in order.order_fills.items()} == fills
+    records = [entry["trade_id"] for entry in read_journal(path) if entry["kind"] == "fill"]
+    assert len(records) == len(set(records)) == len(told) + len(real)
 
 
 # -- room --------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import stat
@@ -12,8 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from qtxconn.core.client_order_tracker import ClientOrderTracker
 from qtxconn.core.in_flight_order import InFlightOrder
-from qtxconn.core.types import OrderState, OrderType, PositionAction, TradeType
+from qtxconn.core.pubsub import PubSub
+from qtxconn.core.types import (
+    AddedToCostTradeFee,
+    OrderState,
+    OrderType,
+    OrderUpdate,
+    PositionAction,
+    TradeType,
+    TradeUpdate,
+)
 from qtxconn.storage import order_history
 from qtxconn.storage.order_history import FinishedOrder, HistoryError, OrderHistory
 
@@ -74,6 +85,23 @@ async def test_a_late_fill_changes_what_is_recorded(tmp_path: Path, history: Ord
     (order,) = history.orders()
     assert (order.state, order.executed_base) == (OrderState.CANCELED, D("0.01"))
     assert len(history.fills()) == 1
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_real_fills_are_recorded_in_place_of_provisional_ones(history: OrderHistory, at_once: bool) -> None:
+    tracker = ClientOrderTracker(PubSub(logging.getLogger("test")), itemised_fills=False)
+    order = InFlightOrder("1", PAIR, OrderType.LIMIT, TradeType.BUY, D(1), 1.0, D(100))
+    tracker.start_tracking_order(order)
+    misc = {"cumulative_base": D("0.4"), "cumulative_quote": D(41)}
+    tracker.process_order_update(OrderUpdate(PAIR, 2.0, OrderState.CANCELED, "1", "v1", misc))
+    history.add("memory", order)
+    assert at_once or history.flush()
+    real = TradeUpdate("t1", "1", "v1", PAIR, 3.0, D(100), D("0.7"), D(70), AddedToCostTradeFee())
+    tracker.process_trade_update(real)
+    history.add("memory", order)
+    assert history.flush()
+    assert [(fill.trade_id, fill.base) for fill in history.fills()] == [("t1", D("0.7"))]
+    assert [order.executed_quote for order in history.orders()] == [D(70)]
 
 
 async def test_what_ended_before_a_kill_is_recorded_at_the_next_start(tmp_path: Path, history: OrderHistory) -> None:

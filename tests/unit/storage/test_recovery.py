@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qtxconn.core.types import AddedToCostTradeFee, OrderState, OrderUpdate, TradeUpdate
+from qtxconn.core.types import AddedToCostTradeFee, OrderState, OrderUpdate, TradeType, TradeUpdate
 from qtxconn.errors import ConfigurationError, NetworkError, NotReadyError, OrderRejectedError
 from qtxconn.storage.journal import OrderJournal, read_journal
 from qtxconn.storage.recovery import fold
@@ -198,6 +198,23 @@ async def test_another_prefix_is_refused_while_orders_are_open(path: Path, venue
             await life.exchange.connect()
     async with run(path, venue, client_order_id_prefix="x-") as life:
         assert life.exchange.in_flight_orders.keys() == {order_id}
+
+
+async def test_an_adopted_order_leaves_the_journal_and_its_ids_alone(path: Path, venue: MemoryVenue) -> None:
+    """Its number is above those of placed orders: written down, it would leave no ids for the next process."""
+    async with run(path, venue) as life:
+        venue.accept("web_1", D("0.02"), D(59000))
+        life.exchange.adopt_external_order(
+            PAIR, venue.orders["web_1"]["id"], TradeType.BUY, "0.02", price="59000", client_order_id="web_1"
+        )
+        life.exchange.stream(venue.execute("web_1", "0.005"))
+        assert life.exchange.order("web_1").executed_amount_base == D("0.005")
+        order_id = life.buy()
+        await settle(lambda: life.exchange.order(order_id).exchange_order_id)
+    assert kinds(path) == ["intent", "submitted", "ack"]
+    async with run(path, venue) as life:
+        assert life.exchange.in_flight_orders.keys() == {order_id}
+        assert int(life.buy()) > int(order_id)
 
 
 async def test_a_journal_serves_one_connector(path: Path, venue: MemoryVenue) -> None:
