@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
@@ -49,7 +49,7 @@ from qtxconn.net.book_feed import BookFeed
 from qtxconn.net.request_stream import RequestStream
 from qtxconn.net.rest import RestClient
 from qtxconn.net.shared_budget import shared_budget
-from qtxconn.net.throttler import Throttler
+from qtxconn.net.throttler import RateLimit, Throttler
 from qtxconn.net.time_sync import TimeSync
 from qtxconn.net.websocket import WebSocketClient
 
@@ -107,6 +107,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ws_private_url: str = constants.WS_PRIVATE_URL,
         ws_trade_url: str = constants.WS_TRADE_URL,
         order_path: str = "rest",
+        rate_limits: Iterable[RateLimit] = constants.RATE_LIMITS,
         private_key_passphrase: str = "",
         rate_budget: str = "local",
         position_mode: PositionMode = PositionMode.ONEWAY,
@@ -145,7 +146,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             private_key_passphrase,
         )
         self._throttler = Throttler(
-            constants.RATE_LIMITS,
+            rate_limits,
             self._clock,
             shared_budget(rate_budget, urlsplit(rest_url).netloc, self._auth.key_digest, self._clock),
         )
@@ -326,7 +327,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         params = self._order_params(tracked_order) | messages.build_amend_params(
             tracked_order.trade_type, price, amount
         )
-        return self.parse_order_result(await self._request(constants.AMEND_ORDER, params))
+        return self.parse_order_result(await self._request_order(constants.AMEND_ORDER, params))
 
     async def _place_cancel_all(self, trading_pair: str) -> None:
         """Cancels every open order of the pair at the venue, also those that are not tracked here; the conditional ones
