@@ -102,7 +102,7 @@ CANCEL_ALL_ALGOS = Endpoint("DELETE", "/fapi/v1/algoOpenOrders", priority=True)
 USER_TRADES = Endpoint("GET", "/fapi/v1/userTrades", {IP: 5})
 BALANCES = Endpoint("GET", "/fapi/v3/balance", {IP: 5})
 POSITIONS = Endpoint("GET", "/fapi/v2/positionRisk", {IP: 5})  # v3 leaves the leverage out
-POSITION_MODE = Endpoint("GET", "/fapi/v1/positionSide/dual", {IP: 30})
+ACCOUNT_CONFIG = Endpoint("GET", "/fapi/v1/accountConfig", {IP: 5})  # the position mode's own endpoint costs 30
 SET_POSITION_MODE = Endpoint("POST", "/fapi/v1/positionSide/dual")
 MARGIN_TYPE = Endpoint("POST", "/fapi/v1/marginType")
 COUNTDOWN_CANCEL = Endpoint("POST", "/fapi/v1/countdownCancelAll", {IP: 10}, priority=True)
