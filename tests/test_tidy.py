@@ -19,7 +19,8 @@ LINES_MAX = 800
 # In these layers time, randomness, ids and whatever reaches outside come from one place, so that a simulation can own
 # them (docs/simulation.md).
 CLOCKED = ("core", "net", "qtx", "exchanges")
-SEAMS = {"core/clock.pyx", "core/client_ids.pyx", "core/environment.py"}  # where the default source is named
+# Where the default source is named; and the files that processes share, which no simulation asks for.
+SEAMS = {"core/clock.pyx", "core/client_ids.pyx", "core/environment.py", "net/shared_budget.py"}
 # The simulated layers reach the outside through aiohttp and the clock only; `hash` of a text differs in every process.
 SIMULATED = ("core", "net", "exchanges")
 SHARED_FILES = {"net/shared_budget.py"}  # between processes, by its nature; simulated processes have a budget each
