@@ -48,7 +48,7 @@ from decimal import Context, Decimal
 from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.core.events import ErrorEvent, OrphanFillEvent, OrphanOrderEvent
 from qtxconn.core.parked_updates import ParkedUpdates
-from qtxconn.core.types import PROVISIONAL_TRADE_ID, AddedToCostTradeFee, PositionAction, TradeUpdate
+from qtxconn.core.types import AddedToCostTradeFee, PositionAction, TradeUpdate
 from qtxconn.errors import AmountError, OrderValidationError
 
 cdef uint64_t FIRST_FOREIGN_ID = 1ULL << 63     # above every id that OrderIdSource makes
@@ -80,11 +80,6 @@ _APPLIED_NAMES = {
     <int>Applied.foreign: "foreign",
     <int>Applied.superseded: "superseded",
 }
-<<<<<<< HEAD
-=======
-# A C global of it. The trade id of a provisional fill is this, the order's number, the executed amount.
-cdef str PROVISIONAL = PROVISIONAL_TRADE_ID
->>>>>>> main
 cdef object _Decimal = Decimal      # a C global: looked up without a dictionary
 _AVERAGE = Context(prec=15)     # a provisional fill's price is a quotient, and only an estimate
 

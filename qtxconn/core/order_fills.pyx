@@ -8,10 +8,11 @@ from qtxconn.core.fixed cimport Fixed, fixed_from, fixed_to_text
 from qtxconn.core.in_flight_order cimport seconds_to_ns, text_of, view_of
 from qtxconn.core.order_store cimport Fee, Fill, OrderStore, kNoAsset, kNoVenueId, kVenueIdTextMax
 
+from qtxconn.core.types import PROVISIONAL_TRADE_ID
 from qtxconn.errors import AmountError
 
-# The trade id of a fill that was inferred from a cumulative amount: this, the order's number, the amount.
-cdef str PROVISIONAL = "cum-"
+# A C global of it. The trade id of a provisional fill is this, the order's number, the executed amount.
+cdef str PROVISIONAL = PROVISIONAL_TRADE_ID
 cdef size_t ASSET_NAME_MAX = 15     # bytes; what the journal keeps of one
 
 
