@@ -63,7 +63,7 @@ namespace qtxconn {
 // makes it count. Record i has the sequence `first sequence` + i, so that none counts at another one's place.
 //
 // A fill has its first fee in it, and `more` says how many others there are: each is a record of its own before the
-// fill, so that a fill that counts has all of its fees. Version 1 is the same without them.
+// fill, so that a fill that counts has all of its fees. Version 1 is the same without them, and without triggers.
 
 constexpr char kJournalMagic[8] = {'Q', 'T', 'X', 'J', 'R', 'N', 'L', '\n'};
 constexpr std::uint32_t kJournalVersion = 2;     // that is written

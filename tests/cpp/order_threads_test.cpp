@@ -1,8 +1,6 @@
 // Tracker and journal with two threads: one tracker handed to and fro under a lock beside the journal's flusher, and
 // two trackers that share nothing but the source of ids. Run under the thread sanitizer too
 // (tests/unit/qtx/test_threads.py).
-#include <stdlib.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <cstdio>
@@ -74,9 +72,9 @@ struct Desk {
 };
 
 void handed_over(std::uint64_t orders) {
-    char path[] = "/tmp/qtxconn_order_threads_XXXXXX";
-    const int file = mkstemp(path);
-    CHECK(file >= 0 && unlink(path) == 0);
+    std::FILE* const scratch = std::tmpfile();
+    CHECK(scratch != nullptr);
+    const int file = fileno(scratch);
     std::vector<JournalRecord> records(4 * orders + 16);
     JournalWriter writer;
     writer.reset(records.data(), records.size(), 0, 1);
@@ -114,7 +112,7 @@ void handed_over(std::uint64_t orders) {
     desk.check(orders);
     const JournalScan scan = scan_journal(records.data(), records.size(), 1);
     CHECK(scan.used == 2 * orders && scan.damaged == 0);
-    CHECK(close(file) == 0);
+    CHECK(std::fclose(scratch) == 0);
 }
 
 void side_by_side(std::uint64_t orders) {

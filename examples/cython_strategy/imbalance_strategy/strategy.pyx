@@ -213,7 +213,7 @@ cdef class ImbalanceStrategy(Strategy):
         if not self._writer.intent(
             order.client_id, dereference(self._orders).ids().text(order.client_id, id_text),
             self._pair, <uint8_t>order.trade_type, <uint8_t>order.order_type, <uint8_t>order.position, limit,
-            self._amount, now_ns, now_ns + DEAD_AFTER_NS, self._account
+            self._amount, now_ns, now_ns + DEAD_AFTER_NS, self._account, nothing
         ):
             return  # no room: nothing may be sent that is not written down
         self._ids.pop_back()
