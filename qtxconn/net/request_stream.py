@@ -87,6 +87,11 @@ class RequestStream:
         return self._client.is_live
 
     @property
+    def is_failing(self) -> bool:
+        """Its requests have failed too often in a row: they are refused for a while."""
+        return self._circuit.is_open
+
+    @property
     def logons(self) -> int:
         """Sessions opened so far."""
         return self._session
