@@ -38,7 +38,7 @@ class Endpoint(NamedTuple):
 
 class VenueRest(RestClient):
     """`authenticators` by Security; `used_headers`: the answers' headers that count what is used of a rate limit;
-    `request_server_ns(rest)` asks the venue for its time."""
+    `request_server_ns()` asks the venue for its time, through this client."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class VenueRest(RestClient):
         time: TimeSync,
         authenticators: Mapping[Security, Callable[[RestRequest], RestRequest]],
         parse_error: Callable[[int, bytes], VenueError],
-        request_server_ns: Callable[[VenueRest], Awaitable[int]],
+        request_server_ns: Callable[[], Awaitable[int]],
         used_headers: Mapping[str, str],
     ) -> None:
         super().__init__(
@@ -81,7 +81,7 @@ class VenueRest(RestClient):
 
     async def first_sync(self) -> None:
         """Asks for the venue's time; raises what the requests raise."""
-        await self.time.sync(lambda: self._request_server_ns(self))
+        await self.time.sync(self._request_server_ns)
 
     async def sync_time(self) -> None:
         """The same, for a clock that was right before: a failure is logged."""

@@ -18,6 +18,7 @@ from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.order_journal import OrderJournalBase
 from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
+    FeeRates,
     FundingPayment,
     MarginType,
     OrderType,
@@ -443,6 +444,10 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     async def _set_trading_pair_leverage(self, trading_pair: str, leverage: int) -> None:
         await self._request(constants.LEVERAGE, self._symbol_param(trading_pair) | {"leverage": str(leverage)})
+
+    async def request_fee_rates(self, trading_pair: str) -> FeeRates:
+        """What the account pays on the pair now."""
+        return messages.parse_fee_rates(await self._request(constants.FEE_RATES, self._symbol_param(trading_pair)))
 
     async def _place_position_mode(self, mode: PositionMode) -> None:
         is_hedged = "true" if mode is PositionMode.HEDGE else "false"
