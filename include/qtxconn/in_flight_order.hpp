@@ -211,11 +211,11 @@ struct InFlightOrder {
     OrderState resume = OrderState::open;              // where a refused cancel or amend goes back to
     std::uint8_t base_scale = 0;
     std::uint8_t quote_scale = 0;
-    std::uint8_t price_scale : 5;
+    std::uint8_t price_scale = 0;
     TradeType trade_type : 2;
-    bool is_external : 1;  // not placed here: adopted
-    OrderType order_type : 5;
+    OrderType order_type : 2;
     PositionAction position : 2;
+    bool is_external : 1;          // not placed here: adopted
     bool ended_by_absence : 1;     // no word of the venue ended it: it may show life yet
     OrderState past_state : 5;     // from which the oldest move that is kept went
     bool created_sent : 1;         // the Created event went out
@@ -230,11 +230,10 @@ struct InFlightOrder {
     float move_gaps_ns[kTransitionsKept - 1] = {};  // time between a move and the one before it, the newest first
 
     InFlightOrder() noexcept
-        : price_scale(0),
-          trade_type(TradeType::buy),
-          is_external(false),
+        : trade_type(TradeType::buy),
           order_type(OrderType::limit),
           position(PositionAction::nil),
+          is_external(false),
           ended_by_absence(false),
           past_state(OrderState::pending_create),
           created_sent(false),
@@ -251,7 +250,7 @@ struct InFlightOrder {
 
     void set_price(Fixed value) noexcept {
         price_units = value.units;
-        price_scale = static_cast<unsigned>(value.scale) & 31U;
+        price_scale = static_cast<std::uint8_t>(value.scale);
     }
     // Of an order that has no fills yet.
     void set_amount(Fixed value) noexcept {
