@@ -88,7 +88,8 @@ cdef object _level_array(const vector[BookLevel]& levels):
     array = np.empty(levels.size(), LEVEL_DTYPE)
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
-    memcpy(view.buf, levels.data(), levels.size() * sizeof(BookLevel))
+    if not levels.empty():  # memcpy() takes no null pointer, not even for nothing
+        memcpy(view.buf, levels.data(), levels.size() * sizeof(BookLevel))
     PyBuffer_Release(&view)
     return array
 
@@ -193,17 +194,14 @@ cdef class OrderBook:
         int64_t timestamp_ns, bint snapshot
     ) except -1:
         cdef L2Book* book = self.c_book()
-        cdef size_t i
         if timestamp_ns == 0:
             timestamp_ns = self._clock.c_now_ns()
         with nogil:
             book.lock.lock()
             if snapshot:
                 book.begin_snapshot()
-            for i in range(bid_count):
-                book.set_level(Side.bid, bids[i].price, bids[i].size)
-            for i in range(ask_count):
-                book.set_level(Side.ask, asks[i].price, asks[i].size)
+            book.set_levels(Side.bid, bids, bid_count)
+            book.set_levels(Side.ask, asks, ask_count)
             book.commit(update_id, timestamp_ns)
             book.lock.unlock()
         return 0

@@ -1,6 +1,6 @@
 """What the core asks of a journal of orders. This one keeps nothing; OrderJournal of qtxconn.storage does."""
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.string_view cimport string_view
 
@@ -15,6 +15,7 @@ from qtxconn.core.order_store cimport (
     OrderState,
     OrderStore,
     is_terminal,
+    kNoAsset,
 )
 
 
@@ -37,6 +38,7 @@ cdef class OrderJournalBase:
         cdef OrderRecord* record = &store.at(event.slot)
         cdef Fill fill
         cdef Fee fee
+        cdef uint32_t more = 0
         cdef char[20] number
         if record.is_external:
             return      # it was not placed here: there is no intent that the records could belong to
@@ -47,10 +49,18 @@ cdef class OrderJournalBase:
             fill = store.fill(event.fill)
             if event.kind != OrderEventKind.replaced and compare(event.amount, fill.amount()) < 0:
                 return      # the rest of a fill that replaced provisional ones: it was written with that
+            fee = store.fee(fill, 1)
+            while fee.asset != kNoAsset:
+                self.c_fee(
+                    record.client_id, store.ids().text(fill.trade_id, number), store.asset(fee.asset), fee.amount,
+                    event.time_ns
+                )
+                more += 1
+                fee = store.fee(fill, more + 1)
             fee = store.fee(fill, 0)
             self.c_fill(
                 record.client_id, store.ids().text(fill.trade_id, number), store.asset(fee.asset), fill.price(),
-                fill.amount(), fill.quote(), fee.amount, fill.is_taker, fill.venue_ns, event.time_ns
+                fill.amount(), fill.quote(), fee.amount, fill.is_taker, fill.venue_ns, more, event.time_ns
             )
         elif event.kind == OrderEventKind.amended:
             self.c_ack(record.client_id, store.ids().text(record.exchange_id, number), record.venue_ns, event.time_ns)
@@ -85,7 +95,12 @@ cdef class OrderJournalBase:
 
     cdef void c_fill(
         self, uint64_t client_id, string_view trade_id, string_view fee_asset, Fixed price, Fixed amount, Fixed quote,
-        Fixed fee, cbool is_taker, int64_t venue_ns, int64_t now_ns
+        Fixed fee, cbool is_taker, int64_t venue_ns, uint32_t more_fees, int64_t now_ns
+    ) noexcept:
+        pass
+
+    cdef void c_fee(
+        self, uint64_t client_id, string_view trade_id, string_view asset, Fixed amount, int64_t now_ns
     ) noexcept:
         pass
 

@@ -36,6 +36,7 @@ class JournalledOrder:
     venue_ns: int = 0
     end: dict[str, Any] | None = None
     fills: dict[str, dict[str, Any]] = field(default_factory=dict)
+    more_fees: dict[str, list[TokenAmount]] = field(default_factory=dict)  # by trade id
 
     def add(self, entry: dict[str, Any]) -> None:
         match entry["kind"]:
@@ -43,10 +44,16 @@ class JournalledOrder:
                 self.acknowledged = True
                 self.exchange_order_id = entry["exchange_order_id"] or self.exchange_order_id
                 self.venue_ns = max(self.venue_ns, entry["venue_ns"])
+            case "fee":
+                self.more_fees.setdefault(entry["trade_id"], []).append(TokenAmount(entry["asset"], entry["amount"]))
             case "fill":
+                # Those that no fill followed are from a process that was killed in between; the fill came again.
+                waiting = self.more_fees.pop(entry["trade_id"], [])
+                fees = [TokenAmount(entry["fee_asset"], entry["fee"])] if entry["fee_asset"] else []
+                fees += waiting[len(waiting) - min(entry["more_fees"], len(waiting)) :]
                 if entry["trade_id"] not in self.fills:
                     self._replace_provisional(entry)
-                    self.fills[entry["trade_id"]] = entry
+                    self.fills[entry["trade_id"]] = entry | {"fees": fees}
                 self.venue_ns = max(self.venue_ns, entry["venue_ns"])
             case "amend":
                 self.intent = self.intent | {"price": entry["price"], "amount": entry["amount"]}
@@ -120,7 +127,6 @@ class JournalledOrder:
         return InFlightOrder.from_json(data)
 
     def _trade_update(self, fill: dict[str, Any]) -> TradeUpdate:
-        fees = [TokenAmount(fill["fee_asset"], fill["fee"])] if fill["fee_asset"] else []
         return TradeUpdate(
             trade_id=fill["trade_id"],
             client_order_id=self.intent["client_order_id"],
@@ -130,7 +136,7 @@ class JournalledOrder:
             fill_price=fill["price"],
             fill_base_amount=fill["amount"],
             fill_quote_amount=fill["quote"],
-            fee=AddedToCostTradeFee(flat_fees=fees),
+            fee=AddedToCostTradeFee(flat_fees=fill["fees"]),
             is_taker=fill["is_taker"],
         )
 

@@ -374,6 +374,9 @@ class InvariantChecker:
         if not order.order_fills.keys() == history.fills.keys() == executions.keys():
             yield (f"L2: {order_id} has other fills than the venue: {sorted(order.order_fills)}, "
                    f"told {sorted(history.fills)}, venue {sorted(executions)}")  # fmt: skip
+        fees, paid = order.cumulative_fee_paid(self._market.account.quote), sum(e.fee for e in executions.values())
+        if fees != paid:
+            yield f"L2: {order_id} has fees of {fees} here, {paid} at the venue"
         if order.exchange_order_id != str(there.order_id):
             yield f"L1: {order_id} has exchange id {order.exchange_order_id}, not {there.order_id}"
         if not history.created:

@@ -74,11 +74,13 @@ def parse_order(order: SimOrder, market: SimMarket) -> OrderUpdate:
 
 def parse_execution(execution: Execution, market: SimMarket) -> TradeUpdate:
     instrument = market.instrument
+    # In two parts, as venues with rebates charge it; they add up to what the account has paid.
+    fees = [TokenAmount(execution.fee_asset, 2 * execution.fee), TokenAmount(execution.fee_asset, -execution.fee)]
     price, base = instrument.ticks_to_price(execution.price), instrument.lots_to_quantity(execution.quantity)
     return TradeUpdate(
         str(execution.trade_id), execution.order.client_order_id, str(execution.order.order_id), PAIR,
         execution.time_ms / 1e3, price, base, price * base,
-        AddedToCostTradeFee(flat_fees=[TokenAmount(execution.fee_asset, execution.fee)]), not execution.is_maker,
+        AddedToCostTradeFee(flat_fees=fees), not execution.is_maker,
     )  # fmt: skip
 
 

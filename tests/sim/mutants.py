@@ -446,6 +446,12 @@ class JournalKeepsNoFills(OrderJournal):
 
 
 @journal_mutant
+class JournalKeepsOneFeeOfAFill(OrderJournal):
+    def entries(self) -> list[dict[str, Any]]:
+        return [entry for entry in super().entries() if entry["kind"] != "fee"]
+
+
+@journal_mutant
 class JournalKeepsNoEnds(OrderJournal):
     def entries(self) -> list[dict[str, Any]]:
         return [entry for entry in super().entries() if entry["kind"] not in ("end", "reject")]
@@ -483,6 +489,18 @@ class ServerErrorsAreRefusals:
         try:
             return await super()._place_order(*args, **options)
         except OutcomeUnknownError as error:
+            raise OrderRejectedError(str(error)) from error
+
+
+@mutant("http")
+class SilenceOfTheOrderStreamIsARefusal:
+    async def _request_order(self, *args: Any) -> Any:
+        over_stream = self._order_stream is not None and self._order_stream.is_live
+        try:
+            return await super()._request_order(*args)
+        except (NetworkError, OutcomeUnknownError) as error:
+            if not over_stream:
+                raise
             raise OrderRejectedError(str(error)) from error
 
 

@@ -22,6 +22,7 @@ from qtxconn.core.types import (
     OrderType,
     OrderUpdate,
     PositionAction,
+    TokenAmount,
     TradeType,
     TradeUpdate,
 )
@@ -68,7 +69,7 @@ async def test_orders_are_recorded_when_they_end(tmp_path: Path, history: OrderH
         )  # fmt: skip
         newest, oldest = history.fills()
         assert (newest.base, oldest.base, oldest.price) == (D("0.015"), D("0.005"), D("58999.9"))
-        assert (oldest.fee, oldest.fee_asset, oldest.trade_type) == (D("0.01"), "USDT", TradeType.BUY)
+        assert (oldest.fees, oldest.trade_type) == ((TokenAmount("USDT", D("0.01")),), TradeType.BUY)
         assert sum(fill.quote for fill in history.fills(client_order_id=order_id)) == order.executed_quote
         assert history.orders(client_order_id=open_id) == []
 
@@ -182,12 +183,46 @@ def test_another_file_is_refused(path: Path, content: bytes) -> None:
     assert path.read_bytes() == content
 
 
+def test_every_fee_is_kept(path: Path) -> None:
+    fees = [TokenAmount("USDT", D("0.02")), TokenAmount("BNB", D("-0.00000001")), TokenAmount("USDT", D(1))]
+    tracker = ClientOrderTracker(PubSub(logging.getLogger("test")))
+    order = InFlightOrder("1", PAIR, OrderType.LIMIT, TradeType.BUY, D(2), 1_700_000_000.0, D(100))
+    tracker.start_tracking_order(order)
+    for trade_id, flat_fees in (("t1", fees), ("t2", []), ("t3", fees[:1])):
+        fee = AddedToCostTradeFee(flat_fees=flat_fees)
+        tracker.process_trade_update(TradeUpdate(trade_id, "1", "v1", PAIR, 3.0, D(100), D("0.1"), D(10), fee))
+    with OrderHistory(path) as history:
+        history.add("x", order)
+        assert history.flush()
+        assert {fill.trade_id: list(fill.fees) for fill in history.fills()} == {"t1": fees, "t2": [], "t3": fees[:1]}
+
+
+def test_a_history_of_schema_1_is_taken_over(path: Path) -> None:
+    """It had one fee of each fill."""
+    path.parent.mkdir()
+    fills = order_history._SCHEMA.replace("    fees TEXT NOT NULL,\n", "").replace(
+        "    is_taker", "    fee TEXT NOT NULL,\n    fee_asset TEXT NOT NULL,\n    is_taker"
+    )
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(fills)
+        for trade_id, fee, asset in (("t1", "0.01", "USDT"), ("t2", "0", "")):
+            row = ("x", "1", trade_id, PAIR, "SELL", "100", "1", "100", fee, asset, 1, 5)
+            database.execute(f"INSERT INTO fills VALUES ({', '.join('?' * 12)})", row)
+        database.execute("PRAGMA user_version = 1")
+        database.commit()
+    for _ in range(2):
+        with OrderHistory(path) as history:
+            newest, oldest = history.fills()
+            assert (oldest.fees, newest.fees) == ((TokenAmount("USDT", D("0.01")),), ())
+            assert (oldest.trade_id, oldest.quote, oldest.is_taker, oldest.venue_ns) == ("t1", D(100), True, 5)
+
+
 def test_another_schema_is_named(path: Path) -> None:
     with OrderHistory(path):
         pass
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version = 9")
-    with pytest.raises(HistoryError, match="has schema 9, this version of qtxconn knows 1"):
+    with pytest.raises(HistoryError, match="has schema 9, this version of qtxconn knows 2"):
         OrderHistory(path)
 
 

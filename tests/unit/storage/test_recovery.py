@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qtxconn.core.types import AddedToCostTradeFee, OrderState, OrderUpdate, TradeType, TradeUpdate
+from qtxconn.core.types import AddedToCostTradeFee, OrderState, OrderUpdate, TokenAmount, TradeType, TradeUpdate
 from qtxconn.errors import ConfigurationError, NetworkError, NotReadyError, OrderRejectedError
 from qtxconn.storage.journal import OrderJournal, read_journal
 from qtxconn.storage.recovery import fold
@@ -99,6 +99,19 @@ async def test_an_open_order_comes_back_with_its_state_ids_and_fills(path: Path,
         life.exchange.stream(venue.execute(order_id, "0.005"))
         assert life.exchange.kinds(order_id) == ["filled", "filled", "completed"]
         assert life.exchange.cancel(PAIR, order_id) is False
+
+
+async def test_every_fee_of_a_fill_comes_back(path: Path, venue: MemoryVenue) -> None:
+    fees = [TokenAmount("USDT", D("0.3")), TokenAmount("BNB", D("0.0001")), TokenAmount("USDT", D("-0.1"))]
+    async with run(path, venue) as life:
+        order_id = life.buy("0.02")
+        await settle(lambda: life.exchange.order(order_id).exchange_order_id)
+        fill = venue.execute(order_id, "0.005")
+        life.exchange.stream(fill._replace(fee=AddedToCostTradeFee(flat_fees=fees)))
+    async with run(path, venue) as life:
+        order = life.exchange.order(order_id)
+        assert order.order_fills[fill.trade_id].fee.flat_fees == fees
+        assert order.cumulative_fee_paid("USDT") == D("0.2")
 
 
 async def test_a_restored_order_can_be_cancelled(path: Path, venue: MemoryVenue) -> None:
