@@ -54,6 +54,7 @@ def compile_args() -> tuple[list[str], list[str]]:
     linker: list[str] = []
     if SANITIZE:
         compiler += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-O1", "-g", "-fno-omit-frame-pointer"]
+        compiler += ["-fno-wrapv"]  # where overflow is defined, as by Python's own flags, UBSan does not see it
         linker += [f"-fsanitize={SANITIZE}"]
     elif DEBUG:
         compiler += ["-O0", "-g"]

@@ -64,3 +64,4 @@ from qtxconn.qtx.order_queue cimport AnswerView, OrderQueue, OrderRequest, Queue
 from qtxconn.qtx.feed_core cimport Feed
 from qtxconn.qtx.strategy cimport FeedHandler, FeedTrade, Strategy
 from qtxconn.qtx.udp_feed cimport UdpFeed
+from qtxconn.storage.journal cimport JournalKind, JournalWriter, OrderJournal

@@ -60,7 +60,9 @@ def count(program: Path, job: str, operations: int, directory: Path) -> tuple[in
     collect = ("--collect-atstart=no", "--toggle-collect=*icount::measured*")
     options = ("--tool=callgrind", f"--callgrind-out-file={out}", *collect)
     command = ["valgrind", *options, str(program), job, str(operations)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # What is preloaded into this process, as by `make sanitize`, is not to be counted.
+    env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     if done.returncode != 0:
         sys.exit(f"icount: {program.name} {job}: status {done.returncode}: {done.stderr[-1000:]}")
     return parse_callgrind(out.read_text())

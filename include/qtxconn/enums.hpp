@@ -11,7 +11,22 @@ constexpr Side opposite(Side side) noexcept { return side == Side::bid ? Side::a
 
 enum class TradeType : std::uint8_t { buy = 1, sell = 2 };
 
-enum class OrderType : std::uint8_t { market = 1, limit = 2, limit_maker = 3 };
+// 1 to 3 are Hummingbot's. From 20 on an order waits at the venue for its trigger price, and only then goes to the
+// book.
+enum class OrderType : std::uint8_t {
+    market = 1,
+    limit = 2,
+    limit_maker = 3,
+    stop_market = 20,
+    stop_limit = 21,
+    take_profit_market = 22,
+    take_profit_limit = 23,
+    trailing_stop_market = 24,
+};
+
+constexpr bool is_order_type(std::uint8_t value) noexcept {
+    return (value >= 1 && value <= 3) || (value >= 20 && value <= 24);
+}
 
 enum class PositionAction : std::uint8_t { nil = 0, open = 1, close = 2 };
 

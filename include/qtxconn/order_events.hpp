@@ -37,10 +37,11 @@ struct OrderEvent {
 class ClientOrderTracker;
 
 // Called for each event, in their order, before the update that made it returns; also from threads without the GIL. It
-// may call the tracker: what that makes is told after what is being told.
+// may call the tracker: what that makes is told after what is being told. It must not throw; the type does not say so,
+// because a function written in Cython has no `noexcept`.
 struct OrderListener {
     void* context = nullptr;
-    void (*on_event)(void* context, ClientOrderTracker& tracker, const OrderEvent& event) noexcept = nullptr;
+    void (*on_event)(void* context, ClientOrderTracker& tracker, const OrderEvent& event) = nullptr;
 };
 
 // Events are queued while an update is applied and told afterwards. They also wait to be taken with next(), unless

@@ -29,32 +29,45 @@ namespace qtxconn {
 //            | sequence| crc  |kind |state |taker | 0  | client id | time ns | body, by kind                      |
 //            +---------+------+-----+------+------+----+-----------+---------+------------------------------------+
 //
-//   intent  32      48       64           72              80        88     89     90    91   96          144    192
-//            +-------+--------+------------+---------------+---------+------+------+-----+----+-----------+------+---
-//            | price | amount | created ns | dead after ns | account | side | type | pos | 0  | client id | pair | 0
-//            +-------+--------+------------+---------------+---------+------+------+-----+----+-----------+------+---
+//   intent  32      48       64           72              80        88     89     90    91   96          144
+//            +-------+--------+------------+---------------+---------+------+------+-----+----+-----------+------+
+//            | price | amount | created ns | dead after ns | account | side | type | pos | 0  | client id | pair |
+//            +-------+--------+------------+---------------+---------+------+------+-----+----+-----------+------+
+//           192       208
+//            +---------+---
+//            | trigger | 0
+//            +---------+---
 //
-//   ack     32         40             112           fill   32      48       64      80    96         104    176     192
-//            +----------+-------------+---           +------+--------+-------+-----+----------+-------+-------+---
-//            | venue ns | exchange id | 0            |price | amount | quote | fee | venue ns | trade | asset | 0
-//            +----------+-------------+---           +------+--------+-------+-----+----------+-------+-------+---
+//   fill    32      48       64      80    96         104        176         192    196
+//            +-------+--------+-------+-----+----------+----------+-----------+------+---
+//            | price | amount | quote | fee | venue ns | trade id | fee asset | more | 0
+//            +-------+--------+-------+-----+----------+----------+-----------+------+---
 //
-//   amend   32      48       64
-//            +-------+--------+---
-//            | price | amount | 0
-//            +-------+--------+---
+//   fee     32       48         120     136         ack     32         40             112
+//            +--------+----------+-------+---                +----------+-------------+---
+//            | amount | trade id | asset | 0                 | venue ns | exchange id | 0
+//            +--------+----------+-------+---                +----------+-------------+---
 //
-//   reject  32       80                             end    32              48               64
-//            +--------+---                           +---------------+----------------+---
-//            | reason | 0                            | executed base | executed quote | 0
-//            +--------+---                           +---------------+----------------+---
+//   amend   32      48       64                     reject  32       80
+//            +-------+--------+---                           +--------+---
+//            | price | amount | 0                            | reason | 0
+//            +-------+--------+---                           +--------+---
+//
+//   end     32              48               64
+//            +---------------+----------------+---
+//            | executed base | executed quote | 0
+//            +---------------+----------------+---
 //
 // A number is 8 bytes of units, 4 of scale, 4 of zero. A text is one byte of length and the bytes. The crc of a record
 // goes over its sequence, then over bytes 12 to 255. A record is written body first; the release store of its sequence
 // makes it count. Record i has the sequence `first sequence` + i, so that none counts at another one's place.
+//
+// A fill has its first fee in it, and `more` says how many others there are: each is a record of its own before the
+// fill, so that a fill that counts has all of its fees. Version 1 is the same without them, and without triggers.
 
 constexpr char kJournalMagic[8] = {'Q', 'T', 'X', 'J', 'R', 'N', 'L', '\n'};
-constexpr std::uint32_t kJournalVersion = 1;
+constexpr std::uint32_t kJournalVersion = 2;     // that is written
+constexpr std::uint32_t kJournalVersionMin = 1;  // that is read
 constexpr std::size_t kJournalRecordSize = 256;
 constexpr std::uint64_t kJournalCapacityMin = 16;
 constexpr std::uint64_t kJournalCapacityMax = 1ULL << 24;
@@ -68,6 +81,7 @@ enum class JournalKind : std::uint8_t {
     fill = 6,       // one execution
     end = 7,        // it ended: filled, cancelled or expired
     amend = 8,      // the venue has given it this price and amount
+    fee = 9,        // a further fee of the fill with this trade id, which follows
 };
 
 // Exact number without padding, so that no byte of the file is left to chance.
@@ -121,6 +135,7 @@ struct JournalIntent {
     std::uint8_t zero[5];
     JournalText<48> client_order_id;
     JournalText<48> trading_pair;
+    JournalNumber trigger;  // price of a conditional order; 0: none
 };
 
 struct JournalAck {
@@ -140,11 +155,19 @@ struct JournalFill {
     std::int64_t venue_ns;
     JournalText<kVenueIdTextMax + 1> trade_id;
     JournalText<16> fee_asset;
+    std::uint32_t more_fees;  // so many records of the kind `fee`, the last of this trade, belong to it
+    std::uint32_t zero;
 };
 
 struct JournalAmend {
     JournalNumber price;
     JournalNumber amount;
+};
+
+struct JournalFee {
+    JournalNumber amount;
+    JournalText<kVenueIdTextMax + 1> trade_id;
+    JournalText<16> asset;
 };
 
 struct JournalEnd {
@@ -168,6 +191,7 @@ struct JournalRecord {
         JournalFill fill;
         JournalEnd end;
         JournalAmend amend;
+        JournalFee fee;
         unsigned char body[224];
     };
 };
@@ -184,14 +208,17 @@ static_assert(offsetof(JournalIntent, amount) == 16 && offsetof(JournalIntent, c
               offsetof(JournalIntent, dead_after_ns) == 40 && offsetof(JournalIntent, account) == 48 &&
               offsetof(JournalIntent, trade_type) == 56 && offsetof(JournalIntent, order_type) == 57 &&
               offsetof(JournalIntent, position) == 58 && offsetof(JournalIntent, client_order_id) == 64 &&
-              offsetof(JournalIntent, trading_pair) == 112 && sizeof(JournalIntent) == 160);
+              offsetof(JournalIntent, trading_pair) == 112 && offsetof(JournalIntent, trigger) == 160 &&
+              sizeof(JournalIntent) == 176);
 static_assert(offsetof(JournalAck, exchange_order_id) == 8 && sizeof(JournalAck) == 80);
 static_assert(sizeof(JournalReject) == 48);
 static_assert(offsetof(JournalFill, quote) == 32 && offsetof(JournalFill, fee) == 48 &&
               offsetof(JournalFill, venue_ns) == 64 && offsetof(JournalFill, trade_id) == 72 &&
-              offsetof(JournalFill, fee_asset) == 144 && sizeof(JournalFill) == 160);
+              offsetof(JournalFill, fee_asset) == 144 && offsetof(JournalFill, more_fees) == 160 &&
+              sizeof(JournalFill) == 168);
 static_assert(offsetof(JournalEnd, executed_quote) == 16 && sizeof(JournalEnd) == 32);
 static_assert(offsetof(JournalAmend, amount) == 16 && sizeof(JournalAmend) == 32);
+static_assert(offsetof(JournalFee, trade_id) == 16 && offsetof(JournalFee, asset) == 88 && sizeof(JournalFee) == 104);
 
 inline JournalNumber journal_number(Fixed value) noexcept { return {value.units, value.scale, 0}; }
 inline Fixed fixed_of(const JournalNumber& number) noexcept { return {number.units, number.scale}; }
@@ -216,15 +243,21 @@ inline bool is_number(const JournalNumber& number) noexcept {
 
 inline bool is_sound(const JournalIntent& intent) noexcept {
     return is_number(intent.price) && is_number(intent.amount) && intent.amount.units > 0 && intent.created_ns >= 0 &&
-           (intent.trade_type == 1 || intent.trade_type == 2) && intent.order_type >= 1 && intent.order_type <= 3 &&
-           intent.position <= 2 && intent.client_order_id.valid() && intent.client_order_id.size > 0 &&
-           intent.trading_pair.valid() && intent.trading_pair.size > 0;
+           (intent.trade_type == 1 || intent.trade_type == 2) && is_order_type(intent.order_type) &&
+           is_number(intent.trigger) && intent.trigger.units >= 0 && intent.position <= 2 &&
+           intent.client_order_id.valid() && intent.client_order_id.size > 0 && intent.trading_pair.valid() &&
+           intent.trading_pair.size > 0;
 }
 
 inline bool is_sound(const JournalFill& fill) noexcept {
     return is_number(fill.price) && is_number(fill.amount) && is_number(fill.quote) && is_number(fill.fee) &&
            fill.amount.units > 0 && fill.price.units >= 0 && fill.quote.units >= 0 && fill.trade_id.valid() &&
            fill.trade_id.size > 0 && fill.fee_asset.valid();
+}
+
+inline bool is_sound(const JournalFee& fee) noexcept {
+    return is_number(fee.amount) && fee.trade_id.valid() && fee.trade_id.size > 0 && fee.asset.valid() &&
+           fee.asset.size > 0;
 }
 
 }  // namespace detail
@@ -244,6 +277,7 @@ inline bool is_journal_record(const JournalRecord& record, std::uint64_t sequenc
         case JournalKind::ack: return record.ack.exchange_order_id.valid();
         case JournalKind::reject: return record.reject.reason.valid();
         case JournalKind::fill: return detail::is_sound(record.fill);
+        case JournalKind::fee: return detail::is_sound(record.fee);
         case JournalKind::end:
             return is_order_state(flags[1]) && is_terminal(record.state) &&
                    detail::is_number(record.end.executed_base) && detail::is_number(record.end.executed_quote);
@@ -274,7 +308,7 @@ inline JournalFault check_journal_header(const JournalHeader& header, std::uint6
     if (std::memcmp(header.magic, kJournalMagic, sizeof(kJournalMagic)) != 0) {
         return JournalFault::magic;
     }
-    if (header.version != kJournalVersion) {
+    if (header.version < kJournalVersionMin || header.version > kJournalVersion) {
         return JournalFault::version;
     }
     if (header.record_size != kJournalRecordSize || header.crc != journal_crc(header) || header.first_sequence == 0 ||
@@ -338,7 +372,8 @@ public:
 
     bool intent(std::uint64_t client_id, std::string_view client_order_id, std::string_view trading_pair,
                 std::uint8_t trade_type, std::uint8_t order_type, std::uint8_t position, Fixed price, Fixed amount,
-                std::int64_t created_ns, std::int64_t dead_after_ns, std::uint64_t account) noexcept {
+                std::int64_t created_ns, std::int64_t dead_after_ns, std::uint64_t account,
+                Fixed trigger = {}) noexcept {
         if (!has_room_for_orders()) {
             return false;
         }
@@ -349,6 +384,7 @@ public:
         }
         body.price = journal_number(price);
         body.amount = journal_number(amount);
+        body.trigger = journal_number(trigger);
         body.created_ns = created_ns;
         body.dead_after_ns = dead_after_ns;
         body.account = account;
@@ -385,7 +421,8 @@ public:
     }
 
     bool fill(std::uint64_t client_id, std::string_view trade_id, std::string_view fee_asset, Fixed price, Fixed amount,
-              Fixed quote, Fixed fee, bool is_taker, std::int64_t venue_ns, std::int64_t time_ns) noexcept {
+              Fixed quote, Fixed fee, bool is_taker, std::int64_t venue_ns, std::int64_t time_ns,
+              std::uint32_t more_fees = 0) noexcept {
         if (is_full()) {
             return false;
         }
@@ -398,9 +435,21 @@ public:
         body.amount = journal_number(amount);
         body.quote = journal_number(quote);
         body.fee = journal_number(fee);
+        body.more_fees = more_fees;
         body.venue_ns = venue_ns;
         record.is_taker = is_taker;
         return commit(record);
+    }
+
+    // Before the fill whose first fee is another.
+    bool fee(std::uint64_t client_id, std::string_view trade_id, std::string_view asset, Fixed amount,
+             std::int64_t time_ns) noexcept {
+        if (is_full()) {
+            return false;
+        }
+        JournalRecord& record = begin(JournalKind::fee, client_id, time_ns);
+        record.fee.amount = journal_number(amount);
+        return record.fee.trade_id.assign(trade_id) && record.fee.asset.assign(asset) && commit(record);
     }
 
     bool end(std::uint64_t client_id, OrderState state, Fixed executed_base, Fixed executed_quote,

@@ -231,11 +231,22 @@ cdef dict _shared = {}      # name -> ClientIdSource
 
 def shared_client_ids(str name not None="", int bits=63):
     """The process's own source of client order ids, made on first use: one for all venues that take 63 bits, one for
-    each that takes fewer."""
+    each that takes fewer. QTXCONN_INSTANCE gives it an instance of its own, where processes of several hosts (or
+    containers, which do not see each other's leases) share an account."""
     key = "" if bits == 63 else name
     if key not in _shared:
-        _shared[key] = ClientIds() if bits == 63 else NumericClientIds(name, bits)
+        instance = _configured_instance()
+        _shared[key] = ClientIds(instance=instance) if bits == 63 else NumericClientIds(name, bits, instance=instance)
     return _shared[key]
+
+
+def _configured_instance():
+    text = os.environ.get("QTXCONN_INSTANCE", "")
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise ConfigurationError(f"QTXCONN_INSTANCE is {text!r}; give each process another number, from 0 on")
+    return int(text)
 
 
 def cloid_from_client_id(uint64_t client_id) -> str:

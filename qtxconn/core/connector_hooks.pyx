@@ -52,6 +52,7 @@ cdef class ConnectorHooks:
     supports_countdown_cancel = False   # _place_countdown_cancel is written
     order_options = None        # names of the further keywords of buy(); None: _place_order sees to them itself
     times_in_force = ("GTC", "IOC", "FOK")      # of LIMIT orders, where `time_in_force` is an option
+    trigger_sources = ()        # what the trigger of a conditional order can watch: "last", "mark", "index"
     good_till_ahead_min_s = 0.0     # how far away a good_till_date must be
     itemised_fills = True       # the venue reports executions one by one, not only executed amounts
     provisional_fill_after_s = 30.0     # after which executions that it counts but does not give are inferred
@@ -136,6 +137,15 @@ cdef class ConnectorHooks:
     async def _request_open_orders(self, str trading_pair):
         """-> list[OrderUpdate] of every order of the pair that is open at the venue, whoever placed it."""
         raise NotImplementedError(f"{type(self).__name__} must define _request_open_orders")
+
+    async def _trade_updates_since(self, str trading_pair, double since_s):
+        """-> list[TradeUpdate] of all executions on the pair from this venue time (s) on; `client_order_id` may be left
+        empty. For exchanges that use _recover()."""
+        raise NotImplementedError(f"{type(self).__name__} must define _trade_updates_since")
+
+    def _venue_time_s(self):
+        """The venue's clock now, in seconds since 1970; rather too early than too late."""
+        return self.current_timestamp
 
     async def _request_order_status(self, InFlightOrder tracked_order):
         """-> OrderUpdate as the venue has it, asked by client order id. Raises OrderNotFoundError on its word only."""

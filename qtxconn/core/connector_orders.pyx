@@ -1,17 +1,16 @@
-"""A connector's orders: placing, amending, cancelling, and what is done about missing answers.
+"""A connector's orders: placing, amending and cancelling, alone and in batches.
 
-The way of an order reads from buy() down; that of an outcome nobody told from _order_unknown().
+The way of an order reads from buy() down.
 """
 
 import asyncio
 from typing import NamedTuple
 
-from qtxconn.core.connector_hooks cimport ConnectorHooks
 from qtxconn.core.fixed cimport Fixed, fixed_from, fixed_to_decimal
 from qtxconn.core.in_flight_order cimport InFlightOrder
+from qtxconn.core.order_outcomes cimport OrderOutcomes
 from qtxconn.core.trading_rule cimport TradingRule
 
-from qtxconn.core.events import ErrorEvent
 from qtxconn.core.order_options import check_order_options
 from qtxconn.core.types import OrderState, OrderType, OrderUpdate, PositionAction, TradeType
 from qtxconn.errors import (
@@ -22,20 +21,12 @@ from qtxconn.errors import (
     OrderValidationError,
     OutcomeUnknownError,
     QtxconnError,
-    RateLimitedError,
-    VenueError,
     is_definite_refusal,
 )
 
 
 _AMENDABLE = (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
-
-
-def _is_refusal(error) -> bool:
-    """Whether the venue has said that a cancel or an amend is not to be: then the order is as it was."""
-    return isinstance(error, VenueError) and not isinstance(
-        error, (OrderNotFoundError, OutcomeUnknownError, RateLimitedError)
-    )
+_AMENDABLE_TYPES = (OrderType.LIMIT, OrderType.LIMIT_MAKER)
 
 
 class CancellationResult(NamedTuple):
@@ -58,15 +49,12 @@ def _chunks(list orders, int size):
     return [orders[first:first + size] for first in range(0, len(orders), size)]
 
 
-cdef class ConnectorOrders(ConnectorHooks):
+cdef class ConnectorOrders(OrderOutcomes):
     """The part of ConnectorBase that has to do with orders. All methods are for the event loop's thread."""
 
     def __cinit__(self, *args, **kwargs):
         self._trading_rules = {}
         self._order_options = {}
-        self._tasks = set()
-        self._placing = set()
-        self._resolving = {}
 
     # -- rules -------------------------------------------------------------------------------------------------
 
@@ -114,9 +102,11 @@ cdef class ConnectorOrders(ConnectorHooks):
     ) -> str:
         """Places a buy order and returns its client order id at once; events tell the rest.
 
-        `amount` in base asset is rounded down to the lot, `price` in quote per base down to the tick (up for a sell).
-        When this returns the order is tracked. Raises, with nothing sent and nothing tracked, OrderValidationError
-        where the order breaks the rules and NotReadyError before connect() or without `trading_required`.
+        `amount` in base asset is rounded down to the lot, `price` in quote per base down to the tick (up for a sell),
+        the `trigger_price` of a conditional order to the side on which it is reached later; the further keywords are
+        checked by qtxconn.core.order_options. When this returns the order is tracked. Raises, with nothing sent and
+        nothing tracked, OrderValidationError where the order breaks the rules and NotReadyError before connect() or
+        without `trading_required`.
         """
         return self.c_create_order(
             TradeType.BUY, trading_pair, amount, order_type, price, position_action, options
@@ -167,13 +157,18 @@ cdef class ConnectorOrders(ConnectorHooks):
             raise OrderValidationError(f"{trading_pair} takes no {order_type.name} orders at {self.name}")
         if is_limit and price is None:
             raise OrderValidationError(f"a {order_type.name} order needs a price")
-        if options:
+        cdef bint is_conditional = order_type.is_conditional()
+        if options or is_conditional:
             self._check_order_options(order_type, options)
         cdef Fixed c_amount = self._exact(amount, "amount")
         cdef Fixed c_price
         if price is not None:
             c_price = self._exact(price, "price")
         self._fit(rule, trade_type, &c_price, &c_amount, is_limit)
+        trigger_price = None
+        if is_conditional and options.get("trigger_price") is not None:
+            trigger_price = self._fit_trigger(rule, order_type.triggers_on_rise(trade_type), options["trigger_price"])
+            options = options | {"trigger_price": trigger_price}
         cdef InFlightOrder order = InFlightOrder(
             self.generate_client_order_id(),
             trading_pair,
@@ -183,6 +178,7 @@ cdef class ConnectorOrders(ConnectorHooks):
             self.current_timestamp,
             fixed_to_decimal(c_price) if c_price.units else None,
             position=self._position_action(trade_type, trading_pair, position_action),
+            trigger_price=trigger_price,
         )
         if self._journal is not None:
             number = self._order_tracker.c_client_id(order.client_order_id)
@@ -211,6 +207,20 @@ cdef class ConnectorOrders(ConnectorHooks):
         if violation is not None:
             raise OrderValidationError(violation)
         return 0
+
+    cdef object _fit_trigger(self, TradingRule rule, bint up, object trigger_price):
+        """A trigger price on the grid, never one that is reached earlier than the given one."""
+        cdef Fixed trigger = self._exact(trigger_price, "trigger_price")
+        try:
+            trigger = rule.c_quantize_price(trigger, up)
+        except AmountError as error:
+            raise OrderValidationError(f"{rule.trading_pair}: trigger_price: {error}") from None
+        fitted = fixed_to_decimal(trigger)
+        if fitted <= 0 or fitted < rule.min_price or 0 < rule.max_price < fitted:
+            raise OrderValidationError(
+                f"{rule.trading_pair}: trigger_price {fitted} is outside {rule.min_price} to {rule.max_price}"
+            )
+        return fitted
 
     cdef Fixed _exact(self, object value, str what) except *:
         try:
@@ -288,10 +298,12 @@ cdef class ConnectorOrders(ConnectorHooks):
         return [BatchOrderResult(None, refused[r.order_id]) if r.order_id in refused else r for r in results]
 
     def _submit_orders(self, list orders) -> dict:
-        """Sends tracked orders: in batches where the venue has them, else one by one. -> {client order id: error} of
-        those that were refused before anything left."""
+        """Sends tracked orders: in batches where the venue has them, else one by one, as conditional orders always are.
+        -> {client order id: error} of those that were refused before anything left."""
         refused = {}
-        for chunk in _chunks(orders, max(1, self.batch_size_max)):
+        plain = [order for order in orders if not order.order_type.is_conditional()]
+        conditional = [order for order in orders if order.order_type.is_conditional()]
+        for chunk in _chunks(plain, max(1, self.batch_size_max)) + _chunks(conditional, 1):
             if len(chunk) > 1:
                 task = self._spawn(self._place_batch_and_process_updates(chunk), f"place {len(chunk)} orders")
                 task.add_done_callback(lambda _, chunk=chunk: [self._on_place_done(order) for order in chunk])
@@ -344,16 +356,17 @@ cdef class ConnectorOrders(ConnectorHooks):
 
     def _submit_cancels(self, list orders):
         """Sends cancels of one pair's orders: in batches where the venue has them. One that the venue may not have yet
-        goes alone, so that it can follow its order."""
-        acked = [order for order in orders if order.acked_ns]
-        for chunk in _chunks(acked, max(1, self.batch_cancel_size_max)):
+        goes alone, so that it can follow its order, and so does that of a conditional order."""
+        alone, plain = [], []
+        for order in orders:
+            (alone if not order.acked_ns or order.order_type.is_conditional() else plain).append(order)
+        for chunk in _chunks(plain, max(1, self.batch_cancel_size_max)):
             if len(chunk) == 1:
-                self._submit_cancel(chunk[0])
+                alone += chunk
             else:
                 self._spawn_change(self._cancel_batch_and_process_updates(chunk), chunk)
-        for order in orders:
-            if not order.acked_ns:
-                self._submit_cancel(order)
+        for order in alone:
+            self._submit_cancel(order)
 
     def _spawn_change(self, coroutine, list orders):
         task = self._spawn(coroutine, f"cancel {len(orders)} orders")
@@ -371,30 +384,6 @@ cdef class ConnectorOrders(ConnectorHooks):
                 self._cancel_failed(order.client_order_id, answer)
             else:
                 self._process_report(answer)
-
-    def _order_accepted(self, str client_order_id, str exchange_order_id, double timestamp_s):
-        """The venue has taken the order; `timestamp_s` by its clock."""
-        order = self._order_tracker.fetch_order(client_order_id)
-        if order is not None:
-            self._order_tracker.process_order_update(
-                OrderUpdate(order.trading_pair, timestamp_s, OrderState.OPEN, client_order_id, exchange_order_id)
-            )
-
-    def _order_rejected(self, str client_order_id, error):
-        """The order certainly does not live at the venue: refused by its word, or by us before sending."""
-        order = self._order_tracker.fetch_order(client_order_id)
-        if order is not None:
-            self._order_tracker.mark_failed(order, error)
-
-    def _order_unknown(self, str client_order_id, error):
-        """No answer, or one that says nothing about the order: it stays tracked and is looked up at the venue."""
-        order = self._order_tracker.fetch_tracked_order(client_order_id)
-        if order is None or order.acked_ns:
-            return      # the user stream has shown it meanwhile
-        self._order_tracker.mark_unknown(order)
-        self._alarm("outcome_unknown", f"{client_order_id}: no word on the order ({type(error).__name__}: {error}); "
-                    "asking the venue", client_order_id, error)
-        self._resolve(order)
 
     # -- cancelling --------------------------------------------------------------------------------------------
 
@@ -551,30 +540,6 @@ cdef class ConnectorOrders(ConnectorHooks):
                 raise OrderNotFoundError(f"{order.client_order_id} ended before it could be cancelled")
         return await self._place_cancel(order.client_order_id, order)
 
-    def _cancel_accepted(self, str client_order_id, double timestamp_s, executed_base=None):
-        """The venue confirms the cancel; `executed_base` is the executed amount its answer counts, where it says."""
-        order = self._order_tracker.fetch_tracked_order(client_order_id)
-        if order is not None:
-            misc = None if executed_base is None else {"cumulative_base": executed_base}
-            self._order_tracker.process_order_update(
-                OrderUpdate(order.trading_pair, timestamp_s, OrderState.CANCELED, client_order_id, None, misc)
-            )
-
-    def _cancel_failed(self, str client_order_id, error):
-        """The cancel did not go through. What became of the order is asked, never assumed."""
-        order = self._order_tracker.fetch_tracked_order(client_order_id)
-        if order is None:
-            return
-        settled = _is_refusal(error)
-        self._order_tracker.revert_pending(order)
-        if isinstance(error, OrderNotFoundError):
-            self._order_tracker.note_not_found(order)
-        if settled:
-            self._alarm("cancel_failed", f"{client_order_id}: cancel refused: {error}", client_order_id, error)
-        else:
-            self._logger.info("%s: cancel unanswered or order not found (%s); asking the venue", client_order_id, error)
-        self._resolve(order, None if settled else error)
-
     # -- amending ----------------------------------------------------------------------------------------------
 
     def amend(self, str trading_pair not None, str client_order_id not None, *, price=None, amount=None) -> bool:
@@ -595,7 +560,7 @@ cdef class ConnectorOrders(ConnectorHooks):
         cdef InFlightOrder order = self._order_tracker.fetch_tracked_order(client_order_id)
         if order is None or order.trading_pair != trading_pair or order.current_state not in _AMENDABLE:
             return False
-        if not order.order_type.is_limit_type():
+        if order.order_type not in _AMENDABLE_TYPES:
             raise OrderValidationError(f"{client_order_id} is a {order.order_type.name} order; only limits are amended")
         cdef Fixed c_price = self._exact(order.price if price is None else price, "price")
         cdef Fixed c_amount = self._exact(order.amount if amount is None else amount, "amount")
@@ -622,166 +587,3 @@ cdef class ConnectorOrders(ConnectorHooks):
         else:
             self._process_report(update)
             self._order_tracker.revert_pending(order)   # should the answer show nothing new
-
-    def _process_report(self, update):
-        """For exchanges: applies all that the venue says of an order in one answer."""
-        self._process_amend(update)
-        self._order_tracker.process_order_update(update)
-
-    def _process_amend(self, update):
-        """For exchanges: takes over price and amount of an order as a report shows them, if they are new. Before its
-        fills, which may exceed the amount that it had."""
-        misc = update.misc_updates
-        amount = misc.get("amount") if misc else None
-        if amount is None:
-            return
-        cdef InFlightOrder order = self._order_tracker.fetch_order(update.client_order_id, update.exchange_order_id)
-        if order is None or order.is_done:
-            return
-        price = misc.get("price")
-        changes = {}
-        if amount != order.amount:
-            changes["amended_amount"] = amount
-        if price and price != order.price and order.order_type.is_limit_type():
-            changes["amended_price"] = price
-        if changes:
-            self._order_tracker.process_order_update(
-                update._replace(new_state=OrderState.OPEN, misc_updates=changes)
-            )
-
-    def _amend_failed(self, InFlightOrder order, error):
-        """The amend did not go through, or nobody said so. What the order is now is asked, never assumed."""
-        self._order_tracker.revert_pending(order)
-        if isinstance(error, OrderNotFoundError):
-            self._order_tracker.note_not_found(order)
-        order_id = order.client_order_id
-        if _is_refusal(error):
-            self._alarm("amend_failed", f"{order_id}: amend refused: {error}", order_id, error)
-        else:
-            self._alarm("amend_unanswered", f"{order_id}: no word on the amend ({type(error).__name__}: {error}); "
-                        "asking the venue", order_id, error)
-        self._resolve(order)
-
-    # -- finding out -------------------------------------------------------------------------------------------
-
-    def _resolve(self, InFlightOrder order, cancel_error=None):
-        """Asks in the background what became of an order; once at a time for each. `cancel_error`: why a cancel was
-        not confirmed, reported if the order turns out to be open still."""
-        order_id = order.client_order_id
-        asking = order_id in self._resolving
-        if cancel_error is not None or not asking:
-            self._resolving[order_id] = cancel_error
-        if asking:
-            return None
-        task = self._spawn(self._resolve_order(order), f"resolve {order_id}")
-        task.add_done_callback(lambda _: self._resolving.pop(order_id, None))
-        return task
-
-    async def _resolve_order(self, InFlightOrder order):
-        attempt = 0
-        since_ns = self._clock.monotonic_ns()
-        life = (order.acked_ns, order.last_update_timestamp)
-        while order.is_open:
-            delay = self.lookup_delays_s[min(attempt, len(self.lookup_delays_s) - 1)]
-            attempt += 1
-            if delay:
-                await self._clock.sleep(delay)
-            try:
-                await self._refresh_order(order)
-            except OrderNotFoundError as error:
-                # Evidence only once the request can no longer be accepted; before that it may still be on its way.
-                # Counted from the first question, by a clock that no step moves: a single miss ends no order. And from
-                # the last word of the order: what the venue's stream shows, its queries may not see yet.
-                now_ns = self._clock.monotonic_ns()
-                if order.is_done:
-                    break       # it was refused while we asked
-                seen = (order.acked_ns, order.last_update_timestamp)
-                if order.client_order_id in self._placing or seen != life:
-                    since_ns, life = now_ns, seen
-                elif now_ns - since_ns >= self.submit_dead_after_s * 1e9:
-                    self._order_absent(order, error)
-            except Exception as error:
-                self._logger.info("%s: asking the venue failed (%s); trying again", order.client_order_id, error,
-                                  exc_info=None if isinstance(error, QtxconnError) else error)
-            else:
-                if order.current_state is not OrderState.UNKNOWN and not order.awaits_fills:
-                    break
-        cancel_error = self._resolving.get(order.client_order_id)
-        if cancel_error is not None and order.is_open and not order.is_pending_cancel_confirmation:
-            self._alarm("cancel_failed", f"{order.client_order_id}: not cancelled ({cancel_error}); the order is "
-                        f"{order.current_state.name}", order.client_order_id, cancel_error)
-
-    def _order_absent(self, InFlightOrder order, error):
-        """The venue says, and keeps saying, that there is no such order. One that it never acknowledged has failed;
-        one that it had acknowledged has ended there in a way we did not see."""
-        if order.acked_ns != 0:
-            self._alarm("order_vanished", f"{order.client_order_id}: the venue had accepted it and no longer knows it "
-                        f"({error}); it counts as cancelled", order.client_order_id, error)
-        self._order_tracker.mark_absent(order, error)
-
-    async def _refresh_order(self, InFlightOrder order):
-        """Reads an order's state and fills from the venue and applies both, the fills first."""
-        executed = order.executed_amount_base   # before asking: a fill that comes meanwhile may hide a lost one
-        update = await self._request_order_status(order)
-        self._process_amend(update)
-        if order.exchange_order_id is None and update.exchange_order_id and update.new_state is not OrderState.FAILED:
-            # The first word of it: its fills can only be asked for by the venue's id.
-            self._order_accepted(order.client_order_id, update.exchange_order_id, update.update_timestamp)
-        counted = (update.misc_updates or {}).get("cumulative_base")
-        if counted is None or counted > executed:
-            for fill in await self._all_trade_updates_for_order(order):
-                self._order_tracker.process_trade_update(fill)
-        self._order_tracker.process_order_update(update)
-
-    async def _order_refresh_loop(self):
-        """Every second: orders whose end is reported but whose fills are missing. Every status_poll_interval_s, and
-        when the user stream is back: all."""
-        elapsed = 0.0
-        while True:
-            await self._clock.sleep(1.0)
-            self._order_tracker.expire()
-            elapsed += 1.0
-            everything = self._poll_due or elapsed >= self.status_poll_interval_s
-            if everything:
-                elapsed = 0.0
-                self._poll_due = False
-            if self._journal is not None:
-                self._journal.maintain()
-            for order in self._order_tracker.active_orders.values():
-                if not (everything or order.awaits_fills):
-                    continue
-                try:
-                    await self._refresh_order(order)
-                except OrderNotFoundError:
-                    self._order_tracker.note_not_found(order)
-                    self._resolve(order)
-                except Exception as error:
-                    self._logger.info("%s: status poll failed (%s); trying again", order.client_order_id, error,
-                                      exc_info=None if isinstance(error, QtxconnError) else error)
-                    self._resolve(order)    # what the stream missed is not left to the next poll
-                else:
-                    self._order_tracker.settle_with_provisional_fill(order, self.provisional_fill_after_s)
-
-    # -- tasks -------------------------------------------------------------------------------------------------
-
-    def _spawn(self, coroutine, str name not None):
-        """Runs a coroutine until disconnect(). An exception is reported as an error event, never lost."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            coroutine.close()
-            raise NotReadyError(f"{self.name} works inside a running asyncio event loop; there is none here") from None
-        task = loop.create_task(coroutine, name=f"{self.name} {name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._on_task_done)
-        return task
-
-    def _on_task_done(self, task):
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            error = task.exception()
-            self._alarm("task", f"{task.get_name()} ended with {type(error).__name__}: {error}", error=error)
-            self._logger.error("%s failed", task.get_name(), exc_info=error)
-
-    def _alarm(self, str kind, str message, str order_id=None, error=None):
-        self._pubsub.publish_error(ErrorEvent(self.current_timestamp, kind, message, order_id, error))

@@ -20,6 +20,7 @@ from qtxconn.core.order_store cimport (
 cdef class InFlightOrder:
     cdef readonly str client_order_id     # text form: prefix and the digits of the 64-bit id
     cdef readonly str trading_pair
+    cdef readonly object trigger_price    # Decimal, of a conditional order; None: not one, or trailing from the start
     cdef OrderStore* _store               # null while the record is our own (not tracked yet, or no longer)
     cdef uint32_t _slot
     cdef OrderRecord _own

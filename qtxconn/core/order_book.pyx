@@ -88,7 +88,8 @@ cdef object _level_array(const vector[BookLevel]& levels):
     array = np.empty(levels.size(), LEVEL_DTYPE)
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
-    memcpy(view.buf, levels.data(), levels.size() * sizeof(BookLevel))
+    if not levels.empty():  # memcpy() takes no null pointer, not even for nothing
+        memcpy(view.buf, levels.data(), levels.size() * sizeof(BookLevel))
     PyBuffer_Release(&view)
     return array
 

@@ -1,10 +1,10 @@
 """What the core asks of a journal of orders. This one keeps nothing; OrderJournal of qtxconn.storage does."""
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.string_view cimport string_view
 
-from qtxconn.core.fixed cimport Fixed
+from qtxconn.core.fixed cimport Fixed, compare, fixed_from
 from qtxconn.core.in_flight_order cimport InFlightOrder
 from qtxconn.core.order_store cimport (
     Fee,
@@ -15,6 +15,7 @@ from qtxconn.core.order_store cimport (
     OrderState,
     OrderStore,
     is_terminal,
+    kNoAsset,
 )
 
 
@@ -23,10 +24,13 @@ cdef class OrderJournalBase:
 
     cdef int c_write_order(self, InFlightOrder order, uint64_t client_id, double dead_after_s) except -1:
         cdef OrderRecord* record = order.c_record()
+        cdef Fixed trigger
+        if order.trigger_price is not None:
+            trigger = fixed_from(order.trigger_price)
         self.c_intent(
             client_id, order.client_order_id, order.trading_pair, <uint8_t>record.trade_type,
             <uint8_t>record.order_type, <uint8_t>record.position, record.price(), record.amount(), record.created_ns,
-            record.created_ns + <int64_t>(dead_after_s * 1e9)
+            record.created_ns + <int64_t>(dead_after_s * 1e9), trigger
         )
         return 0
 
@@ -34,15 +38,29 @@ cdef class OrderJournalBase:
         cdef OrderRecord* record = &store.at(event.slot)
         cdef Fill fill
         cdef Fee fee
+        cdef uint32_t more = 0
         cdef char[20] number
+        if record.is_external:
+            return      # it was not placed here: there is no intent that the records could belong to
         if event.kind == OrderEventKind.created:
             self.c_ack(record.client_id, store.ids().text(record.exchange_id, number), record.venue_ns, event.time_ns)
-        elif event.kind == OrderEventKind.filled or event.kind == OrderEventKind.late_fill:
+        elif (event.kind == OrderEventKind.filled or event.kind == OrderEventKind.late_fill
+                or event.kind == OrderEventKind.replaced):
             fill = store.fill(event.fill)
+            if event.kind != OrderEventKind.replaced and compare(event.amount, fill.amount()) < 0:
+                return      # the rest of a fill that replaced provisional ones: it was written with that
+            fee = store.fee(fill, 1)
+            while fee.asset != kNoAsset:
+                self.c_fee(
+                    record.client_id, store.ids().text(fill.trade_id, number), store.asset(fee.asset), fee.amount,
+                    event.time_ns
+                )
+                more += 1
+                fee = store.fee(fill, more + 1)
             fee = store.fee(fill, 0)
             self.c_fill(
                 record.client_id, store.ids().text(fill.trade_id, number), store.asset(fee.asset), fill.price(),
-                fill.amount(), fill.quote(), fee.amount, fill.is_taker, fill.venue_ns, event.time_ns
+                fill.amount(), fill.quote(), fee.amount, fill.is_taker, fill.venue_ns, more, event.time_ns
             )
         elif event.kind == OrderEventKind.amended:
             self.c_ack(record.client_id, store.ids().text(record.exchange_id, number), record.venue_ns, event.time_ns)
@@ -59,7 +77,7 @@ cdef class OrderJournalBase:
 
     cdef int c_intent(
         self, uint64_t client_id, str client_order_id, str trading_pair, uint8_t trade_type, uint8_t order_type,
-        uint8_t position, Fixed price, Fixed amount, int64_t created_ns, int64_t dead_after_ns
+        uint8_t position, Fixed price, Fixed amount, int64_t created_ns, int64_t dead_after_ns, Fixed trigger
     ) except -1:
         return 0
 
@@ -77,7 +95,12 @@ cdef class OrderJournalBase:
 
     cdef void c_fill(
         self, uint64_t client_id, string_view trade_id, string_view fee_asset, Fixed price, Fixed amount, Fixed quote,
-        Fixed fee, cbool is_taker, int64_t venue_ns, int64_t now_ns
+        Fixed fee, cbool is_taker, int64_t venue_ns, uint32_t more_fees, int64_t now_ns
+    ) noexcept:
+        pass
+
+    cdef void c_fee(
+        self, uint64_t client_id, string_view trade_id, string_view asset, Fixed amount, int64_t now_ns
     ) noexcept:
         pass
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from qtxconn.core.types import OrderType
@@ -16,8 +17,11 @@ def check_order_options(connector: ConnectorOrders, order_type: OrderType, optio
     """Raises OrderValidationError for an option that is unknown, has no such value, or contradicts another.
 
     `time_in_force`: one of the connector's `times_in_force`, of LIMIT orders. `good_till_date`: seconds since 1970,
-    with GTD and only with it. `reduce_only`: True or False.
+    with GTD and only with it. `reduce_only`: True or False. Of conditional orders: `trigger_price` in quote per base
+    (of a trailing stop the one from which it follows; without, at once), `trigger_source`: which price it watches, one
+    of the connector's `trigger_sources`, and `callback_rate`, in percent, of a trailing stop.
     """
+    _check_trigger(connector, order_type, options)
     known = connector.order_options
     if known is None:
         return
@@ -48,8 +52,39 @@ def _check_time_in_force(connector: ConnectorOrders, order_type: OrderType, time
         valid = ", ".join(connector.times_in_force)
         hint = "; for post-only use OrderType.LIMIT_MAKER" if time_in_force in ("GTX", "PO") else ""
         raise OrderValidationError(f"time_in_force is {time_in_force!r}; it must be one of {valid}{hint}")
-    if order_type is not OrderType.LIMIT and time_in_force != "GTC":
+    if (order_type is OrderType.LIMIT_MAKER or not order_type.is_limit_type()) and time_in_force != "GTC":
         raise OrderValidationError(f"time_in_force {time_in_force} is for LIMIT orders, not {order_type.name}")
+
+
+def _check_trigger(connector: ConnectorOrders, order_type: OrderType, options: dict[str, Any]) -> None:
+    name, is_trailing = order_type.name, order_type is OrderType.TRAILING_STOP_MARKET
+    if not order_type.is_conditional():
+        for option in ("trigger_price", "trigger_source", "callback_rate"):
+            if option in options:
+                raise OrderValidationError(f"{option} is for conditional orders (STOP_MARKET, ...), not {name}")
+        return
+    if not is_trailing and options.get("trigger_price") is None:
+        raise OrderValidationError(f"a {name} order needs a trigger_price (quote per base)")
+    source = options.get("trigger_source")
+    if source is not None and source not in connector.trigger_sources:
+        raise OrderValidationError(
+            f"trigger_source is {source!r}; it must be one of {', '.join(connector.trigger_sources)}"
+        )
+    if is_trailing is not ("callback_rate" in options):
+        raise OrderValidationError(
+            f"a {name} order {'needs a' if is_trailing else 'has no'} callback_rate (percent that the price comes back)"
+        )
+    if is_trailing:
+        _check_percent(options["callback_rate"])
+
+
+def _check_percent(value: Any) -> None:
+    try:
+        is_possible = not isinstance(value, bool | float) and 0 < Decimal(value) < 100
+    except (ArithmeticError, TypeError, ValueError):
+        is_possible = False
+    if not is_possible:
+        raise OrderValidationError(f"callback_rate is {value!r}; it must be a Decimal, int or text above 0, in percent")
 
 
 def _is_number(value: Any) -> bool:

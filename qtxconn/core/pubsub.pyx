@@ -3,6 +3,7 @@
 from types import FunctionType
 
 from qtxconn.core.events import EVENT_ROUTES, TradeEventListener
+from qtxconn.core.types import AccountEvent, MarketEvent
 
 
 cdef object _callable(object listener):
@@ -23,6 +24,10 @@ cdef class PubSub:
 
     def add_listener(self, event_tag, listener):
         """Adding the same listener twice is one registration. The connector keeps a strong reference."""
+        if not isinstance(event_tag, (MarketEvent, AccountEvent)):
+            raise TypeError(f"event_tag is {event_tag!r}; it must be a MarketEvent or an AccountEvent")
+        if not callable(listener):
+            raise TypeError(f"listener is {listener!r}; it must be callable with the event")
         listeners = self._by_tag.setdefault(event_tag, [])
         if listener not in listeners:
             listeners.append(listener)

@@ -11,12 +11,28 @@ from typing import Any, NamedTuple
 
 
 class OrderType(Enum):
+    """Type of an order. 1 to 3 are Hummingbot's values. The others are conditional: they wait at the venue until a
+    trigger price is reached, and then become a market or a limit order."""
+
     MARKET = 1
     LIMIT = 2
     LIMIT_MAKER = 3
+    STOP_MARKET = 20
+    STOP_LIMIT = 21
+    TAKE_PROFIT_MARKET = 22
+    TAKE_PROFIT_LIMIT = 23
+    TRAILING_STOP_MARKET = 24
 
     def is_limit_type(self) -> bool:
-        return self is not OrderType.MARKET
+        return self._value_ in (2, 3, 21, 23)
+
+    def is_conditional(self) -> bool:
+        return self._value_ >= 20
+
+    def triggers_on_rise(self, trade_type: TradeType) -> bool:
+        """Whether the trigger is reached from below: by a buying stop, a selling take-profit, and the price from which
+        a selling trailing stop follows."""
+        return (self in (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)) is (trade_type is TradeType.BUY)
 
 
 class TradeType(Enum):
@@ -181,6 +197,10 @@ class OrderUpdate(NamedTuple):
     client_order_id: str | None = None
     exchange_order_id: str | None = None
     misc_updates: dict[str, Any] | None = None
+
+
+# Before the trade id of a fill that was inferred from an executed amount, until the real ones come.
+PROVISIONAL_TRADE_ID = "cum-"
 
 
 class TradeUpdate(NamedTuple):

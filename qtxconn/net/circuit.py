@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
-from qtxconn.errors import CircuitOpenError
+from qtxconn.errors import CircuitOpenError, MessageError, NetworkError, OutcomeUnknownError, VenueError
 
 if TYPE_CHECKING:
     from qtxconn.core.clock import Clock
 
+T = TypeVar("T")
+
 
 class CircuitBreaker:
     """Closed: requests pass. After `failures_max` failures in a row it is open for `open_s`: none does. Then half-open:
-    one request passes as a probe; its success closes the circuit, its failure opens it again."""
+    one request passes as a probe; its success closes the circuit, its failure opens it again.
+
+    Priority requests (cancels, queries) are never refused. Their failures count as any other's. Their success makes the
+    probe due at once but does not close the circuit: an overloaded venue answers cancels and refuses orders.
+    """
 
     def __init__(self, name: str, clock: Clock, *, failures_max: int = 8, open_s: float = 2.0) -> None:
         self._name = name
@@ -25,11 +32,30 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether requests are refused, but for a probe that is due."""
+        """Whether requests are refused, but for a probe that is due and priority requests."""
         return self._failures >= self._failures_max
 
-    def enter(self) -> None:
-        """Before a request, which must end with succeeded(), failed() or abandoned(). Raises CircuitOpenError."""
+    async def run(self, send: Callable[[], Awaitable[T]], *, priority: bool = False) -> T:
+        """What `send()` returns or raises; a NetworkError or OutcomeUnknownError of it is a failure, another error of
+        the venue's is an answer, and anything else says nothing. Raises CircuitOpenError, with `send` not called."""
+        if not priority:
+            self._enter()
+        try:
+            answer = await send()
+        except (NetworkError, OutcomeUnknownError):
+            self._failures += 1
+            self._until_ns = self._clock.monotonic_ns() + self._open_ns
+            raise
+        except (VenueError, MessageError):
+            self._answered(priority)
+            raise
+        finally:
+            if not priority:
+                self._probing = False
+        self._answered(priority)
+        return answer
+
+    def _enter(self) -> None:
         if not self.is_open:
             return
         wait_ns = self._until_ns - self._clock.monotonic_ns()
@@ -42,17 +68,8 @@ class CircuitBreaker:
             )
         self._probing = True
 
-    def succeeded(self) -> None:
-        """The venue has answered, be it with a refusal."""
-        self._failures = 0
-        self._probing = False
-
-    def failed(self) -> None:
-        """The network failed, or the venue's own machinery (5xx)."""
-        self._failures += 1
-        self._probing = False
-        self._until_ns = self._clock.monotonic_ns() + self._open_ns
-
-    def abandoned(self) -> None:
-        """The request was given up; that says nothing."""
-        self._probing = False
+    def _answered(self, priority: bool) -> None:
+        if priority:
+            self._until_ns = min(self._until_ns, self._clock.monotonic_ns())
+        else:
+            self._failures = 0

@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from qtxconn.errors import ConfigurationError, ThrottledError
+from qtxconn.net.shared_budget import LOCK_RETRY_NS
 
 if TYPE_CHECKING:
     from qtxconn.core.clock import Clock
+    from qtxconn.net.shared_budget import SharedBudget, SharedPool
 
 
 class RateLimit(NamedTuple):
     """One pool: at most `limit` weight in any window of `time_interval` seconds.
 
-    `reserved` of that weight is kept for priority callers (cancels): the others stop that much earlier.
+    `reserved` of that weight is kept for priority callers (cancels): the others stop that much earlier. `scope` says
+    whose limit it is, where processes share a budget: "address" or "account".
     """
 
     limit_id: str
     limit: int
     time_interval: float
     reserved: int = 0
+    scope: str = "address"
 
 
 class _Pool:
@@ -42,7 +47,7 @@ class _Pool:
     def capacity(self, priority: bool) -> int:
         return self.limit if priority else self.limit - self.reserved
 
-    def forget_old(self, now_ns: int) -> None:
+    def refresh(self, now_ns: int) -> None:
         while self._spent and self._spent[0][0] + self.interval_ns <= now_ns:
             self.used -= self._spent.popleft()[1]
 
@@ -73,11 +78,16 @@ class Throttler:
 
     Priority callers go first and may use the reserved share. Callers whose pools do not overlap do not wait
     for each other. Nothing polls: one task sleeps until the next caller is due, and exists only meanwhile.
+    With a `budget` the weights and pauses are those of all processes that share it; each keeps its own queue.
     """
 
-    def __init__(self, rate_limits: Iterable[RateLimit], clock: Clock) -> None:
+    def __init__(self, rate_limits: Iterable[RateLimit], clock: Clock, budget: SharedBudget | None = None) -> None:
         self._clock = clock
-        self._pools = {rate_limit.limit_id: _Pool(rate_limit) for rate_limit in rate_limits}
+        self._budget = budget
+        self._pools: dict[str, _Pool | SharedPool] = {}
+        for rate_limit in rate_limits:
+            pool = _Pool(rate_limit)
+            self._pools[rate_limit.limit_id] = pool if budget is None else budget.pool(rate_limit)
         self._lanes: dict[bool, deque[_Waiter]] = {True: deque(), False: deque()}
         self._paused_until_ns = 0
         self._alarm: asyncio.Task[None] | None = None
@@ -86,7 +96,8 @@ class Throttler:
     def used(self, limit_id: str) -> int:
         """Weight spent in the pool's current window."""
         pool = self._pool(limit_id)
-        pool.forget_old(self._clock.monotonic_ns())
+        with self._budget.locked() if self._budget is not None else nullcontext():
+            pool.refresh(self._clock.monotonic_ns())
         return pool.used
 
     async def acquire(
@@ -109,6 +120,7 @@ class Throttler:
                 self._refuse_late(waiter, wait_max_s)
             self._set_alarm(due_ns)
             await waiter.granted
+            await self.pause_over(wait_max_s)  # one that began since the grant
         finally:
             if waiter in lane:  # refused or cancelled: those behind may be due sooner now
                 lane.remove(waiter)
@@ -121,13 +133,36 @@ class Throttler:
         """
         pool = self._pool(limit_id)
         now_ns = self._clock.monotonic_ns()
-        pool.forget_old(now_ns)
-        if used > pool.used:
-            pool.spend(now_ns, used - pool.used)
+        with self._budget.locked() if self._budget is not None else nullcontext():
+            pool.refresh(now_ns)
+            if used > pool.used:
+                pool.spend(now_ns, used - pool.used)
 
     def pause_until(self, monotonic_ns: int) -> None:
         """Grant nothing, to nobody, before this time (an answer's Retry-After)."""
         self._paused_until_ns = max(self._paused_until_ns, monotonic_ns)
+        if self._budget is not None:
+            with self._budget.locked():
+                self._budget.pause_until(monotonic_ns, self._clock.monotonic_ns())
+
+    async def pause_over(self, wait_max_s: float | None = None) -> None:
+        """Return once no pause is in force: for who was granted weight and then had to wait for something else.
+
+        Raises ThrottledError when that would take longer than `wait_max_s`.
+        """
+        while True:
+            now_ns = self._clock.monotonic_ns()
+            if self._budget is not None:
+                self._paused_until_ns = max(self._paused_until_ns, self._budget.paused_until_ns(now_ns))
+            wait_s = (self._paused_until_ns - now_ns) / 1e9
+            if wait_s <= 0:
+                return
+            if wait_max_s is not None and wait_s > wait_max_s:
+                raise ThrottledError(
+                    f"not sent: the venue wants silence for {wait_s:.1f} s (the most is {wait_max_s:g} s)",
+                    retry_after=wait_s,
+                )
+            await self._clock.sleep(wait_s)
 
     # -- inside --------------------------------------------------------------------------------------------
 
@@ -146,9 +181,22 @@ class Throttler:
 
     def _grant(self) -> int | None:
         """Let through everybody who may go now; return when the next one is due (None: nobody waits)."""
+        if self._budget is None:
+            return self._grant_from_pools()
+        if not any(self._lanes.values()):
+            return None
+        with self._budget.locked() as may_look:
+            now_ns = self._clock.monotonic_ns()
+            if not may_look:
+                return now_ns + LOCK_RETRY_NS
+            self._paused_until_ns = max(self._paused_until_ns, self._budget.paused_until_ns(now_ns))
+            return self._grant_from_pools()
+
+    def _grant_from_pools(self) -> int | None:
         now_ns = self._clock.monotonic_ns()
-        for pool in self._pools.values():
-            pool.forget_old(now_ns)
+        wanted = {limit_id for lane in self._lanes.values() for waiter in lane for limit_id in waiter.weights}
+        for limit_id in wanted:
+            self._pools[limit_id].refresh(now_ns)
         next_ns: int | None = None
         blocked: set[str] = set()  # pools that somebody further ahead waits for
         for priority in (True, False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -15,18 +15,21 @@ from qtxconn.errors import (
     ConnectionClosedError,
     NetworkError,
     QtxconnError,
+    RateLimitedError,
     RequestTimeoutError,
 )
 from qtxconn.net.backoff import Backoff
-from qtxconn.net.rest import describe_connect_error
+from qtxconn.net.rest import describe_connect_error, parse_retry_after
 
 if TYPE_CHECKING:
     from qtxconn.core.clock import Clock
+    from qtxconn.net.throttler import Throttler
 
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 2.0
 STABLE_AFTER_NS = 10 * 10**9  # a connection that lived this long starts the backoff anew
+RATE_LIMIT_STATUSES = (418, 429)
 DATA = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
 
 OnMessage = Callable[[str | bytes, int, int], None]
@@ -40,6 +43,7 @@ class WebSocketClient:
     `on_connected()` is awaited on every new connection, while messages are already handled: subscribe there.
         Only when it returns does the connection count as live. What it raises breaks the connection.
     `on_disconnected(error)` is told once for every live connection that broke.
+    `throttler`: a handshake waits for it, spends `weights`, and a refused one's Retry-After pauses it.
     `heartbeat_s`: ping that often, break when the pong is late. `stale_after_s`: break when no message came.
     The client does not know the wire format. Where a message answers a request, the owner of `on_message`
     says so with `resolve(request_id, answer)`.
@@ -59,6 +63,8 @@ class WebSocketClient:
         connect_timeout_s: float = 10.0,
         message_bytes_max: int = 16 * 2**20,
         backoff: Backoff | None = None,
+        throttler: Throttler | None = None,
+        weights: Mapping[str, int] | None = None,
     ) -> None:
         self._url = url
         self._clock = clock
@@ -71,6 +77,8 @@ class WebSocketClient:
         self._connect_timeout_s = connect_timeout_s
         self._message_bytes_max = message_bytes_max
         self._backoff = backoff or Backoff()
+        self._throttler = throttler
+        self._weights = weights or {}
         self._ws: aiohttp.ClientWebSocketResponse | None = None
         self._live = asyncio.Event()
         self._failed = asyncio.Event()  # the latest attempt failed in a way that trying again does not mend
@@ -167,6 +175,12 @@ class WebSocketClient:
             waiting.set_result(answer)
         return True
 
+    def resolve_all(self, error: BaseException) -> None:
+        """Raise `error` to everyone who waits for an answer."""
+        for waiting in self._answers.values():
+            if not waiting.done():
+                waiting.set_exception(error)
+
     async def reconnect(self) -> None:
         """Break the connection; `run()` makes a new one."""
         if self._ws is not None:
@@ -188,6 +202,8 @@ class WebSocketClient:
                 if isinstance(error, AuthenticationError | ConfigurationError):
                     self._failed.set()
                 wait_s = self._backoff.next_s()
+                if isinstance(error, RateLimitedError):
+                    wait_s = max(wait_s, error.retry_after or 0.0)
                 logger.warning("%s; connecting again in %.2f s", error, wait_s)
                 await self._clock.sleep(wait_s)
 
@@ -210,7 +226,7 @@ class WebSocketClient:
             was_live = self._live.is_set()
             self._live.clear()
             self._ws = None
-            self._fail_answers()
+            self.resolve_all(ConnectionClosedError(f"{self._name}: the connection closed before the answer"))
             await _close(ws)
         if self._clock.monotonic_ns() - connected_ns >= STABLE_AFTER_NS:
             self._backoff.reset()
@@ -220,6 +236,8 @@ class WebSocketClient:
 
     async def _connect(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
         url = self._url if isinstance(self._url, str) else await self._url()
+        if self._throttler is not None:
+            await self._throttler.acquire(self._weights)
         failure: QtxconnError
         try:
             async with asyncio.timeout(self._connect_timeout_s):
@@ -229,7 +247,13 @@ class WebSocketClient:
         except TimeoutError:
             failure = RequestTimeoutError(f"{self._name}: no connection within {self._connect_timeout_s:g} s")
         except aiohttp.WSServerHandshakeError as error:
-            failure = NetworkError(f"{self._name}: the server refused the connection (HTTP {error.status})")
+            text = f"{self._name}: the server refused the connection (HTTP {error.status})"
+            failure = NetworkError(text)
+            if error.status in RATE_LIMIT_STATUSES:
+                retry_after = parse_retry_after(error.headers or {})
+                failure = RateLimitedError(text, http_status=error.status, retry_after=retry_after)
+                if self._throttler is not None:
+                    self._throttler.pause_until(self._clock.monotonic_ns() + round(retry_after * 1e9))
         except aiohttp.ClientConnectorError as error:
             failure = NetworkError(f"{self._name}: {describe_connect_error(error)}")
         except (aiohttp.ClientError, ConnectionError) as error:
@@ -270,11 +294,6 @@ class WebSocketClient:
         self.connections += 1
         self._failed.clear()
         self._live.set()
-
-    def _fail_answers(self) -> None:
-        for waiting in self._answers.values():
-            if not waiting.done():
-                waiting.set_exception(ConnectionClosedError(f"{self._name}: the connection closed before the answer"))
 
     async def _watch(self, stale_after_s: float) -> None:
         while True:

@@ -256,7 +256,7 @@ class QtxHybridMixin:
 
     def _submit_order(self, order: InFlightOrder) -> None:
         queue = self._qtx_queue
-        if queue is None:
+        if queue is None or order.order_type.is_conditional():  # the queue knows no triggers
             super()._submit_order(order)
             return
         options = self._order_options.pop(order.client_order_id, {})
@@ -305,7 +305,8 @@ class QtxHybridMixin:
 
     def _submit_cancel(self, order: InFlightOrder) -> None:
         queue = self._qtx_queue
-        if queue is None or order.is_external:  # the queue names orders by the numbers that we gave them
+        # The queue names orders by the numbers that we gave them, and knows no triggers.
+        if queue is None or order.is_external or order.order_type.is_conditional():
             super()._submit_cancel(order)
             return
         try:

@@ -166,6 +166,8 @@ class Account:
         self.passphrase = passphrase
         self.public_key = b""
         """Raw Ed25519 key that requests are signed with; empty: the secret signs."""
+        self.is_key_revoked = False
+        """The owner has deleted the API key: requests with it, and sessions that it opened, are refused."""
         self.quote = quote
         self.wallet_balance = balance
         """Quote: deposits plus realised profit, minus fees, plus funding."""
@@ -291,11 +293,6 @@ class Account:
             order = self.open_orders.get(order_id)
             return order if order is not None and order.symbol == symbol else None
         return self._open_by_client_id.get((symbol, client_order_id or ""))
-
-    def all_orders(self, symbol: str) -> list[SimOrder]:
-        """Open and finished orders, as far as the history goes back, by id."""
-        every = [*self._finished.values(), *self.open_orders.values()]
-        return sorted((order for order in every if order.symbol == symbol), key=lambda order: order.order_id)
 
     def find(self, symbol: str, order_id: int | None, client_order_id: str | None) -> SimOrder | None:
         """Like `find_open`, then in the history.

@@ -7,6 +7,7 @@ its trigger, it places an ordinary order under its own client id; that order may
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -191,6 +192,10 @@ class ConditionalOrders:
         return None
 
     # -- time and price ----------------------------------------------------------------------------------
+
+    def dates_ms(self) -> Iterator[int]:
+        """When those with a date expire."""
+        return (order.good_till_ms for order in self._open.values() if order.good_till_ms)
 
     def run_due(self) -> None:
         """Trigger what is reached, expire what is past its date, finish those whose order has ended."""

@@ -26,6 +26,7 @@ cdef extern from "qtxconn/order_journal.hpp" namespace "qtxconn" nogil:
         fill
         end
         amend
+        fee
 
     cdef enum class JournalFault(uint8_t):
         none
@@ -52,7 +53,7 @@ cdef extern from "qtxconn/order_journal.hpp" namespace "qtxconn" nogil:
         int64_t created_ns
 
     cdef cppclass JournalIntent:
-        JournalNumber price, amount
+        JournalNumber price, amount, trigger
         int64_t created_ns, dead_after_ns
         uint64_t account
         uint8_t trade_type, order_type, position
@@ -70,12 +71,18 @@ cdef extern from "qtxconn/order_journal.hpp" namespace "qtxconn" nogil:
         int64_t venue_ns
         JournalVenueText trade_id
         JournalAssetText fee_asset
+        uint32_t more_fees
 
     cdef cppclass JournalEnd:
         JournalNumber executed_base, executed_quote
 
     cdef cppclass JournalAmend:
         JournalNumber price, amount
+
+    cdef cppclass JournalFee:
+        JournalNumber amount
+        JournalVenueText trade_id
+        JournalAssetText asset
 
     cdef cppclass JournalRecord:
         uint64_t sequence
@@ -90,6 +97,7 @@ cdef extern from "qtxconn/order_journal.hpp" namespace "qtxconn" nogil:
         JournalFill fill
         JournalEnd end
         JournalAmend amend
+        JournalFee fee
 
     cdef cppclass JournalScan:
         uint64_t used, damaged, first_damaged
@@ -105,14 +113,17 @@ cdef extern from "qtxconn/order_journal.hpp" namespace "qtxconn" nogil:
         cbool intent(
             uint64_t client_id, string_view client_order_id, string_view trading_pair, uint8_t trade_type,
             uint8_t order_type, uint8_t position, Fixed price, Fixed amount, int64_t created_ns, int64_t dead_after_ns,
-            uint64_t account
+            uint64_t account, Fixed trigger
         ) noexcept
         cbool mark(JournalKind kind, uint64_t client_id, int64_t time_ns) noexcept
         cbool ack(uint64_t client_id, string_view exchange_order_id, int64_t venue_ns, int64_t time_ns) noexcept
         cbool reject(uint64_t client_id, string_view reason, int64_t time_ns) noexcept
         cbool fill(
             uint64_t client_id, string_view trade_id, string_view fee_asset, Fixed price, Fixed amount, Fixed quote,
-            Fixed fee, cbool is_taker, int64_t venue_ns, int64_t time_ns
+            Fixed fee, cbool is_taker, int64_t venue_ns, int64_t time_ns, uint32_t more_fees
+        ) noexcept
+        cbool fee(
+            uint64_t client_id, string_view trade_id, string_view asset, Fixed amount, int64_t time_ns
         ) noexcept
         cbool end(
             uint64_t client_id, OrderState state, Fixed executed_base, Fixed executed_quote, int64_t time_ns
@@ -124,6 +135,7 @@ cdef extern from "qtxconn/order_journal.hpp" namespace "qtxconn" nogil:
     const uint64_t kJournalCapacityMin
     const uint64_t kJournalCapacityMax
     const uint32_t kJournalVersion
+    const uint32_t kJournalVersionMin
     Fixed fixed_of(const JournalNumber& number) noexcept
     cbool is_journal_record(const JournalRecord& record, uint64_t sequence) noexcept
     void make_journal_header(
@@ -176,8 +188,15 @@ cdef class OrderJournal(OrderJournalBase):
     cdef bint _sync_before_send
     cdef object __weakref__
 
+    # For a strategy that writes its records without the GIL, from one thread, while nobody else uses this object.
+    # Orders are taken until the file is 7/8 full (`intent` returns false: do not send); maintain() makes room, between
+    # two runs of the loop. Raises JournalError if orders are refused, ConfigurationError with durability "power", which
+    # waits for the disk.
+    cdef JournalWriter* c_writer(self) except NULL
+
     cdef int _open(self, bint skip_damaged) except -1
     cdef int _roll(self) except -1
+    cdef void _renew(self) noexcept
     cdef void _touch_ahead(self) noexcept
     cdef bint _has_room(self) noexcept
     cdef void _count(self, bint written) noexcept

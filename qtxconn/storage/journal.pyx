@@ -10,7 +10,7 @@ import weakref
 from pathlib import Path
 
 from libc.errno cimport errno
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.memory cimport make_unique, unique_ptr
 from libcpp.string_view cimport string_view
@@ -38,6 +38,7 @@ from qtxconn.storage.journal cimport (
     kJournalCapacityMin,
     kJournalRecordSize,
     kJournalVersion,
+    kJournalVersionMin,
     make_journal_header,
     scan_journal,
 )
@@ -129,8 +130,8 @@ def _open_file(str path not None, bint writable):
         raise JournalError(f"{path}: is no journal; give the journal a path of its own")
     if fault == JournalFault.version:
         raise JournalError(
-            f"{path}: has format {file.header().version}, this version of qtxconn reads {kJournalVersion}; end its "
-            "orders with the version that wrote it, then remove it"
+            f"{path}: has format {file.header().version}, this version of qtxconn reads {kJournalVersionMin} to "
+            f"{kJournalVersion}; end its orders with the version that wrote it, then remove it"
         )
     if fault == JournalFault.header:
         raise JournalDamagedError(_damage(path, 0), path=path, offset=0)
@@ -208,6 +209,7 @@ cdef dict _entry(const JournalRecord* source):
             "position": record.intent.position,
             "price": fixed_to_decimal(fixed_of(record.intent.price)),
             "amount": fixed_to_decimal(fixed_of(record.intent.amount)),
+            "trigger_price": fixed_to_decimal(fixed_of(record.intent.trigger)),
             "dead_after_ns": record.intent.dead_after_ns,
             "account": record.intent.account,
         }
@@ -232,8 +234,16 @@ cdef dict _entry(const JournalRecord* source):
             "amount": fixed_to_decimal(fixed_of(record.fill.amount)),
             "quote": fixed_to_decimal(fixed_of(record.fill.quote)),
             "fee": fixed_to_decimal(fixed_of(record.fill.fee)),
+            "more_fees": record.fill.more_fees,
             "is_taker": record.is_taker,
             "venue_ns": record.fill.venue_ns,
+        }
+    elif record.kind == JournalKind.fee:
+        entry |= {
+            "kind": "fee",
+            "trade_id": text_of(record.fee.trade_id.view()),
+            "asset": text_of(record.fee.asset.view()),
+            "amount": fixed_to_decimal(fixed_of(record.fee.amount)),
         }
     elif record.kind == JournalKind.amend:
         entry |= {
@@ -368,6 +378,7 @@ cdef class OrderJournal(OrderJournalBase):
             self._flusher.get().start(file.descriptor, self._writer.get().written(), FLUSH_INTERVAL_NS)
         self._usable = True
         self._touch_ahead()
+        self._renew()
         return 0
 
     def close(self) -> None:
@@ -430,9 +441,19 @@ cdef class OrderJournal(OrderJournalBase):
 
     # -- writing -----------------------------------------------------------------------------------------------
 
+    cdef JournalWriter* c_writer(self) except NULL:
+        if self.refusal is not None:
+            raise JournalError(self._refusal)
+        if self._sync_before_send:
+            raise ConfigurationError(
+                f"{self.path}: durability 'power' waits for the disk at each order, which a loop without the GIL does "
+                "not; use 'group' or 'process' for its journal"
+            )
+        return self._writer.get()
+
     cdef int c_intent(
         self, uint64_t client_id, str client_order_id, str trading_pair, uint8_t trade_type, uint8_t order_type,
-        uint8_t position, Fixed price, Fixed amount, int64_t created_ns, int64_t dead_after_ns
+        uint8_t position, Fixed price, Fixed amount, int64_t created_ns, int64_t dead_after_ns, Fixed trigger
     ) except -1:
         if self.refusal is not None:
             raise JournalError(self._refusal)
@@ -441,7 +462,7 @@ cdef class OrderJournal(OrderJournalBase):
             self._roll()
         if not writer.intent(
             client_id, _view(client_order_id), _view(trading_pair), trade_type, order_type, position, price, amount,
-            created_ns, dead_after_ns, self._account
+            created_ns, dead_after_ns, self._account, trigger
         ):
             raise JournalError(
                 f"{client_order_id} on {trading_pair}: ids and pairs of up to 47 bytes can be journalled"
@@ -479,11 +500,16 @@ cdef class OrderJournal(OrderJournalBase):
 
     cdef void c_fill(
         self, uint64_t client_id, string_view trade_id, string_view fee_asset, Fixed price, Fixed amount, Fixed quote,
-        Fixed fee, cbool is_taker, int64_t venue_ns, int64_t now_ns
+        Fixed fee, cbool is_taker, int64_t venue_ns, uint32_t more_fees, int64_t now_ns
     ) noexcept:
         self._count(self._has_room() and self._writer.get().fill(
-            client_id, trade_id, fee_asset, price, amount, quote, fee, is_taker, venue_ns, now_ns
+            client_id, trade_id, fee_asset, price, amount, quote, fee, is_taker, venue_ns, now_ns, more_fees
         ))
+
+    cdef void c_fee(
+        self, uint64_t client_id, string_view trade_id, string_view asset, Fixed amount, int64_t now_ns
+    ) noexcept:
+        self._count(self._has_room() and self._writer.get().fee(client_id, trade_id, asset, amount, now_ns))
 
     cdef void c_end(
         self, uint64_t client_id, OrderState state, Fixed executed_base, Fixed executed_quote, int64_t now_ns
@@ -512,6 +538,12 @@ cdef class OrderJournal(OrderJournalBase):
             return False
         return True
 
+    cdef void _renew(self) noexcept:
+        # Before anything is added to a file of an earlier version: whoever reads only that one is then told so.
+        if self._file.header().version < kJournalVersion:
+            with contextlib.suppress(JournalError):
+                self._roll()
+
     cdef int _roll(self) except -1:
         """Copies the orders that have not ended, and those that just have, to a new file in place of this one. If that
         fails, new orders are refused until maintain() has made room."""
@@ -532,6 +564,7 @@ cdef class OrderJournal(OrderJournalBase):
                     continue
                 if records[i].kind == JournalKind.intent:
                     known.add(records[i].client_id)
+                    self.highest_client_id = max(self.highest_client_id, records[i].client_id)
                 elif ((records[i].kind == JournalKind.end or records[i].kind == JournalKind.reject)
                         and now_ns - records[i].time_ns > keep_ns):
                     ended.add(records[i].client_id)
@@ -583,6 +616,7 @@ cdef class OrderJournal(OrderJournalBase):
         if writer.used() > writer.capacity() - writer.capacity() // 4:
             with contextlib.suppress(JournalError):
                 self._roll()
+        self._renew()
         self._touch_ahead()
 
     cdef void _touch_ahead(self) noexcept:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import queue
@@ -13,20 +14,21 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from qtxconn.core.types import MarketEvent, OrderState, OrderType, PositionAction, TradeType
+from qtxconn.core.types import MarketEvent, OrderState, OrderType, PositionAction, TokenAmount, TradeType
 from qtxconn.errors import QtxconnError
 
 if TYPE_CHECKING:
     from qtxconn.core.connector_base import ConnectorBase
     from qtxconn.core.in_flight_order import InFlightOrder
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BACKLOG_MAX = 100_000  # orders waiting for a disk that takes none; beyond it they are dropped and counted
 BATCH_MAX = 1_000
 BUSY_TIMEOUT_S = 5.0
 RETRY_S = 1.0
 
 # Numbers are decimal text, so that nothing is rounded; times are ns of local wall time, venue_ns by the venue's clock.
+# `fees` is JSON: [[asset, amount], ...].
 _SCHEMA = """
 CREATE TABLE orders (
     connector TEXT NOT NULL,
@@ -55,14 +57,23 @@ CREATE TABLE fills (
     price TEXT NOT NULL,
     base TEXT NOT NULL,
     quote TEXT NOT NULL,
-    fee TEXT NOT NULL,
-    fee_asset TEXT NOT NULL,
     is_taker INTEGER NOT NULL,
     venue_ns INTEGER NOT NULL,
+    fees TEXT NOT NULL,
     PRIMARY KEY (connector, client_order_id, trade_id)
 ) STRICT;
 CREATE INDEX fills_by_time ON fills (venue_ns);
 """
+
+# From the schema before, by its number. Schema 1 had one fee of each fill.
+_MIGRATIONS = {
+    1: """
+ALTER TABLE fills ADD COLUMN fees TEXT NOT NULL DEFAULT '[]';
+UPDATE fills SET fees = json_array(json_array(fee_asset, fee)) WHERE fee_asset != '';
+ALTER TABLE fills DROP COLUMN fee;
+ALTER TABLE fills DROP COLUMN fee_asset;
+""",
+}
 
 _ENDS = (
     MarketEvent.BuyOrderCompleted,
@@ -94,7 +105,7 @@ class FinishedOrder(NamedTuple):
 
 
 class RecordedFill(NamedTuple):
-    """One execution of an order that has ended; `fee` negative is a rebate, `venue_ns` by the venue's clock."""
+    """One execution of an order that has ended; a negative fee is a rebate, `venue_ns` is by the venue's clock."""
 
     connector: str
     client_order_id: str
@@ -104,10 +115,9 @@ class RecordedFill(NamedTuple):
     price: Decimal
     base: Decimal
     quote: Decimal
-    fee: Decimal
-    fee_asset: str
     is_taker: bool
     venue_ns: int
+    fees: tuple[TokenAmount, ...]
 
 
 class HistoryError(QtxconnError):
@@ -160,7 +170,6 @@ class OrderHistory:
 
     def add(self, connector: str, order: InFlightOrder) -> None:
         """Records an order as it is now, in place of what was recorded of it before. Returns at once."""
-        fills = order.order_fills.values()
         pair, side = order.trading_pair, order.trade_type.name
         row = (
             connector, order.client_order_id, order.exchange_order_id, pair, side, order.order_type.name,
@@ -168,14 +177,15 @@ class OrderHistory:
             str(order.executed_amount_base), str(order.executed_amount_quote), order.current_state.name,
             order.creation_timestamp_ns, order.done_ns or order.creation_timestamp_ns,
         )  # fmt: skip
-        fill_rows = []
-        for fill in fills:
-            fee = fill.fee.flat_fees[0] if fill.fee.flat_fees else None
-            fill_rows.append((
+        fill_rows = [
+            (
                 connector, order.client_order_id, fill.trade_id, pair, side, str(fill.fill_price),
-                str(fill.fill_base_amount), str(fill.fill_quote_amount), "0" if fee is None else str(fee.amount),
-                "" if fee is None else fee.token, int(fill.is_taker), round(fill.fill_timestamp * 1e6) * 1000,
-            ))  # fmt: skip
+                str(fill.fill_base_amount), str(fill.fill_quote_amount), int(fill.is_taker),
+                round(fill.fill_timestamp * 1e6) * 1000,
+                json.dumps([(fee.token, str(fee.amount)) for fee in fill.fee.flat_fees]),
+            )
+            for fill in order.order_fills.values()
+        ]  # fmt: skip
         try:
             self._queue.put_nowait((row, fill_rows))
         except queue.Full:
@@ -236,9 +246,12 @@ class OrderHistory:
             "fills", "venue_ns", since_ns, until_ns, limit, trading_pair=trading_pair, client_order_id=client_order_id
         )
         return [
-            RecordedFill(*row[:4], TradeType[row[4]], *map(Decimal, row[5:9]), row[9], bool(row[10]), row[11])
+            RecordedFill(
+                *row[:4], TradeType[row[4]], *map(Decimal, row[5:8]), bool(row[8]), row[9],
+                tuple(TokenAmount(asset, Decimal(amount)) for asset, amount in json.loads(row[10])),
+            )
             for row in rows
-        ]
+        ]  # fmt: skip
 
     def _select(
         self, table: str, time: str, since_ns: int | None, until_ns: int | None, limit: int, **equal: str | None
@@ -271,16 +284,16 @@ class OrderHistory:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("BEGIN IMMEDIATE")
             version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            if version > SCHEMA_VERSION:
+                raise HistoryError(
+                    f"{self.path}: has schema {version}, this version of qtxconn knows {SCHEMA_VERSION}; use the "
+                    "version that wrote it, or another path"
+                )
+            steps = [_SCHEMA] if version == 0 else [_MIGRATIONS[old] for old in range(version, SCHEMA_VERSION)]
+            for statement in "".join(steps).split(";"):
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             database.execute("COMMIT")
-        if version not in (0, SCHEMA_VERSION):
-            raise HistoryError(
-                f"{self.path}: has schema {version}, this version of qtxconn knows {SCHEMA_VERSION}; use the version "
-                "that wrote it, or another path"
-            )
 
     def _run(self) -> None:
         database = self._connect()
@@ -300,12 +313,17 @@ class OrderHistory:
 
     def _write(self, batch: list[tuple[Any, Any]], database: sqlite3.Connection) -> None:
         """One transaction; tried again until it is written, or the history is closed."""
-        while batch:
+        newest = {row[:2]: (row, fills) for row, fills in batch}.values()  # of each order what was added last
+        while newest:
             try:
                 database.execute("BEGIN IMMEDIATE")
-                database.executemany(f"REPLACE INTO orders VALUES ({_places(14)})", [row for row, _ in batch])
+                database.executemany(f"REPLACE INTO orders VALUES ({_places(14)})", [row for row, _ in newest])
+                # Provisional fills give way to the real ones.
                 database.executemany(
-                    f"REPLACE INTO fills VALUES ({_places(12)})", [fill for _, fills in batch for fill in fills]
+                    "DELETE FROM fills WHERE connector = ? AND client_order_id = ?", [row[:2] for row, _ in newest]
+                )
+                database.executemany(
+                    f"INSERT INTO fills VALUES ({_places(11)})", [fill for _, fills in newest for fill in fills]
                 )
                 database.execute("COMMIT")
                 return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.types import (
+    PROVISIONAL_TRADE_ID,
     AddedToCostTradeFee,
     OrderState,
     OrderType,
@@ -35,6 +36,7 @@ class JournalledOrder:
     venue_ns: int = 0
     end: dict[str, Any] | None = None
     fills: dict[str, dict[str, Any]] = field(default_factory=dict)
+    more_fees: dict[str, list[TokenAmount]] = field(default_factory=dict)  # by trade id
 
     def add(self, entry: dict[str, Any]) -> None:
         match entry["kind"]:
@@ -42,13 +44,40 @@ class JournalledOrder:
                 self.acknowledged = True
                 self.exchange_order_id = entry["exchange_order_id"] or self.exchange_order_id
                 self.venue_ns = max(self.venue_ns, entry["venue_ns"])
+            case "fee":
+                self.more_fees.setdefault(entry["trade_id"], []).append(TokenAmount(entry["asset"], entry["amount"]))
             case "fill":
-                self.fills.setdefault(entry["trade_id"], entry)
+                # Those that no fill followed are from a process that was killed in between; the fill came again.
+                waiting = self.more_fees.pop(entry["trade_id"], [])
+                fees = [TokenAmount(entry["fee_asset"], entry["fee"])] if entry["fee_asset"] else []
+                fees += waiting[len(waiting) - min(entry["more_fees"], len(waiting)) :]
+                if entry["trade_id"] not in self.fills:
+                    self._replace_provisional(entry)
+                    self.fills[entry["trade_id"]] = entry | {"fees": fees}
                 self.venue_ns = max(self.venue_ns, entry["venue_ns"])
             case "amend":
                 self.intent = self.intent | {"price": entry["price"], "amount": entry["amount"]}
             case "end" | "reject":
                 self.end = self.end or entry
+
+    def _replace_provisional(self, real: dict[str, Any]) -> None:
+        """A real fill takes the place of provisional ones, oldest first, as far as it goes; of their quote it takes its
+        own, and all with the last of one (ClientOrderTracker::share)."""
+        if real["trade_id"].startswith(PROVISIONAL_TRADE_ID):
+            return
+        rest, rest_quote = real["amount"], real["quote"]
+        for trade_id, told in list(self.fills.items()):
+            if not trade_id.startswith(PROVISIONAL_TRADE_ID):
+                continue
+            if rest >= told["amount"]:
+                amount, quote = told["amount"], told["quote"]
+                del self.fills[trade_id]
+            else:
+                amount, quote = rest, min(rest_quote, told["quote"])
+                self.fills[trade_id] = told | {"amount": told["amount"] - amount, "quote": told["quote"] - quote}
+            rest, rest_quote = rest - amount, max(rest_quote - quote, Decimal(0))
+            if not rest:
+                break
 
     @property
     def executed_base(self) -> Decimal:
@@ -84,6 +113,7 @@ class JournalledOrder:
             "order_type": OrderType(intent["order_type"]).name,
             "trade_type": TradeType(intent["trade_type"]).name,
             "price": str(intent["price"]) if intent["price"] else None,
+            "trigger_price": str(intent["trigger_price"]) if intent["trigger_price"] else None,
             "amount": str(intent["amount"]),
             "executed_amount_base": str(self.executed_base),
             "executed_amount_quote": str(sum((fill["quote"] for fill in self.fills.values()), Decimal(0))),
@@ -97,7 +127,6 @@ class JournalledOrder:
         return InFlightOrder.from_json(data)
 
     def _trade_update(self, fill: dict[str, Any]) -> TradeUpdate:
-        fees = [TokenAmount(fill["fee_asset"], fill["fee"])] if fill["fee_asset"] else []
         return TradeUpdate(
             trade_id=fill["trade_id"],
             client_order_id=self.intent["client_order_id"],
@@ -107,7 +136,7 @@ class JournalledOrder:
             fill_price=fill["price"],
             fill_base_amount=fill["amount"],
             fill_quote_amount=fill["quote"],
-            fee=AddedToCostTradeFee(flat_fees=fees),
+            fee=AddedToCostTradeFee(flat_fees=fill["fees"]),
             is_taker=fill["is_taker"],
         )
 

@@ -50,7 +50,11 @@ class FaultPlan:
     journal_records: int | None = None  # capacity of the client's journal; None: it has none
     listen_key_s: float | None = None  # life of a listen key, where the venue has such; None: the usual hour
     chunked: bool = False  # bytes arrive in pieces
+    funding_s: float | None = None  # when the venue settles funding; None: not in this run
+    order_stream: bool = False  # orders go over a WebSocket, where the connector can do that
+    countdown_s: float = 60.0  # of the dead-man's switch, where there is one; 0: off
     started_s: float | None = None  # virtual time from which on there are faults; outages count from it
+    paused: bool = False
 
     @classmethod
     def draw(cls, seed: int, duration_s: float) -> FaultPlan:
@@ -79,6 +83,9 @@ class FaultPlan:
         )
         plan.chunked = rng.random() < 0.3
         plan.listen_key_s = rng.choice((None, None, 4.0, 15.0))
+        plan.funding_s = rng.uniform(0.0, duration_s) if rng.random() < 0.25 else None
+        plan.countdown_s = rng.choice((0.0, 12.0, 60.0))
+        plan.order_stream = rng.random() < 0.25
         if rng.random() < 0.25:
             plan.kills_s = tuple(sorted(rng.uniform(0.0, duration_s) for _ in range(rng.choice((1, 1, 2, 3)))))
             plan.kill_connecting = rng.choice((0.0, 0.0, 0.4))
@@ -93,12 +100,22 @@ class FaultPlan:
             f"latency {self.latency_s} s, requests {requests}, stream {streams}, read lag {self.read_lag_s} s, "
             f"outages {[(round(o.start_s, 3), round(o.end_s, 3)) for o in self.outages]}, clock steps "
             f"{len(self.clock_steps)}, kills {[round(s, 3) for s in self.kills_s]} {self.kill_connecting}, journal "
-            f"{self.journal_records}, listen key {self.listen_key_s} s, chunked {self.chunked}"
+            f"{self.journal_records}, listen key {self.listen_key_s} s, chunked {self.chunked}, funding "
+            f"{self.funding_s and round(self.funding_s, 3)}, countdown {self.countdown_s} s, order stream "
+            f"{self.order_stream}"
         )
 
     def start(self, now_s: float) -> None:
         """The faults begin."""
         self.started_s = now_s
+
+    def pause(self) -> None:
+        """No faults for now."""
+        self.paused = True
+
+    def go_on(self) -> None:
+        """Faults again, if they were paused."""
+        self.paused = False
 
     def heal(self) -> None:
         """From here on everything works, without much delay."""
@@ -111,7 +128,7 @@ class FaultPlan:
         self.chunked = False
 
     def in_outage(self, now_s: float) -> bool:
-        if self.started_s is None:
+        if self.started_s is None or self.paused:
             return False
         return any(outage.start_s <= now_s - self.started_s < outage.end_s for outage in self.outages)
 
@@ -128,7 +145,7 @@ class FaultPlan:
         return self.rng.uniform(0.1, 4.5)
 
     def request_fault(self, now_s: float) -> RequestFault:
-        if self.started_s is None:
+        if self.started_s is None or self.paused:
             return RequestFault.NONE
         if self.in_outage(now_s):
             return self.rng.choice((RequestFault.REFUSED, RequestFault.LOST_REQUEST))
@@ -138,7 +155,7 @@ class FaultPlan:
         return RequestFault.NONE
 
     def stream_fault(self, now_s: float) -> StreamFault:
-        if self.started_s is None:
+        if self.started_s is None or self.paused:
             return StreamFault.NONE
         if self.in_outage(now_s):
             return StreamFault.BREAK

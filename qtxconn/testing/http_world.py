@@ -11,10 +11,12 @@ import orjson
 from aiohttp import web
 
 from qtxconn.exchanges.binance.perpetual import BinancePerpetual
+from qtxconn.sim.binance.fault_gate import RequestGate
 from qtxconn.sim.binance.listen_keys import LIFETIME_MS
 from qtxconn.sim.binance.server import BinanceServer
+from qtxconn.sim.faults import FaultRule
 from qtxconn.testing.faults import RETRY_AFTER_S, RequestFault, StreamFault
-from qtxconn.testing.market import API_KEY, API_SECRET, PAIR
+from qtxconn.testing.market import API_KEY, API_SECRET, PAIR, SYMBOL
 from qtxconn.testing.network import HOST, HOST_NAME, SimNetwork, SimTransport
 from qtxconn.testing.world import World
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from qtxconn.storage.journal import OrderJournal
 
 GIVEN_UP_S = 15.0  # longer than any client waits
+ORDER_QUERY = ("GET", "/fapi/v1/order")
+NO_SUCH_ORDER = b'{"code":-2013,"msg":"Order does not exist."}'
 STREAM_EVENTS_FAULTY = ("ORDER_TRADE_UPDATE", "depthUpdate")
 
 
@@ -39,18 +43,21 @@ class HttpWorld(World):
         self._network.cut = self._cut
         life_ms = LIFETIME_MS if self.plan.listen_key_s is None else round(self.plan.listen_key_s * 1e3)
         self._server = BinanceServer(self.market.venue, listen_key_lifetime_ms=life_ms)
-        self._handle = self._server.rest.handle
+        self._act = self._server.rest.handle
         self._server.rest.handle = self._handle_faulty  # type: ignore[method-assign]
         self._push = self._server.streams._push
         self._server.streams._push = self._push_faulty  # type: ignore[method-assign]
+        self._server.ws_api._gate = RequestGate(_DrawnFaults(self))  # type: ignore[arg-type]
         self._held: tuple[str, dict[str, Any]] | None = None
         self._cut_next = False
         self._connector: Any = None
 
     async def start(self) -> None:
+        await super().start()
         await self._server.start()
 
     async def stop(self) -> None:
+        await super().stop()
         await self._server.stop()
 
     @contextmanager
@@ -68,6 +75,9 @@ class HttpWorld(World):
             ws_public_url=urls["ws_public"],
             ws_market_url=urls["ws_market"],
             ws_private_url=urls["ws_private"],
+            ws_trade_url=urls["ws_trade"],
+            order_path="websocket" if self.plan.order_stream else "rest",
+            dead_mans_switch_s=self.plan.countdown_s,
             journal=journal,
         )
         return connector
@@ -85,6 +95,19 @@ class HttpWorld(World):
         return super().failures() + broken
 
     # -- faults of requests --------------------------------------------------------------------------------------
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        if (request.method, request.path) == ORDER_QUERY and self._is_too_new(request.query.get("origClientOrderId")):
+            self.record("not yet")
+            return web.Response(status=400, body=NO_SUCH_ORDER, content_type="application/json")
+        response = await self._act(request)
+        self.keep_dates()  # a countdown may have been set, or an order placed that has a date
+        return response
+
+    def _is_too_new(self, client_order_id: str | None) -> bool:
+        """Queries are answered from a copy that lags: it does not have this order yet."""
+        order = self.market.account.find(SYMBOL, None, client_order_id)
+        return order is not None and self._venue_clock.now_ms() - order.created_ms < self.plan.read_lag_s * 1e3
 
     async def _handle_faulty(self, request: web.Request) -> web.Response:
         fault = self.plan.request_fault(self.loop.time())
@@ -172,3 +195,21 @@ class HttpWorld(World):
         """Breaks off in the middle of a frame."""
         cut, self._cut_next = self._cut_next, False
         return cut
+
+
+class _DrawnFaults:
+    """A fault script that draws from the plan: of the requests over the WebSocket API."""
+
+    spares_requests = False
+
+    def __init__(self, world: HttpWorld) -> None:
+        self._world = world
+
+    def request(self, name: str) -> FaultRule | None:
+        plan = self._world.plan
+        fault = plan.request_fault(self._world.loop.time())
+        if fault is RequestFault.NONE:
+            return None
+        self._world.record("fault", fault.value, name)
+        late_s = plan.late_s() if fault is RequestFault.LATE else plan.after_reset_s()
+        return FaultRule(fault, delay_s=late_s)

@@ -13,6 +13,7 @@ from qtxconn.core.events import (
     BuyOrderCompletedEvent,
     BuyOrderCreatedEvent,
     ErrorEvent,
+    FundingPaymentCompletedEvent,
     MarketOrderFailureEvent,
     OrderCancelledEvent,
     OrderExpiredEvent,
@@ -21,7 +22,7 @@ from qtxconn.core.events import (
     SellOrderCreatedEvent,
 )
 from qtxconn.core.types import MarketEvent, OrderState
-from qtxconn.sim.model import ExecutionType, OrderStatus
+from qtxconn.sim.model import ExecutionType, IncomeType, OrderStatus
 from qtxconn.testing.book_model import BookModel
 from qtxconn.testing.market import PAIR, SYMBOL
 
@@ -96,6 +97,9 @@ class InvariantChecker:
         self._life = 0
         self._first_life = 0  # orders of an earlier one are not the living connector's own
         self._connected = False
+        self._funding_told: dict[float, Decimal] = {}  # by the venue's time, of the living connector
+        self._funding_seen = 0  # payments when it was connected
+        self._suspect: str | None = None  # the order that differed last
         self.violation: InvariantViolation | None = None
         market.venue.add_account_listener(self)
 
@@ -125,6 +129,8 @@ class InvariantChecker:
         life = self._life
         for tag in ORDER_EVENTS:
             connector.add_listener(tag, lambda event: self._on_event(life, event))
+        self._funding_told.clear()
+        connector.add_listener(MarketEvent.FundingPaymentCompleted, lambda event: self._on_funding(life, event))
         connector.set_error_event_listener(_Alarms(lambda event: self._on_alarm(life, event)))
 
     def on_dead(self) -> None:
@@ -135,6 +141,7 @@ class InvariantChecker:
     def on_connected(self) -> None:
         """connect() has returned: every order that had not ended is known again."""
         self._connected = True
+        self._funding_seen = len(self._funding())
         restored = 0
         for order_id, life in self._intents.items():
             if not self._is_own(life) or self._orders[order_id].end is not None:
@@ -245,6 +252,21 @@ class InvariantChecker:
         if history.end is not None and order.current_state is not history.end:
             self.fail("L4", f"{order_id}: ended as {history.end.name} and now is {order.current_state.name}")
 
+    def _on_funding(self, life: int, event: FundingPaymentCompletedEvent) -> None:
+        self._record("funding", event.timestamp, event.amount)
+        if life != self._life:
+            return
+        if event.timestamp in self._funding_told:
+            self.fail("F1", f"the funding of {event.timestamp} was told twice")
+        self._funding_told[event.timestamp] = event.amount
+        if self._funding().get(event.timestamp) != event.amount:
+            self.fail("F1", f"funding of {event.amount} at {event.timestamp} was told, really {self._funding()}")
+
+    def _funding(self) -> dict[float, Decimal]:
+        """The venue's payments, by time."""
+        income = self._market.account.income
+        return {record.time_ms / 1e3: record.amount for record in income if record.type is IncomeType.FUNDING_FEE}
+
     # -- the venue ---------------------------------------------------------------------------------------------
 
     def on_order(
@@ -301,6 +323,9 @@ class InvariantChecker:
             yield f"A1: the position is {position} here and {there} at the venue"
         if balance != account.wallet_balance:
             yield f"A1: the balance is {balance} here and {account.wallet_balance} at the venue"
+        for time_s in list(self._funding())[self._funding_seen :]:
+            if time_s not in self._funding_told:
+                yield f"F1: the funding of {time_s} was never told"
         book = connector.order_books[PAIR]
         if self._live_books and (not book.valid or book.last_update_id < self._book.last_id):
             yield (f"B1: the book is at update {book.last_update_id} ({book.invalid_reason}), the venue's at "
@@ -309,43 +334,55 @@ class InvariantChecker:
     def differences(self) -> Iterator[str]:
         """What the living connector lacks to be as the venue is, found as it is asked for."""
         yield from self._account_differences()
-        for order_id, life in self._intents.items():
-            if not self._is_own(life):
-                continue
-            order, there = self._tracked(order_id), self._venue_order(order_id)
-            if order is None:
-                # A process need not remember what had ended before it was started: the journal has been rolled.
-                if life == self._life or self._orders[order_id].end is None:
-                    yield f"L1: {order_id} is not tracked any more"
-                continue
-            state = order.current_state
-            if there is None:
-                if state is not OrderState.FAILED:
-                    yield f"L6: {order_id} never came to the venue and is {state.name}"
-                continue
-            wanted = STATES[there.status]
-            history = self._orders[order_id]
-            if state is not wanted:
-                yield f"L1: {order_id} is {state.name} here and {there.status} at the venue"
-            executed = self._market.instrument.lots_to_quantity(there.filled)
-            if order.executed_amount_base != executed:
-                yield f"L1: {order_id} has {order.executed_amount_base} executed here, {executed} at the venue"
-            amount = self._market.instrument.lots_to_quantity(there.quantity)
-            if order.amount != amount:
-                yield f"L1: {order_id} has the amount {order.amount} here, {amount} at the venue"
-            price = self._market.instrument.ticks_to_price(there.price)
-            if order.order_type.is_limit_type() and order.price != price:
-                yield f"L1: {order_id} has the price {order.price} here, {price} at the venue"
-            executions = self._executions(order_id)
-            if not order.order_fills.keys() == history.fills.keys() == executions.keys():
-                yield (f"L2: {order_id} has other fills than the venue: {sorted(order.order_fills)}, "
-                       f"told {sorted(history.fills)}, venue {sorted(executions)}")  # fmt: skip
-            if order.exchange_order_id != str(there.order_id):
-                yield f"L1: {order_id} has exchange id {order.exchange_order_id}, not {there.order_id}"
-            if not history.created:
-                yield f"L9: {order_id} was accepted and never reported as created"
-            if wanted.is_terminal and history.end is not wanted:
-                yield f"L9: {order_id} ended as {wanted.name} and the user was told {history.end}"
+        # The one that differed when this was asked last probably still does: it comes first.
+        suspects = [self._suspect] if self._suspect is not None else []
+        for order_id in (*suspects, *self._intents):
+            for difference in self._order_differences(order_id):
+                self._suspect = order_id
+                yield difference
+        self._suspect = None
+
+    def _order_differences(self, order_id: str) -> Iterator[str]:
+        life = self._intents[order_id]
+        if not self._is_own(life):
+            return
+        order, there = self._tracked(order_id), self._venue_order(order_id)
+        if order is None:
+            # A process need not remember what had ended before it was started: the journal has been rolled.
+            if life == self._life or self._orders[order_id].end is None:
+                yield f"L1: {order_id} is not tracked any more"
+            return
+        state = order.current_state
+        if there is None:
+            if state is not OrderState.FAILED:
+                yield f"L6: {order_id} never came to the venue and is {state.name}"
+            return
+        wanted = STATES[there.status]
+        if state is not wanted:
+            yield f"L1: {order_id} is {state.name} here and {there.status} at the venue"
+        instrument = self._market.instrument
+        executed = instrument.lots_to_quantity(there.filled)
+        if order.executed_amount_base != executed:
+            yield f"L1: {order_id} has {order.executed_amount_base} executed here, {executed} at the venue"
+        amount = instrument.lots_to_quantity(there.quantity)
+        if order.amount != amount:
+            yield f"L1: {order_id} has the amount {order.amount} here, {amount} at the venue"
+        price = instrument.ticks_to_price(there.price)
+        if order.order_type.is_limit_type() and order.price != price:
+            yield f"L1: {order_id} has the price {order.price} here, {price} at the venue"
+        history, executions = self._orders[order_id], self._executions(order_id)
+        if not order.order_fills.keys() == history.fills.keys() == executions.keys():
+            yield (f"L2: {order_id} has other fills than the venue: {sorted(order.order_fills)}, "
+                   f"told {sorted(history.fills)}, venue {sorted(executions)}")  # fmt: skip
+        fees, paid = order.cumulative_fee_paid(self._market.account.quote), sum(e.fee for e in executions.values())
+        if fees != paid:
+            yield f"L2: {order_id} has fees of {fees} here, {paid} at the venue"
+        if order.exchange_order_id != str(there.order_id):
+            yield f"L1: {order_id} has exchange id {order.exchange_order_id}, not {there.order_id}"
+        if not history.created:
+            yield f"L9: {order_id} was accepted and never reported as created"
+        if wanted.is_terminal and history.end is not wanted:
+            yield f"L9: {order_id} ended as {wanted.name} and the user was told {history.end}"
 
 
 class _Alarms:

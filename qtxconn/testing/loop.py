@@ -3,80 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import heapq
-import math
-import random
 from asyncio import base_events
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from qtxconn.core.clock import Clock
+from qtxconn.testing.scheduler import Scheduler, SimulationError
 
 EPOCH_NS = 1_700_000_000_000_000_000  # virtual wall time at which every simulation starts
 STEPS_MAX = 5_000_000
 
-_process: contextvars.ContextVar[int] = contextvars.ContextVar("simulated process", default=0)
 
-
-class SimulationError(Exception):
-    """The simulation cannot go on: what runs in it is stuck, spins, or reached for the real world."""
-
-
-class SimTask(asyncio.Task[Any]):
-    """A task that is hashed by its number: sets of tasks are walked in the same order in every run."""
-
-    _number: int
-
-    def __new__(cls, coro: Any, *, loop: SimLoop, **kwargs: Any) -> SimTask:
-        task = super().__new__(cls)
-        loop.tasks_made += 1
-        task._number = loop.tasks_made
-        return task
-
-    def __hash__(self) -> int:
-        return self._number
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-
-class SimFuture(asyncio.Future[Any]):
-    """A future that is hashed by its number, for the same reason."""
-
-    def __init__(self, loop: SimLoop) -> None:
-        super().__init__(loop=loop)
-        loop.futures_made += 1
-        self._number = loop.futures_made
-
-    def __hash__(self) -> int:
-        return self._number
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-
-class SimHandle(asyncio.TimerHandle):
-    """A callback to come, without what asyncio's own keeps for its debug mode: a loop makes many."""
-
-    __slots__ = ()
-
-    def __init__(self, when: float, callback: Any, args: Any, loop: SimLoop, context: Any) -> None:
-        self._when = when
-        self._callback = callback
-        self._args = args
-        self._loop = loop
-        self._context = contextvars.copy_context() if context is None else context
-        self._cancelled = self._scheduled = False
-        self._repr = self._source_traceback = None
-
-    def cancel(self) -> None:
-        """A cancelled timer leaves the heap when it is due."""
-        self._cancelled = True
-        self._callback = self._args = None
-
-
-class SimLoop(base_events.BaseEventLoop):
+class SimLoop(Scheduler, base_events.BaseEventLoop):
     """Runs callbacks one after the other in an order that only `seed` decides; waiting costs no time.
 
     Callbacks that are ready together run in a shuffled order (`shuffled=False`: in the order they came). What must
@@ -86,97 +24,11 @@ class SimLoop(base_events.BaseEventLoop):
     """
 
     def __init__(self, seed: int = 0, *, shuffled: bool = True, steps_max: int = STEPS_MAX) -> None:
-        super().__init__()
-        self.elapsed_ns = 0
-        self.steps = 0
-        self.tasks_made = 0
-        self.futures_made = 0
+        base_events.BaseEventLoop.__init__(self)
+        Scheduler.__init__(self, seed, shuffled=shuffled, steps_max=steps_max)
         self.failures: list[str] = []  # exceptions that nobody caught
-        self._timers: list[tuple[float, int, SimHandle]] = []  # a heap
-        self._timers_made = 0
-        self._rng = random.Random(f"loop {seed}")
-        self._shuffled = shuffled
-        self._steps_max = steps_max
-        self._processes = 0
-        self._dead: set[int] = set()
-        self._of_the_dead: list[Any] = []  # what killed processes would have run
         self._network: Any = None
         self.set_exception_handler(self._on_exception)
-
-    # -- time --------------------------------------------------------------------------------------------------
-
-    def time(self) -> float:
-        """Virtual seconds since the simulation began."""
-        return self.elapsed_ns / 1e9
-
-    # -- scheduling --------------------------------------------------------------------------------------------
-
-    def create_task(self, coro: Any, *, name: object = None, context: Any = None) -> SimTask:
-        self._check_closed()  # type: ignore[attr-defined]
-        task = SimTask(coro, loop=self, context=context)
-        task.set_name(str(name) if name is not None else f"task {task._number}")
-        return task
-
-    def create_future(self) -> SimFuture:
-        return SimFuture(self)
-
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
-        handle = SimHandle(0.0, callback, args, self, context)
-        self._ready.append(handle)  # type: ignore[attr-defined]
-        return handle
-
-    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
-        return self.call_at(self.elapsed_ns / 1e9 + delay, callback, *args, context=context)
-
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
-        timer = SimHandle(when, callback, args, self, context)
-        self._timers_made += 1
-        # Tuples: comparing them needs no Python code, and equal times keep their order.
-        heapq.heappush(self._timers, (when, self._timers_made, timer))
-        return timer
-
-    def _run_once(self) -> None:
-        """Rounds until the loop is stopped: the timers that are due, then everything that is ready. Replaces asyncio's
-        own, which is private: tests/sim/test_loop.py holds it to account on every Python version."""
-        ready: Any = self._ready  # type: ignore[attr-defined]
-        timers, dead, pop = self._timers, self._dead, heapq.heappop
-        while True:
-            now = self.elapsed_ns / 1e9
-            if not ready:
-                while timers and timers[0][2]._cancelled:
-                    pop(timers)
-                if not timers:
-                    raise SimulationError(f"everything waits for ever: {self._describe_tasks()}")
-                now = max(now, timers[0][0])  # as given: its whole nanoseconds may lie a little before
-                self.elapsed_ns = max(self.elapsed_ns, math.ceil(now * 1e9))  # up: a short wait must end
-            while timers and timers[0][0] <= now:
-                timer = pop(timers)[2]
-                if not timer._cancelled:
-                    ready.append(timer)
-            if len(ready) == 1:
-                batch = (ready.popleft(),)
-            else:
-                batch = list(ready)
-                ready.clear()
-                if self._shuffled:
-                    self._rng.shuffle(batch)
-            self.steps += len(batch)
-            if self.steps > self._steps_max:
-                raise SimulationError(f"no end after {self._steps_max} steps: {self._describe_tasks()}")
-            for handle in batch:
-                if handle._cancelled:
-                    continue
-                if dead and handle._context.get(_process) in dead:
-                    self._of_the_dead.append(handle)
-                    continue
-                try:
-                    handle._context.run(handle._callback, *handle._args)
-                except (SystemExit, KeyboardInterrupt):
-                    raise
-                except BaseException as error:  # noqa: BLE001 - as asyncio does
-                    self.call_exception_handler({"message": "a callback failed", "exception": error})
-            if self._stopping:  # type: ignore[attr-defined]
-                return
 
     def _describe_tasks(self) -> str:
         tasks = sorted(asyncio.all_tasks(self), key=lambda task: getattr(task, "_number", 0))
@@ -185,31 +37,6 @@ class SimLoop(base_events.BaseEventLoop):
     def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         self.failures.append(f"{context['message']}: {type(error).__name__}: {error}" if error else context["message"])
-
-    # -- processes ---------------------------------------------------------------------------------------------
-
-    def new_process(self) -> tuple[int, contextvars.Context]:
-        """The number and context of a simulated process: what is started in the context belongs to it, with all that
-        it starts in its turn."""
-        self._processes += 1
-        context = contextvars.copy_context()
-        context.run(_process.set, self._processes)
-        return self._processes, context
-
-    @staticmethod
-    def current_process() -> int:
-        """Number of the simulated process that is running; 0 outside of all."""
-        return _process.get()
-
-    def kill(self, process: int) -> None:
-        """From here on nothing of the process runs, no `finally` either, as after SIGKILL."""
-        self._dead.add(process)
-
-    def bury_the_dead(self) -> None:
-        """Lets what is left of killed processes run again, so that it can be cancelled and disposed of."""
-        self._dead.clear()
-        self._ready.extend(self._of_the_dead)  # type: ignore[attr-defined]
-        self._of_the_dead.clear()
 
     # -- the world, in memory ----------------------------------------------------------------------------------
 
@@ -252,12 +79,12 @@ def _place(task: asyncio.Task[Any]) -> str:
 class SimClock(Clock):
     """The clocks of one simulated host: monotonic time is the loop's, the wall clock may be stepped."""
 
-    def __init__(self, loop: SimLoop) -> None:
+    def __init__(self, loop: SimLoop, epoch_ns: int = EPOCH_NS) -> None:
         self._loop = loop
-        self.wall_offset_ns = 0
+        self._epoch_ns = epoch_ns
 
     def now_ns(self) -> int:
-        return EPOCH_NS + self._loop.elapsed_ns + self.wall_offset_ns
+        return self._epoch_ns + self._loop.elapsed_ns
 
     def now_ms(self) -> int:
         """For venues, whose clock this may be."""
@@ -268,7 +95,7 @@ class SimClock(Clock):
 
     def step(self, seconds: float) -> None:
         """Moves the wall clock, as an NTP client or an administrator does."""
-        self.wall_offset_ns += round(seconds * 1e9)
+        self._epoch_ns += round(seconds * 1e9)
 
 
 def run(main: Coroutine[Any, Any, Any], loop: SimLoop) -> Any:

@@ -38,8 +38,8 @@ class SimMarket:
         self._engine.publish()
 
     def mid_ticks(self) -> int:
-        ticker = self.venue.ticker(SYMBOL)
-        return (ticker.bid + ticker.ask) // 2 if ticker.bid and ticker.ask else ticker.bid or ticker.ask or MID_TICKS
+        bid, ask = self._engine.bids.best, self._engine.asks.best
+        return (bid + ask) // 2 if bid and ask else bid or ask or MID_TICKS
 
     def others_act(self) -> str:
         """One action of somebody else: a new quote, or an order that takes a few levels. Says what it was."""

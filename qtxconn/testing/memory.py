@@ -15,6 +15,7 @@ from qtxconn.core.order_journal import OrderJournalBase
 from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
     AddedToCostTradeFee,
+    FundingPayment,
     OrderState,
     OrderType,
     OrderUpdate,
@@ -36,6 +37,7 @@ from qtxconn.errors import (
     RateLimitedError,
     RequestTimeoutError,
     TimestampError,
+    VenueError,
 )
 from qtxconn.sim import model
 from qtxconn.testing.faults import READ_LAG_MAX_S, RETRY_AFTER_S, FaultPlan, RequestFault, StreamFault
@@ -72,25 +74,27 @@ def parse_order(order: SimOrder, market: SimMarket) -> OrderUpdate:
 
 def parse_execution(execution: Execution, market: SimMarket) -> TradeUpdate:
     instrument = market.instrument
+    # In two parts, as venues with rebates charge it; they add up to what the account has paid.
+    fees = [TokenAmount(execution.fee_asset, 2 * execution.fee), TokenAmount(execution.fee_asset, -execution.fee)]
     price, base = instrument.ticks_to_price(execution.price), instrument.lots_to_quantity(execution.quantity)
     return TradeUpdate(
         str(execution.trade_id), execution.order.client_order_id, str(execution.order.order_id), PAIR,
         execution.time_ms / 1e3, price, base, price * base,
-        AddedToCostTradeFee(flat_fees=[TokenAmount(execution.fee_asset, execution.fee)]), not execution.is_maker,
+        AddedToCostTradeFee(flat_fees=fees), not execution.is_maker,
     )  # fmt: skip
 
 
 class AccountState(NamedTuple):
     """Wallet balance (quote) and position (base, signed) as the venue has them."""
 
-    number: int  # executions so far: of two states the one with more is newer
+    number: int  # bookings of the wallet so far: of two states the one with more is newer
     wallet: Decimal
     position: Decimal
 
     @classmethod
     def of(cls, market: SimMarket) -> AccountState:
         account = market.account
-        return cls(len(account.executions), account.wallet_balance, account.position(market.instrument).quantity)
+        return cls(len(account.income), account.wallet_balance, account.position(market.instrument).quantity)
 
 
 class MemoryLink:
@@ -118,71 +122,35 @@ class MemoryLink:
     async def request(self, carry_out: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:
         """Sends a request and returns what the venue answers, or raises as a connector's transport does."""
         loop, plan = self._loop, self.plan
-        if loop.time() < self._silent_until_s - 1e-6:
-            self.on_too_early(self._silent_until_s - loop.time())
-        fault = plan.request_fault(loop.time())
+        now_s = loop.time()
+        if now_s < self._silent_until_s - 1e-6:
+            self.on_too_early(self._silent_until_s - now_s)
+        fault = plan.request_fault(now_s)
         if fault is not RequestFault.NONE:
             self.on_fault(fault.value)
         if fault is RequestFault.REFUSED:
             await asyncio.sleep(plan.delay_s())
             raise NetworkError("cannot connect")
-        answer: asyncio.Future[Any] = loop.create_future()
-        sent_s = loop.time()
         self.sent += 1
-
-        def settle(result: Any, error: Exception | None = None) -> None:
-            if not answer.done():
-                if error is not None:
-                    answer.set_exception(error)
-                else:
-                    answer.set_result(result)
-
-        def later(call: Callable[..., None], *args: Any, delay_s: float = 0.0) -> None:
-            loop.call_later(delay_s + plan.delay_s(), call, *args, context=self._world)
-
-        def limited() -> None:
-            wait_s = RETRY_AFTER_S[fault]
-            if not answer.done():
-                self._silent_until_s = max(self._silent_until_s, loop.time() + wait_s)
-            settle(None, RateLimitedError("too many requests", http_status=429, retry_after=wait_s))
-
-        def reset() -> None:
-            settle(None, ConnectionClosedError("the connection closed before the answer"))
-
-        def arrive() -> None:
-            if loop.time() - sent_s > REQUEST_WINDOW_S:
-                later(settle, None, TimestampError("the request is older than the window"))
-                return
-            if fault is RequestFault.ERROR_BEFORE:
-                later(settle, None, OutcomeUnknownError("unavailable", http_status=503))
-                return
-            if fault in RETRY_AFTER_S:
-                later(limited)
-                return
-            result, error = None, None
-            try:
-                result = carry_out()
-            except (OrderRejectedError, OrderNotFoundError) as refusal:
-                error = refusal
-            if fault is RequestFault.ERROR_AFTER:
-                later(settle, None, OutcomeUnknownError("no answer from the backend", http_status=503))
-            elif fault is RequestFault.RESET_AFTER:
-                later(reset)
-            elif fault is not RequestFault.LOST_ANSWER:
-                later(settle, result, error)
-
-        if fault is RequestFault.RESET_BEFORE:
-            later(reset)
-        elif fault is RequestFault.RESET_THEN_LATE:
-            later(reset)
-            later(arrive, delay_s=plan.after_reset_s())
-        elif fault is not RequestFault.LOST_REQUEST:
-            later(arrive, delay_s=plan.late_s() if fault is RequestFault.LATE else 0.0)
-        timeout = loop.call_later(timeout_s, settle, None, RequestTimeoutError(f"no answer within {timeout_s} s"))
+        request = _Request(self, carry_out, fault, now_s, loop.create_future())
+        request.leave()
+        late = RequestTimeoutError(f"no answer within {timeout_s} s")
+        timeout = loop.call_later(timeout_s, request.settle, None, late)
         try:
-            return await answer
+            return await request.answer
         finally:
             timeout.cancel()
+
+    def later(self, call: Callable[..., None], *args: Any, delay_s: float = 0.0) -> None:
+        """Something arrives at the other end, `delay_s` later than it would."""
+        self._loop.call_later(delay_s + self.plan.delay_s(), call, *args, context=self._world)
+
+    def be_silent(self, seconds: float) -> None:
+        """The client is told to send nothing for so long."""
+        self._silent_until_s = max(self._silent_until_s, self._loop.time() + seconds)
+
+    def now_s(self) -> float:
+        return self._loop.time()
 
     def silence_left_s(self) -> float:
         return max(0.0, self._silent_until_s - self._loop.time())
@@ -248,6 +216,74 @@ class MemoryLink:
         self._loop.call_later(notice_s, broken, context=self._stream_context)
 
 
+class _Request:
+    """A request on its way to the venue, and its answer on the way back."""
+
+    __slots__ = ("_carry_out", "_fault", "_link", "_sent_s", "answer")
+
+    def __init__(
+        self, link: MemoryLink, carry_out: Callable[[], Any], fault: RequestFault, sent_s: float,
+        answer: asyncio.Future[Any],
+    ) -> None:  # fmt: skip
+        self._link = link
+        self._carry_out = carry_out
+        self._fault = fault
+        self._sent_s = sent_s
+        self.answer = answer
+
+    def leave(self) -> None:
+        link, fault = self._link, self._fault
+        if fault is RequestFault.RESET_BEFORE:
+            link.later(self._reset)
+        elif fault is RequestFault.RESET_THEN_LATE:
+            link.later(self._reset)
+            link.later(self._arrive, delay_s=link.plan.after_reset_s())
+        elif fault is not RequestFault.LOST_REQUEST:
+            link.later(self._arrive, delay_s=link.plan.late_s() if fault is RequestFault.LATE else 0.0)
+
+    def _arrive(self) -> None:
+        """At the venue."""
+        link, fault = self._link, self._fault
+        if link.now_s() - self._sent_s > REQUEST_WINDOW_S:
+            link.later(self.settle, None, TimestampError("the request is older than the window"))
+        elif fault is RequestFault.ERROR_BEFORE:
+            link.later(self.settle, None, OutcomeUnknownError("unavailable", http_status=503))
+        elif fault in RETRY_AFTER_S:
+            link.later(self._limit)
+        else:
+            result, refusal = self._act()
+            if fault is RequestFault.ERROR_AFTER:
+                link.later(self.settle, None, OutcomeUnknownError("no answer from the backend", http_status=503))
+            elif fault is RequestFault.RESET_AFTER:
+                link.later(self._reset)
+            elif fault is not RequestFault.LOST_ANSWER:
+                link.later(self.settle, result, refusal)
+
+    def _act(self) -> tuple[Any, VenueError | None]:
+        try:
+            return self._carry_out(), None
+        except (OrderRejectedError, OrderNotFoundError) as refusal:
+            return None, refusal
+
+    def _reset(self) -> None:
+        self.settle(None, ConnectionClosedError("the connection closed before the answer"))
+
+    def _limit(self) -> None:
+        wait_s = RETRY_AFTER_S[self._fault]
+        if not self.answer.done():
+            self._link.be_silent(wait_s)
+        self.settle(None, RateLimitedError("too many requests", http_status=429, retry_after=wait_s))
+
+    def settle(self, result: Any, error: Exception | None = None) -> None:
+        """The first word that comes back is the answer."""
+        if self.answer.done():
+            return
+        if error is not None:
+            self.answer.set_exception(error)
+        else:
+            self.answer.set_result(result)
+
+
 class MemoryPerpetual(PerpetualDerivativeBase):
     """The exchange class under test at transport level: everything but HTTP and a venue's dialect is the real thing."""
 
@@ -308,6 +344,13 @@ class MemoryPerpetual(PerpetualDerivativeBase):
         found = self._market.venue.executions(self._market.account, SYMBOL, int(exchange_order_id))
         return [parse_execution(execution, self._market) for execution in found]
 
+    def _carry_out_funding(self, since_s: float) -> list[FundingPayment]:
+        return [
+            FundingPayment(str(record.income_id), PAIR, record.time_ms / 1e3, record.amount, record.asset)
+            for record in self._market.account.income
+            if record.type is model.IncomeType.FUNDING_FEE and record.time_ms / 1e3 >= since_s
+        ]
+
     # -- hooks -------------------------------------------------------------------------------------------------
 
     async def _request(self, carry_out: Callable[..., Any], *args: Any) -> Any:
@@ -331,9 +374,13 @@ class MemoryPerpetual(PerpetualDerivativeBase):
         self._spawn(self._keep_stream(), "user stream")
         await self._live_once.wait()
 
-    def _on_message(self, message: tuple[tuple[TradeUpdate | None, OrderUpdate], AccountState]) -> None:
-        self._on_stream_message(message[0])
-        self._on_account_state(message[1])
+    def _on_message(self, message: tuple[tuple[TradeUpdate | None, OrderUpdate] | None, AccountState]) -> None:
+        order, state = message
+        if order is not None:
+            self._on_stream_message(order)
+        else:
+            self._funding_paid()
+        self._on_account_state(state)
 
     def _on_account_state(self, state: AccountState) -> None:
         if state.number < self._account_number:
@@ -356,6 +403,8 @@ class MemoryPerpetual(PerpetualDerivativeBase):
             wait_s = 0.25
             if self._live_once.is_set():
                 self._spawn(self._read_account_again(), "account")
+                if self.reports_funding_payments:
+                    self._funding_paid()
             self._on_stream_live()
             await down.wait()
             self._on_stream_lost()
@@ -392,6 +441,12 @@ class MemoryPerpetual(PerpetualDerivativeBase):
 
     async def _update_positions(self) -> None:
         self._on_account_state(await self._request(AccountState.of, self._market))
+
+    async def _request_funding_payments(self, since_s: float) -> list[FundingPayment]:
+        return await self._request(self._carry_out_funding, since_s)
+
+    async def _request_settled_funding_rate(self, trading_pair: str, timestamp_s: float) -> Decimal | None:
+        return await self._request(self._market.venue.funding_rate, SYMBOL)
 
     async def _request_position_mode(self) -> PositionMode:
         return PositionMode.ONEWAY

@@ -73,8 +73,9 @@ class SimTransport(asyncio.Transport):
         self._reading = False
 
     def resume_reading(self) -> None:
-        self._reading = True
-        self._loop.call_soon(self._hand_over, context=self._context)
+        if not self._reading:  # protocols also ask for it when they had not paused
+            self._reading = True
+            self._loop.call_soon(self._hand_over, context=self._context)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Writing never waits here."""

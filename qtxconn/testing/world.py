@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import os
 import random
@@ -17,7 +18,7 @@ from qtxconn.core.client_ids import ClientIds
 from qtxconn.core.environment import Environment, use_environment
 from qtxconn.storage.journal import OrderJournal
 from qtxconn.testing.faults import RETRY_AFTER_S, FaultPlan, RequestFault
-from qtxconn.testing.loop import SimClock, SimLoop
+from qtxconn.testing.loop import EPOCH_NS, SimClock, SimLoop
 from qtxconn.testing.market import SimMarket
 from qtxconn.testing.memory import AccountState, MemoryLink, MemoryPerpetual, parse_execution, parse_order
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from qtxconn.sim.model import Execution, ExecutionType, SimOrder
 
 RECORD_BYTES = 256
+FUNDING_NS = 1_700_006_400_000_000_000  # a time at which venues settle funding: midnight, 15 November 2023
+HORIZON_S = 3_600.0
 # Where a file system in memory is at hand, the files are there; nothing but speed depends on it.
 MEMORY_FOLDER = "/dev/shm" if os.path.isdir("/dev/shm") else None
 SIM_INSTANCE = 7  # of the client order ids: every process of the client takes it over from the one before
@@ -92,11 +95,16 @@ class World(ABC):
         self.loop = loop
         self.plan = plan
         self.record = record
-        self.client_clock = SimClock(loop)
-        self.market = SimMarket(SimClock(loop), rng)
+        epoch_ns = EPOCH_NS if plan.funding_s is None else FUNDING_NS - round(plan.funding_s * 1e9)
+        self.client_clock = SimClock(loop, epoch_ns)
+        self._venue_clock = SimClock(loop, epoch_ns)
+        self.market = SimMarket(self._venue_clock, rng)
+        self._due: asyncio.TimerHandle | None = None
+        self._due_ms = 0
         # Half of the seeds never poll: the stream, its recovery and the look-ups must be enough.
         self.poll_interval_s = rng.choice((30.0, 100_000.0))
         self.client: ClientProcess | None = None
+        self._world = contextvars.copy_context()  # of what goes on when the client dies
         self._failures: list[str] = []
         self._client_rng = random.Random(rng.random())
         self._folder = Path(tempfile.mkdtemp(prefix="qtxconn-simulation-", dir=MEMORY_FOLDER))
@@ -110,11 +118,32 @@ class World(ABC):
         looked up, and "no such order" is believed only after the dead time of a submit. A ban may be under way."""
         return 2 * self.connector_class.submit_dead_after_s + 40.0 + RETRY_AFTER_S[RequestFault.BANNED]
 
-    async def start(self) -> None:  # noqa: B027 - a world in memory has nothing to open
+    async def start(self) -> None:
         """Opens the venue."""
+        self.keep_dates()
 
-    async def stop(self) -> None:  # noqa: B027
+    async def stop(self) -> None:
         """Closes it."""
+        if self._due is not None:
+            self._due.cancel()
+
+    def keep_dates(self) -> None:
+        """Has the venue do on time what time makes due: to be called when that may have changed. What is farther away
+        than any schedule lasts is left alone, so that a wait without end is still found out."""
+        due_ms = self.market.venue.next_due_ms()
+        wait_s = (due_ms * 1_000_000 - self._venue_clock.now_ns()) / 1e9
+        if due_ms == self._due_ms or wait_s > HORIZON_S:
+            return
+        if self._due is not None:
+            self._due.cancel()
+        self._due_ms = due_ms
+        self._due = self.loop.call_later(wait_s, self._do_due, context=self._world)
+
+    def _do_due(self) -> None:
+        self.record("due")
+        self._due_ms = 0
+        self.market.venue.run_due()
+        self.keep_dates()
 
     def dispose(self) -> None:
         """Removes the files, however the schedule has ended."""
@@ -167,6 +196,7 @@ class MemoryWorld(World):
     live_books = False
 
     async def start(self) -> None:
+        await super().start()
         self._link: MemoryLink | None = None
         self.market.venue.add_account_listener(self)
 
@@ -174,7 +204,9 @@ class MemoryWorld(World):
         self._link = contextvars.Context().run(MemoryLink, self.loop, self.plan, self.market)
         self._link.on_fault = lambda text: self.record("fault", text)
         self._link.on_too_early = self.too_early
-        return self._class(self.market, self._link, journal)
+        connector = self._class(self.market, self._link, journal)
+        connector.reports_funding_payments = self.plan.funding_s is not None  # spares the others the requests
+        return connector
 
     def kill(self, process: int) -> None:
         super().kill(process)
@@ -194,4 +226,6 @@ class MemoryWorld(World):
             self._link.push(((fill, parse_order(order, self.market)), AccountState.of(self.market)))
 
     def on_account(self, account: Account, reason: str, assets: Any, positions: Any) -> None:
-        """Goes with the order that is the cause."""
+        """Goes with the order that is the cause, but for funding."""
+        if account is self.market.account and reason == "FUNDING_FEE" and self._link is not None:
+            self._link.push((None, AccountState.of(self.market)))

@@ -57,8 +57,9 @@ void test_every_kind() {
     CHECK(memory.writer.fill(5, "t1", "USDT", Fixed{6, 0}, Fixed{1, 3}, Fixed{6, 3}, Fixed{-1, 2}, true, 998, 1004));
     CHECK(memory.writer.end(5, OrderState::canceled, Fixed{1, 3}, Fixed{6, 3}, 1005));
     CHECK(memory.writer.reject(6, std::string(80, 'x'), 1006));
+    CHECK(memory.writer.fee(5, "t2", "BNB", Fixed{-7, 5}, 1007));
     const JournalScan scan = scan_journal(memory.records.data(), kCapacity, 1);
-    CHECK(scan.used == 7 && scan.damaged == 0);
+    CHECK(scan.used == 8 && scan.damaged == 0);
     const JournalRecord& intent = memory.records[0];
     CHECK(intent.kind == JournalKind::intent && intent.client_id == 5 && intent.intent.account == 77);
     CHECK(intent.intent.client_order_id.view() == "5" && intent.intent.trading_pair.view() == "BTC-USDT");
@@ -68,6 +69,8 @@ void test_every_kind() {
     CHECK(memory.records[4].fill.fee_asset.view() == "USDT");
     CHECK(memory.records[5].state == OrderState::canceled);
     CHECK(memory.records[6].reject.reason.view().size() == 47);
+    CHECK(memory.records[7].fee.trade_id.view() == "t2" && memory.records[7].fee.asset.view() == "BNB");
+    CHECK(memory.records[7].fee.amount.units == -7 && memory.records[7].fee.amount.scale == 5);
 }
 
 void test_texts_that_do_not_fit_are_refused() {
@@ -78,6 +81,7 @@ void test_texts_that_do_not_fit_are_refused() {
     const std::string id(kVenueIdTextMax + 1, 'x');
     CHECK(!memory.writer.ack(5, id, 1, 1));
     CHECK(!memory.writer.fill(5, id, "USDT", Fixed{}, Fixed{1, 0}, Fixed{}, Fixed{}, true, 1, 1));
+    CHECK(!memory.writer.fee(5, id, "BNB", Fixed{}, 1) && !memory.writer.fee(5, "t", std::string(16, 'x'), Fixed{}, 1));
     CHECK(memory.writer.used() == 0);
     CHECK(memory.intent(5));  // and the next one overwrites what was begun
     CHECK(scan_journal(memory.records.data(), kCapacity, 1).used == 1);
@@ -138,13 +142,14 @@ void test_forged_records_are_refused() {
         CHECK(memory.writer.fill(1, "t", "USDT", Fixed{1, 0}, Fixed{1, 0}, Fixed{1, 0}, Fixed{}, true, 1, 1));
         CHECK(memory.writer.end(1, OrderState::filled, Fixed{}, Fixed{}, 1));
         CHECK(memory.writer.ack(1, "a", 1, 1));
+        CHECK(memory.writer.fee(1, "t", "USDT", Fixed{1, 0}, 1));
         forge(memory.records);
         std::size_t sound = 0;
-        for (std::size_t i = 0; i < 4; ++i) {
+        for (std::size_t i = 0; i < 5; ++i) {
             memory.records[i].crc = journal_crc(memory.records[i], i + 1);
             sound += is_journal_record(memory.records[i], i + 1) ? 1U : 0U;
         }
-        return sound == 3;
+        return sound == 4;
     };
     using Records = std::vector<JournalRecord>;
     CHECK(refused([](Records& r) { r[0].client_id = 0; }));
@@ -156,6 +161,9 @@ void test_forged_records_are_refused() {
     CHECK(refused([](Records& r) { r[0].intent.amount.units = INT64_MIN; }));
     CHECK(refused([](Records& r) { r[0].intent.trade_type = 3; }));
     CHECK(refused([](Records& r) { r[0].intent.order_type = 0; }));
+    CHECK(refused([](Records& r) { r[0].intent.order_type = 4; }));
+    CHECK(refused([](Records& r) { r[0].intent.trigger.units = -1; }));
+    CHECK(refused([](Records& r) { r[0].intent.trigger.scale = 19; }));
     CHECK(refused([](Records& r) { r[0].intent.position = 9; }));
     CHECK(refused([](Records& r) { r[0].intent.client_order_id.size = 255; }));
     CHECK(refused([](Records& r) { r[0].intent.trading_pair.size = 0; }));
@@ -165,6 +173,9 @@ void test_forged_records_are_refused() {
     CHECK(refused([](Records& r) { r[2].state = OrderState::open; }));
     CHECK(refused([](Records& r) { r[2].state = static_cast<OrderState>(200); }));
     CHECK(refused([](Records& r) { r[3].ack.exchange_order_id.size = 200; }));
+    CHECK(refused([](Records& r) { r[4].fee.asset.size = 0; }));
+    CHECK(refused([](Records& r) { r[4].fee.trade_id.size = 0; }));
+    CHECK(refused([](Records& r) { r[4].fee.amount.scale = 19; }));
 }
 
 void test_header() {
@@ -178,6 +189,13 @@ void test_header() {
         JournalHeader bad = header;
         reinterpret_cast<unsigned char*>(&bad)[i] ^= 1U;
         CHECK(check_journal_header(bad, size) != JournalFault::none);
+    }
+    for (const std::uint32_t version : {kJournalVersionMin, kJournalVersion, kJournalVersion + 1}) {
+        JournalHeader other = header;
+        other.version = version;
+        other.crc = journal_crc(other);
+        CHECK(check_journal_header(other, size) ==
+              (version > kJournalVersion ? JournalFault::version : JournalFault::none));
     }
     // A right checksum over numbers that would overflow a length.
     make_journal_header(header, UINT64_MAX, 1, 42, 1000);

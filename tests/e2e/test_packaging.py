@@ -148,9 +148,14 @@ def test_the_cython_example_builds_in_isolation_and_trades(wheel: Path, site: Pa
         PYTHONPATH=path,
     )
     report = dict(line.split(None, 1) for line in output.splitlines())
-    assert int(report["packets"]) > 0
-    assert int(report["filled"]) > 0
+    assert int(report["packets"]) >= int(report["book_changes"]) > 0
+    orders, filled, rejected = (int(report[name]) for name in ("orders", "filled", "rejected"))
+    assert orders == 5
+    assert filled > 0
     assert report["unanswered"] == "0"
+    # Each order was created and ended, or refused only; the listener heard of it all, and the journal has it.
+    assert int(report["events"]) == 2 * orders + filled - rejected
+    assert report["journal"].startswith(f"{3 * orders + filled} records, 0 orders have not ended")
 
 
 def test_the_cpp_example_builds_from_the_headers_and_trades(

@@ -45,6 +45,10 @@ void consume(const JournalRecord& record) {
             require_number(record.fill.fee);
             require(!record.fill.trade_id.view().empty() && record.fill.fee_asset.view().size() <= 15);
             break;
+        case JournalKind::fee:
+            require_number(record.fee.amount);
+            require(!record.fee.trade_id.view().empty() && !record.fee.asset.view().empty());
+            break;
         case JournalKind::end:
             require(is_terminal(record.state));
             require_number(record.end.executed_base);

@@ -9,12 +9,13 @@ from typing import Any
 
 from qtxconn.core.client_order_tracker import ClientOrderTracker
 from qtxconn.core.in_flight_order import InFlightOrder
-from qtxconn.core.types import MarketEvent, OrderState, OrderUpdate, TradeUpdate
+from qtxconn.core.types import FundingPayment, MarketEvent, OrderState, OrderUpdate, TradeUpdate
 from qtxconn.errors import (
     NetworkError,
     OrderNotFoundError,
     OrderRejectedError,
     OutcomeUnknownError,
+    QtxconnError,
 )
 from qtxconn.storage.journal import OrderJournal
 
@@ -445,6 +446,12 @@ class JournalKeepsNoFills(OrderJournal):
 
 
 @journal_mutant
+class JournalKeepsOneFeeOfAFill(OrderJournal):
+    def entries(self) -> list[dict[str, Any]]:
+        return [entry for entry in super().entries() if entry["kind"] != "fee"]
+
+
+@journal_mutant
 class JournalKeepsNoEnds(OrderJournal):
     def entries(self) -> list[dict[str, Any]]:
         return [entry for entry in super().entries() if entry["kind"] not in ("end", "reject")]
@@ -482,6 +489,18 @@ class ServerErrorsAreRefusals:
         try:
             return await super()._place_order(*args, **options)
         except OutcomeUnknownError as error:
+            raise OrderRejectedError(str(error)) from error
+
+
+@mutant("http")
+class SilenceOfTheOrderStreamIsARefusal:
+    async def _request_order(self, *args: Any) -> Any:
+        over_stream = self._order_stream is not None and self._order_stream.is_live
+        try:
+            return await super()._request_order(*args)
+        except (NetworkError, OutcomeUnknownError) as error:
+            if not over_stream:
+                raise
             raise OrderRejectedError(str(error)) from error
 
 
@@ -557,3 +576,30 @@ class CancelsAreRepeatedByTheTransport:
     async def _start_network(self) -> None:
         await super()._start_network()
         self._rest._session._retry_connection = True
+
+
+# -- what time makes due ---------------------------------------------------------------------------------------
+
+
+@mutant("transport")
+class FundingIsLookedUpOnce:
+    async def _book_funding_payments(self) -> None:
+        try:
+            await self._update_funding_payments()
+        except QtxconnError:
+            """Whoever announced it said it once."""
+
+
+@mutant("transport")
+class FundingIsToldAgain:
+    async def _request_funding_payments(self, since_s: float) -> list[FundingPayment]:
+        payments = await super()._request_funding_payments(since_s)
+        self.looks = getattr(self, "looks", 0) + 1
+        return [payment._replace(payment_id=f"{payment.payment_id}-{self.looks}") for payment in payments]
+
+
+@mutant("http")
+class FundingOfTheStreamIsIgnored:
+    def _on_account_update(self, event: dict[str, Any]) -> None:
+        if event["a"]["m"] != "FUNDING_FEE":
+            super()._on_account_update(event)

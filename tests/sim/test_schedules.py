@@ -36,6 +36,19 @@ def test_processes_die_and_go_on_from_their_journal_in_these_schedules() -> None
     assert torn > 5
 
 
+@pytest.mark.parametrize(("mode", "count"), [("transport", 100), ("http", 40)])
+def test_time_brings_something_about_in_these_schedules(mode: str, count: int) -> None:
+    """Funding that is paid and told, and countdowns of the dead-man's switch that run out."""
+    due = told = 0
+    for seed in range(1, count + 1):
+        lines: list[str] = []
+        run_schedule(seed, mode, show=lines.append)
+        due += sum(line.endswith(" due \n") for line in lines)
+        told += sum(" funding " in line and " plan " not in line for line in lines)
+    assert due > 5
+    assert told > 1
+
+
 @pytest.mark.parametrize("mode", ["transport", "http"])
 def test_every_process_gives_the_same_digest(mode: str, root: Path) -> None:
     digests = set()

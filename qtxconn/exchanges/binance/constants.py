@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from qtxconn.core.types import OrderState
+from qtxconn.core.types import OrderState, OrderType
 from qtxconn.errors import (
     AuthenticationError,
     DuplicateOrderIdError,
@@ -45,10 +45,12 @@ GOOD_TILL_AHEAD_MIN_S = 601.0  # the venue takes 600 s; the date is cut to whole
 # -- rate limits -------------------------------------------------------------------------------------------
 
 IP, ORDERS_10S, ORDERS_1M = "request weight", "orders per 10 s", "orders per minute"
+FUNDING_5M = "funding rate requests per 5 minutes"  # of the address; not among the venue's counters
 RATE_LIMITS = (
     RateLimit(IP, 2_400, 60.0, reserved=200),  # cancels and order queries are what a busy minute must leave room for
-    RateLimit(ORDERS_10S, 300, 10.0),
-    RateLimit(ORDERS_1M, 1_200, 60.0),
+    RateLimit(FUNDING_5M, 500, 300.0),
+    RateLimit(ORDERS_10S, 300, 10.0, scope="account"),
+    RateLimit(ORDERS_1M, 1_200, 60.0, scope="account"),
 )
 # The same counters in the answers of the WebSocket API: (type, interval).
 USED_COUNTERS = {
@@ -88,25 +90,62 @@ PLACE_ORDER = Endpoint("POST", "/fapi/v1/order", {ORDERS_10S: 1, ORDERS_1M: 1}, 
 AMEND_ORDER = Endpoint("PUT", "/fapi/v1/order", {IP: 1, ORDERS_10S: 1, ORDERS_1M: 1}, ws_method="order.modify")
 CANCEL_ORDER = Endpoint("DELETE", "/fapi/v1/order", priority=True, ws_method="order.cancel")
 QUERY_ORDER = Endpoint("GET", "/fapi/v1/order", priority=True)
-PLACE_BATCH = Endpoint("POST", "/fapi/v1/batchOrders", {ORDERS_10S: BATCH_SIZE_MAX, ORDERS_1M: BATCH_SIZE_MAX})
+PLACE_BATCH = Endpoint("POST", "/fapi/v1/batchOrders", {IP: 5, ORDERS_10S: BATCH_SIZE_MAX, ORDERS_1M: BATCH_SIZE_MAX})
 CANCEL_BATCH = Endpoint("DELETE", "/fapi/v1/batchOrders", priority=True)
 OPEN_ORDERS = Endpoint("GET", "/fapi/v1/openOrders", priority=True)  # of one symbol
 CANCEL_ALL = Endpoint("DELETE", "/fapi/v1/allOpenOrders", priority=True)
+PLACE_ALGO = Endpoint("POST", "/fapi/v1/algoOrder", {ORDERS_10S: 1, ORDERS_1M: 1}, ws_method="algoOrder.place")
+CANCEL_ALGO = Endpoint("DELETE", "/fapi/v1/algoOrder", priority=True, ws_method="algoOrder.cancel")
+QUERY_ALGO = Endpoint("GET", "/fapi/v1/algoOrder", priority=True)
+OPEN_ALGOS = Endpoint("GET", "/fapi/v1/openAlgoOrders", priority=True)  # of one symbol
+CANCEL_ALL_ALGOS = Endpoint("DELETE", "/fapi/v1/algoOpenOrders", priority=True)
 USER_TRADES = Endpoint("GET", "/fapi/v1/userTrades", {IP: 5})
 BALANCES = Endpoint("GET", "/fapi/v3/balance", {IP: 5})
 POSITIONS = Endpoint("GET", "/fapi/v2/positionRisk", {IP: 5})  # v3 leaves the leverage out
-POSITION_MODE = Endpoint("GET", "/fapi/v1/positionSide/dual", {IP: 30})
+ACCOUNT_CONFIG = Endpoint("GET", "/fapi/v1/accountConfig", {IP: 5})  # the position mode's own endpoint costs 30
 SET_POSITION_MODE = Endpoint("POST", "/fapi/v1/positionSide/dual")
 MARGIN_TYPE = Endpoint("POST", "/fapi/v1/marginType")
 COUNTDOWN_CANCEL = Endpoint("POST", "/fapi/v1/countdownCancelAll", {IP: 10}, priority=True)
 INCOME = Endpoint("GET", "/fapi/v1/income", {IP: 30})
-FUNDING_RATES = Endpoint("GET", "/fapi/v1/fundingRate", security=Security.NONE)
+FUNDING_RATES = Endpoint("GET", "/fapi/v1/fundingRate", {IP: 1, FUNDING_5M: 1}, Security.NONE)
 LEVERAGE = Endpoint("POST", "/fapi/v1/leverage")
 LISTEN_KEY_CREATE = Endpoint("POST", "/fapi/v1/listenKey", security=Security.KEY)
 LISTEN_KEY_RENEW = Endpoint("PUT", "/fapi/v1/listenKey", security=Security.KEY)
 
+WS_LOGON = "session.logon"
+WS_HANDSHAKE_WEIGHTS, WS_LOGON_WEIGHTS = {IP: 5}, {IP: 2}
+
 # -- vocabulary --------------------------------------------------------------------------------------------
 
+# The conditional ones are the algo service's.
+ORDER_TYPES = {
+    OrderType.MARKET: "MARKET",
+    OrderType.LIMIT: "LIMIT",
+    OrderType.LIMIT_MAKER: "LIMIT",
+    OrderType.STOP_MARKET: "STOP_MARKET",
+    OrderType.STOP_LIMIT: "STOP",
+    OrderType.TAKE_PROFIT_MARKET: "TAKE_PROFIT_MARKET",
+    OrderType.TAKE_PROFIT_LIMIT: "TAKE_PROFIT",
+    OrderType.TRAILING_STOP_MARKET: "TRAILING_STOP_MARKET",
+}
+TRIGGER_SOURCES = {"last": "CONTRACT_PRICE", "mark": "MARK_PRICE"}
+ALGO_STATES = {
+    "NEW": OrderState.OPEN,
+    "TRIGGERING": OrderState.OPEN,
+    "TRIGGERED": OrderState.OPEN,
+    "FINISHED": OrderState.OPEN,  # the order that it placed has ended, and says itself how
+    "CANCELED": OrderState.CANCELED,
+    "EXPIRED": OrderState.EXPIRED,
+    "REJECTED": OrderState.FAILED,  # the order that it was to place was refused
+}
+ALGO_UPDATE_FIELDS = {
+    "X": "algoStatus",
+    "caid": "clientAlgoId",
+    "aid": "algoId",
+    "ai": "actualOrderId",
+    "p": "price",
+    "q": "quantity",
+}
 ORDER_STATES = {
     "NEW": OrderState.OPEN,
     "PARTIALLY_FILLED": OrderState.PARTIALLY_FILLED,
@@ -155,6 +194,7 @@ ERRORS: dict[int, type[VenueError]] = {
     -2026: OrderRejectedError,
     -2027: InsufficientBalanceError,  # beyond the largest position at this leverage
     -2028: InsufficientBalanceError,
+    -4056: AuthenticationError,  # a key of a kind that may not do this
     -4116: DuplicateOrderIdError,
     -4118: ReduceOnlyRejectedError,
     -5022: PostOnlyRejectedError,
@@ -181,5 +221,6 @@ ERROR_HINTS = {
     -1022: "the signature is wrong: check that the API secret belongs to the API key",
     -2014: "the API key is malformed: check binance_perpetual_api_key",
     -2015: "the API key, its IP list or its permissions are refused: enable futures and this IP for the key",
+    -4056: "session.logon takes Ed25519 keys only: check that the private key belongs to the API key",
     -4061: "the account's position mode has been changed: connect again with the right position_mode",
 }

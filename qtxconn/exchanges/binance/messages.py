@@ -8,7 +8,7 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Context, Decimal, InvalidOperation
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -31,12 +31,20 @@ from qtxconn.core.types import (
     TradeType,
     TradeUpdate,
 )
-from qtxconn.errors import MessageError, OutcomeUnknownError, QtxconnError, RateLimitedError, VenueError
+from qtxconn.errors import (
+    MessageError,
+    OrderRejectedError,
+    OutcomeUnknownError,
+    QtxconnError,
+    RateLimitedError,
+    VenueError,
+)
 from qtxconn.exchanges.binance import constants
 
 logger = logging.getLogger(__name__)
 
 MS_NS = 1_000_000
+ALGO_PREFIX = "algo-"  # before the ids of the algo service, which numbers its orders apart
 EXACT = Context(prec=80)  # a product of two amounts must not be rounded
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,9 +59,10 @@ class Balance(NamedTuple):
 
 
 class AccountUpdate(NamedTuple):
-    """What changed: `reason` is ORDER, FUNDING_FEE, ...; positions carry the exchange's symbol."""
+    """What changed: `reason` is ORDER, FUNDING_FEE, ...; `venue_s` in s; positions carry the exchange's symbol."""
 
     reason: str
+    venue_s: float
     balances: list[Balance]
     positions: list[tuple[str, Position]]
 
@@ -161,13 +170,17 @@ def build_order_params(
     time_in_force: str = "GTC",
     good_till_date: float | None = None,
     reduce_only: bool = False,
+    trigger_price: Decimal | None = None,
+    trigger_source: str = "last",
+    callback_rate: Decimal | None = None,
 ) -> dict[str, str]:
-    """Parameters of POST /fapi/v1/order. In one-way mode closing is reduce-only; in hedge mode the side of the position
-    that is opened or closed is named, and reduceOnly must not be sent. `good_till_date` in s since 1970."""
+    """Parameters of POST /fapi/v1/order, or of /fapi/v1/algoOrder for a conditional order. In one-way mode closing is
+    reduce-only; in hedge mode the side of the position that is opened or closed is named, and reduceOnly must not be
+    sent. `good_till_date` in s since 1970, `callback_rate` in percent."""
     params = {
         "symbol": symbol,
         "side": trade_type.name,
-        "type": "MARKET" if order_type is OrderType.MARKET else "LIMIT",
+        "type": constants.ORDER_TYPES[order_type],
         "quantity": f"{order_amount:f}",
     }
     if order_type.is_limit_type():
@@ -182,9 +195,15 @@ def build_order_params(
         params["positionSide"] = "LONG" if (trade_type is TradeType.BUY) is opens else "SHORT"
     elif reduce_only or position_action is PositionAction.CLOSE:
         params["reduceOnly"] = "true"
-    params["newClientOrderId"] = order_id
-    params["newOrderRespType"] = "RESULT"
-    return params
+    if not order_type.is_conditional():
+        return params | {"newClientOrderId": order_id, "newOrderRespType": "RESULT"}
+    params |= {"algoType": "CONDITIONAL", "workingType": constants.TRIGGER_SOURCES[trigger_source]}
+    is_trailing = order_type is OrderType.TRAILING_STOP_MARKET
+    if trigger_price is not None:
+        params["activatePrice" if is_trailing else "triggerPrice"] = f"{trigger_price:f}"
+    if callback_rate is not None:
+        params["callbackRate"] = f"{Decimal(callback_rate):f}"
+    return params | {"clientAlgoId": order_id}
 
 
 def build_amend_params(trade_type: TradeType, price: Decimal, order_amount: Decimal) -> dict[str, str]:
@@ -198,7 +217,7 @@ def parse_order(payload: dict[str, Any], trading_pair: str) -> OrderUpdate:
     return OrderUpdate(
         trading_pair,
         int(payload.get("updateTime") or payload.get("time") or 0) / 1e3,
-        _order_state(payload["status"]),
+        _state(constants.ORDER_STATES, payload["status"]),
         str(payload["clientOrderId"]),
         str(payload["orderId"]),
         {
@@ -208,6 +227,41 @@ def parse_order(payload: dict[str, Any], trading_pair: str) -> OrderUpdate:
             "amount": amount(payload["origQty"]),
         },
     )
+
+
+def algo_id_of(exchange_order_id: str | None) -> str | None:
+    """The algo service's id in an exchange order id; None if that is one of an ordinary order."""
+    is_algo = exchange_order_id is not None and exchange_order_id.startswith(ALGO_PREFIX)
+    return exchange_order_id[len(ALGO_PREFIX) :] if is_algo else None
+
+
+@wire("algo order")
+def parse_algo_order(payload: dict[str, Any], trading_pair: str) -> OrderUpdate:
+    """An answer of the algo service; under the venue's id of the order that it has placed, once there is one."""
+    state = _state(constants.ALGO_STATES, payload["algoStatus"])
+    placed_id = payload["actualOrderId"]
+    misc: dict[str, Any] = {"price": amount(payload["price"]), "amount": amount(payload["quantity"])}
+    if state is OrderState.FAILED:
+        reason = payload.get("refusal")
+        misc["error_message"] = "refused when it was triggered" + (f": {reason}" if reason else "")
+        misc["error_type"] = OrderRejectedError.__name__
+    return OrderUpdate(
+        trading_pair,
+        int(payload["updateTime"]) / 1e3,
+        state,
+        str(payload["clientAlgoId"]),
+        str(placed_id) if placed_id not in ("", "0", 0) else f"{ALGO_PREFIX}{payload['algoId']}",
+        misc,
+    )
+
+
+@wire("ALGO_UPDATE")
+def parse_algo_update(event: dict[str, Any], trading_pair: str) -> tuple[OrderUpdate, bool]:
+    """An ALGO_UPDATE of the user stream: the order's new state, and whether the order that it placed has ended."""
+    order = event["o"]
+    payload = {name: order[short] for short, name in constants.ALGO_UPDATE_FIELDS.items()}
+    payload |= {"updateTime": event["T"], "refusal": order.get("rm")}
+    return parse_algo_order(payload, trading_pair), order["X"] == "FINISHED"
 
 
 @wire("userTrades")
@@ -237,7 +291,7 @@ def parse_order_trade_update(event: dict[str, Any], trading_pair: str) -> tuple[
     update = OrderUpdate(
         trading_pair,
         timestamp,
-        _order_state(order["X"]),
+        _state(constants.ORDER_STATES, order["X"]),
         client_order_id,
         exchange_order_id,
         misc,
@@ -260,9 +314,9 @@ def parse_order_trade_update(event: dict[str, Any], trading_pair: str) -> tuple[
     )
 
 
-def _order_state(status: str) -> OrderState:
+def _state(states: dict[str, OrderState], status: str) -> OrderState:
     try:
-        return constants.ORDER_STATES[status]
+        return states[status]
     except KeyError:
         raise ValueError(f"unknown order status {status!r}") from None
 
@@ -309,6 +363,7 @@ def parse_account_update(event: dict[str, Any]) -> AccountUpdate:
     account = event["a"]
     return AccountUpdate(
         account["m"],
+        event.get("T", 0) / 1e3,
         [Balance(row["a"], amount(row["wb"]), None) for row in account.get("B", ())],
         [
             (
@@ -327,7 +382,25 @@ def parse_account_update(event: dict[str, Any]) -> AccountUpdate:
     )
 
 
+@wire("MARGIN_CALL")
+def parse_margin_call(event: dict[str, Any]) -> list[tuple[Position, Decimal, Decimal]]:
+    """A MARGIN_CALL of the user stream: positions under the exchange's symbols, mark price, maintenance margin."""
+    return [
+        (
+            Position(row["s"], PositionSide[row["ps"]], amount(row["up"]), Decimal(0), amount(row["pa"]), Decimal(0)),
+            amount(row["mp"]),
+            amount(row["mm"]),
+        )
+        for row in event["p"]
+    ]
+
+
 # -- market data -------------------------------------------------------------------------------------------
+
+
+def build_subscription(request_id: int, channels: Sequence[str]) -> str:
+    """The request to push these streams on a connection."""
+    return orjson.dumps({"method": "SUBSCRIBE", "params": channels, "id": request_id}).decode()
 
 
 @wire("depth")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -29,12 +29,13 @@ from qtxconn.core.types import (
     TradeUpdate,
 )
 from qtxconn.errors import (
+    CircuitOpenError,
     ConfigurationError,
     MessageError,
+    NotReadyError,
     OrderNotFoundError,
     OrderRejectedError,
     QtxconnError,
-    RateLimitedError,
     ThrottledError,
     TimestampError,
     VenueError,
@@ -44,21 +45,21 @@ from qtxconn.exchanges.binance.auth import BinanceAuth
 from qtxconn.exchanges.binance.constants import Endpoint, Security
 from qtxconn.exchanges.binance.scanner import MarketScanner, UserScanner
 from qtxconn.net.book_feed import BookFeed
+from qtxconn.net.request_stream import RequestStream
 from qtxconn.net.rest import RestClient
-from qtxconn.net.throttler import Throttler
+from qtxconn.net.shared_budget import shared_budget
+from qtxconn.net.subscribed_stream import SubscribedStream
+from qtxconn.net.throttler import RateLimit, Throttler
 from qtxconn.net.time_sync import TimeSync
-from qtxconn.net.websocket import WebSocketClient
+from qtxconn.net.user_stream import UserStream
 
 T = TypeVar("T")
 ORDER_TIMEOUT_S = 10.0
 THROTTLE_WAIT_MAX_S = 10.0  # longer than this no order request waits for the rate limit
-RATE_LIMIT_WAIT_S = 10.0  # after a refusal for the rate limit that does not say how long
 ORDER_PATHS = ("rest", "websocket")
 STREAM_TIMEOUT_S = 10.0
 TIME_SYNC_INTERVAL_S = 300.0
-BALANCE_REFRESH_S = 1.0  # available balances are not streamed: read again after account events, this often at most
 FUNDING_SPAN_MS = 60_000  # a payment is booked within this of the settlement
-RECOVERY_OVERLAP_MS = 60_000  # fills are read again from this long before the user stream broke
 
 
 class BinancePerpetual(PerpetualDerivativeBase):
@@ -78,7 +79,15 @@ class BinancePerpetual(PerpetualDerivativeBase):
     supported_position_modes = (PositionMode.ONEWAY, PositionMode.HEDGE)
     reports_funding_payments = True
     batch_size_max, batch_cancel_size_max = constants.BATCH_SIZE_MAX, constants.BATCH_CANCEL_SIZE_MAX
-    order_options = ("time_in_force", "good_till_date", "reduce_only")
+    order_options = (
+        "time_in_force",
+        "good_till_date",
+        "reduce_only",
+        "trigger_price",
+        "trigger_source",
+        "callback_rate",
+    )
+    trigger_sources = tuple(constants.TRIGGER_SOURCES)
     times_in_force = ("GTC", "IOC", "FOK", "GTD")
     good_till_ahead_min_s = constants.GOOD_TILL_AHEAD_MIN_S
     submit_dead_after_s = constants.RECV_WINDOW_MS / 1e3 + 5.0  # the venue refuses a request older than its window
@@ -96,6 +105,9 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ws_private_url: str = constants.WS_PRIVATE_URL,
         ws_trade_url: str = constants.WS_TRADE_URL,
         order_path: str = "rest",
+        rate_limits: Iterable[RateLimit] = constants.RATE_LIMITS,
+        private_key_passphrase: str = "",
+        rate_budget: str = "local",
         position_mode: PositionMode = PositionMode.ONEWAY,
         dead_mans_switch_s: float = 60.0,
         dead_mans_switch_interval_s: float | None = None,
@@ -129,8 +141,13 @@ class BinancePerpetual(PerpetualDerivativeBase):
             binance_perpetual_api_secret,
             lambda: self._time.now_ns() // messages.MS_NS,
             constants.RECV_WINDOW_MS,
+            private_key_passphrase,
         )
-        self._throttler = Throttler(constants.RATE_LIMITS, self._clock)
+        self._throttler = Throttler(
+            rate_limits,
+            self._clock,
+            shared_budget(rate_budget, urlsplit(rest_url).netloc, self._auth.key_digest, self._clock),
+        )
         self._rest = RestClient(
             rest_url,
             clock=self._clock,
@@ -144,20 +161,17 @@ class BinancePerpetual(PerpetualDerivativeBase):
             ws_private_url,
         )
         self._ws_trade_url = ws_trade_url if order_path == "websocket" else None
-        self._order_stream: WebSocketClient | None = None
-        self._user_stream: WebSocketClient | None = None
-        self._market_streams: list[WebSocketClient] = []
+        self._order_stream: RequestStream | None = None
+        self._user_stream: UserStream | None = None
+        self._market_streams: list[SubscribedStream] = []
         self._book_feeds: dict[str, BookFeed] = {}  # by the exchange's symbol
         self._market_scanner = MarketScanner()
         self._user_scanner = UserScanner(self._order_tracker, self._pair_of)
-        self._request_ids = itertools.count(1)
-        self._venue_leverage: dict[str, Decimal] = {}
-        self._balances_stale = False
-        self._user_stream_broke_ms = 0
+        self.is_multi_assets_mode = False  # of the account: whether other assets than the quote's margin a position
         self.user_stream_received_ns = 0  # wall time at which the newest user-stream message arrived
 
     def supported_order_types(self) -> list[OrderType]:
-        return [OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.MARKET]
+        return list(constants.ORDER_TYPES)
 
     # -- network -------------------------------------------------------------------------------------------
 
@@ -199,6 +213,9 @@ class BinancePerpetual(PerpetualDerivativeBase):
         answer = await self._request(constants.SERVER_TIME)
         return int(answer["serverTime"]) * messages.MS_NS
 
+    def _venue_time_s(self) -> float:
+        return (self._time.now_ns() - (self._time.uncertainty_ns or 0)) / 1e9
+
     async def _sync_time(self) -> None:
         try:
             await self._time.sync(self._request_server_ns)
@@ -238,6 +255,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
             order_id, symbol, amount, trade_type, order_type, price, position_action, is_hedged, **options
         )
         try:
+            if order_type.is_conditional():
+                return self._parse_placed(await self._request_order(constants.PLACE_ALGO, params))
             return self._parse_placed(await self._request_order(constants.PLACE_ORDER, params))
         except ThrottledError as error:
             raise OrderRejectedError(str(error)) from error  # our own refusal: nothing was sent
@@ -287,7 +306,16 @@ class BinancePerpetual(PerpetualDerivativeBase):
                 results.append(error)
         return results
 
-    async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate:
+    async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate | bool:
+        if self._waits(tracked_order):
+            try:
+                await self._request_order(constants.CANCEL_ALGO, self._algo_params(tracked_order))
+                return True
+            except OrderNotFoundError:
+                update = await self._request_order_status(tracked_order)
+                if update.new_state.is_terminal or messages.algo_id_of(update.exchange_order_id) is not None:
+                    raise  # it has ended, or its order is on its way to the book
+                self._process_report(update)  # triggered: its order is what is left to cancel
         answer = await self._request_order(constants.CANCEL_ORDER, self._order_params(tracked_order))
         return self.parse_order_result(answer)
 
@@ -297,11 +325,13 @@ class BinancePerpetual(PerpetualDerivativeBase):
         params = self._order_params(tracked_order) | messages.build_amend_params(
             tracked_order.trade_type, price, amount
         )
-        return self.parse_order_result(await self._request(constants.AMEND_ORDER, params))
+        return self.parse_order_result(await self._request_order(constants.AMEND_ORDER, params))
 
     async def _place_cancel_all(self, trading_pair: str) -> None:
-        """Cancels every open order of the pair at the venue, also those that are not tracked here."""
+        """Cancels every open order of the pair at the venue, also those that are not tracked here; the conditional ones
+        first, lest one is triggered in between."""
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
+        await self._request(constants.CANCEL_ALL_ALGOS, {"symbol": symbol})
         await self._request(constants.CANCEL_ALL, {"symbol": symbol})
 
     async def _place_countdown_cancel(self, trading_pair: str, timeout_s: float) -> None:
@@ -312,24 +342,48 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     async def _request_open_orders(self, trading_pair: str) -> list[OrderUpdate]:
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
-        answer = await self._request(constants.OPEN_ORDERS, {"symbol": symbol})
-        return [messages.parse_order(order, trading_pair) for order in answer]
+        waiting = await self._request(constants.OPEN_ALGOS, {"symbol": symbol})
+        orders = await self._request(constants.OPEN_ORDERS, {"symbol": symbol})  # last: what is triggered moves there
+        updates = [messages.parse_algo_order(order, trading_pair) for order in waiting]
+        return updates + [messages.parse_order(order, trading_pair) for order in orders]
 
     async def _request_order_status(self, tracked_order: InFlightOrder) -> OrderUpdate:
-        return self.parse_order_result(await self._request(constants.QUERY_ORDER, self._order_params(tracked_order)))
+        params = self._order_params(tracked_order)
+        if self._waits(tracked_order):
+            answer = await self._request(constants.QUERY_ALGO, self._algo_params(tracked_order))
+            update = messages.parse_algo_order(answer, tracked_order.trading_pair)
+            if messages.algo_id_of(update.exchange_order_id) is not None:
+                return update._replace(client_order_id=tracked_order.client_order_id)
+            params = {"symbol": params["symbol"], "orderId": update.exchange_order_id}
+        update = self.parse_order_result(await self._request(constants.QUERY_ORDER, params))
+        return update._replace(client_order_id=tracked_order.client_order_id)
+
+    def _waits(self, order: InFlightOrder) -> bool:
+        """Whether it is the algo service that knows the order: a conditional one, not triggered as far as is known."""
+        venue_id = order.exchange_order_id
+        return order.order_type.is_conditional() if venue_id is None else messages.algo_id_of(venue_id) is not None
+
+    def _algo_params(self, order: InFlightOrder) -> dict[str, str]:
+        algo_id = messages.algo_id_of(order.exchange_order_id)
+        return {"clientAlgoId": order.client_order_id} if algo_id is None else {"algoId": algo_id}
 
     def _order_params(self, order: InFlightOrder) -> dict[str, str]:
-        """How the venue is told which order is meant: by our id, or by its own for one that was not placed here."""
+        """How the venue is told which order is meant: by our id, or by its own for one that was not placed from here or
+        was placed by the algo service."""
         symbol = self.exchange_symbol_associated_to_pair(order.trading_pair)
-        if order.is_external and order.exchange_order_id is not None:
+        if order.exchange_order_id is not None and (order.is_external or order.order_type.is_conditional()):
             return {"symbol": symbol, "orderId": order.exchange_order_id}
         return {"symbol": symbol, "origClientOrderId": order.client_order_id}
 
     async def _all_trade_updates_for_order(self, order: InFlightOrder) -> list[TradeUpdate]:
-        if order.exchange_order_id is None:
-            return []  # fills are found by the exchange's id, which a status query brings
+        if order.exchange_order_id is None or self._waits(order):
+            return []  # fills are found by the exchange's id of the order, which a status query brings
         fills = await self._request_fills(order.trading_pair, {"orderId": order.exchange_order_id})
         return [messages.parse_user_trade(fill, order.trading_pair, order.client_order_id) for fill in fills]
+
+    async def _trade_updates_since(self, trading_pair: str, since_s: float) -> list[TradeUpdate]:
+        fills = await self._request_fills(trading_pair, {"startTime": str(int(since_s * 1e3))})
+        return [messages.parse_user_trade(fill, trading_pair, "") for fill in fills]
 
     async def _request_fills(self, trading_pair: str, first: dict[str, str]) -> list[dict[str, Any]]:
         """All fills from the first page's condition on."""
@@ -348,23 +402,41 @@ class BinancePerpetual(PerpetualDerivativeBase):
         return fills
 
     async def _request_order(self, endpoint: Endpoint, params: dict[str, str]) -> Any:
-        """One request that changes an order, over the WebSocket API where that is the order path and up."""
+        """One request that changes an order: over the WebSocket API where that is the order path, up and answering."""
         stream = self._order_stream
-        if stream is None or not stream.is_live:
-            return await self._request(endpoint, params)  # known before it is sent, so nothing goes out twice
-        await self._throttler.acquire(endpoint.weights, priority=endpoint.priority, wait_max_s=THROTTLE_WAIT_MAX_S)
-        request_id = str(next(self._request_ids))
-        body = {"id": request_id, "method": endpoint.ws_method, "params": self._auth.sign_params(params)}
-        return await stream.request(request_id, orjson.dumps(body).decode(), timeout_s=ORDER_TIMEOUT_S)
+        if stream is not None and stream.is_live:
+            try:
+                return await stream.request(
+                    endpoint.ws_method, params, weights=endpoint.weights, priority=endpoint.priority
+                )
+            except (CircuitOpenError, NotReadyError):
+                pass  # nothing was sent
+        return await self._request(endpoint, params)
 
     async def _start_order_stream(self, url: str) -> None:
-        self._order_stream = stream = WebSocketClient(
-            url, clock=self._clock, name=f"{self.name} order stream", on_message=self._on_order_answer
+        self._order_stream = stream = RequestStream(
+            url,
+            clock=self._clock,
+            throttler=self._throttler,
+            build_request=self._build_ws_request,
+            parse_answer=self._parse_ws_answer,
+            on_timestamp_error=self._sync_time,
+            logon_method=constants.WS_LOGON if self._auth.can_log_on else "",
+            handshake_weights=constants.WS_HANDSHAKE_WEIGHTS,
+            logon_weights=constants.WS_LOGON_WEIGHTS,
+            name=f"{self.name} order stream",
+            timeout_s=ORDER_TIMEOUT_S,
+            wait_max_s=THROTTLE_WAIT_MAX_S,
         )
         self._spawn(stream.run(), "order stream")
         await stream.wait_live(STREAM_TIMEOUT_S)
 
-    def _on_order_answer(self, data: str | bytes, _received_ns: int, _monotonic_ns: int) -> None:
+    def _build_ws_request(self, request_id: str, method: str, params: Mapping[str, str], in_session: bool) -> str:
+        complete = self._auth.stamp_params if in_session else self._auth.sign_params
+        return orjson.dumps({"id": request_id, "method": method, "params": complete(params)}).decode()
+
+    def _parse_ws_answer(self, data: str | bytes) -> tuple[Any, Any]:
+        """The request's id, and its result or error. The counters in it are taken over."""
         answer = orjson.loads(data)
         for limit in answer.get("rateLimits", ()):
             limit_id = constants.USED_COUNTERS.get(
@@ -373,23 +445,17 @@ class BinancePerpetual(PerpetualDerivativeBase):
             if limit_id is not None:
                 self._throttler.observe_used(limit_id, int(limit["count"]))
         result = answer.get("result")
-        if result is None:
-            result = messages.parse_ws_error(answer)
-            if isinstance(result, RateLimitedError):
-                wait_s = RATE_LIMIT_WAIT_S if result.retry_after is None else result.retry_after
-                self._throttler.pause_until(self._clock.monotonic_ns() + round(wait_s * 1e9))
-        if self._order_stream is not None:
-            self._order_stream.resolve(answer.get("id"), result)
+        return answer.get("id"), messages.parse_ws_error(answer) if result is None else result
 
     def parse_error(self, code: int | None, message: str, http_status: int | None = None) -> VenueError:
         return messages.parse_error(code, message, http_status)
 
     def parse_order_result(self, payload: dict[str, Any]) -> OrderUpdate:
-        """The OrderUpdate of an order object as REST and WebSocket API answer it."""
+        """The OrderUpdate of an order object, of an algo order too, as REST and WebSocket API answer it."""
         pair = self._pair_of(payload.get("symbol", ""))
         if pair is None:
             raise MessageError(f"Binance order: unknown symbol {payload.get('symbol')!r}")
-        return messages.parse_order(payload, pair)
+        return messages.parse_algo_order(payload, pair) if "algoId" in payload else messages.parse_order(payload, pair)
 
     def _account_name(self) -> str:
         return self._auth.key_digest
@@ -397,31 +463,29 @@ class BinancePerpetual(PerpetualDerivativeBase):
     # -- account -------------------------------------------------------------------------------------------
 
     async def _update_balances(self) -> None:
+        venue_s = self._venue_time_s()
         for balance in messages.parse_balances(await self._request(constants.BALANCES)):
-            self._set_balance(balance.asset, balance.total, balance.available)
+            self._set_balance(balance.asset, balance.total, balance.available, venue_s)
 
     async def _update_positions(self) -> None:
-        closed = {(held.trading_pair, held.position_side): held for held in self.get_all_positions()}
-        for row in await self._request(constants.POSITIONS):
-            pair = self._pair_of(row["symbol"])
-            if pair is None:
-                continue
-            position = messages.parse_position(row, pair)
-            self._venue_leverage[pair] = position.leverage
-            if position.amount:
-                closed.pop((pair, position.position_side), None)
-                self._set_position(position)
-        for position in closed.values():
-            self._set_position(position._replace(amount=Decimal(0)))
+        venue_s = self._venue_time_s()
+        positions = [
+            messages.parse_position(row, pair)
+            for row in await self._request(constants.POSITIONS)
+            if (pair := self._pair_of(row["symbol"]))
+        ]
+        for position in positions:
+            self._set_leverage(position.trading_pair, int(position.leverage), venue_s)
+        self._set_positions(positions, venue_s)
 
     async def _request_position_mode(self) -> PositionMode:
-        answer = await self._request(constants.POSITION_MODE)
+        answer = await self._request(constants.ACCOUNT_CONFIG)
+        self.is_multi_assets_mode = bool(answer["multiAssetsMargin"])
         return PositionMode.HEDGE if answer["dualSidePosition"] else PositionMode.ONEWAY
 
     async def _set_trading_pair_leverage(self, trading_pair: str, leverage: int) -> None:
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
         await self._request(constants.LEVERAGE, {"symbol": symbol, "leverage": str(leverage)})
-        self._venue_leverage[trading_pair] = Decimal(leverage)
 
     async def _place_position_mode(self, mode: PositionMode) -> None:
         is_hedged = "true" if mode is PositionMode.HEDGE else "false"
@@ -462,18 +526,14 @@ class BinancePerpetual(PerpetualDerivativeBase):
     # -- user stream ---------------------------------------------------------------------------------------
 
     async def _start_user_stream(self) -> None:
-        self._user_stream = stream = WebSocketClient(
+        self._user_stream = UserStream(
+            self,
             self._request_user_stream_url,
-            clock=self._clock,
-            name=f"{self.name} user stream",
-            on_message=self._on_user_message,
-            on_connected=self._on_user_stream_connected,
-            on_disconnected=self._on_user_stream_lost,
+            on_event=self._on_user_message,
+            renew_key=partial(self._request, constants.LISTEN_KEY_RENEW),
+            renewal_s=constants.LISTEN_KEY_RENEWAL_S,
         )
-        self._spawn(stream.run(), "user stream")
-        await stream.wait_live(STREAM_TIMEOUT_S)
-        self._spawn(self._keep_listen_key(), "listen key")
-        self._spawn(self._keep_balances(), "balances")
+        await self._user_stream.start(STREAM_TIMEOUT_S)
         if self._ws_trade_url is not None:
             await self._start_order_stream(self._ws_trade_url)
 
@@ -484,81 +544,27 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._order_stream = self._user_stream = None
 
     async def _request_user_stream_url(self) -> str:
-        """Asked before every connection: the venue gives the live listen key, or a new one."""
         answer = await self._request(constants.LISTEN_KEY_CREATE)
         return f"{self._ws_private_url}/ws?listenKey={answer['listenKey']}"
-
-    async def _on_user_stream_connected(self) -> None:
-        if self._user_stream.connections:  # not the first one: something may have been missed
-            await self._recover()
-            self._set_connected(True)
-
-    def _on_user_stream_lost(self, error: QtxconnError) -> None:
-        self._set_connected(False)
-        self._user_stream_broke_ms = self._time.now_ns() // messages.MS_NS
-
-    async def _keep_listen_key(self) -> None:
-        while True:
-            await self._clock.sleep(constants.LISTEN_KEY_RENEWAL_S)
-            try:
-                await self._request(constants.LISTEN_KEY_RENEW)
-            except QtxconnError as error:
-                self.logger().warning("the listen key could not be renewed: %s; connecting anew", error)
-                await self._user_stream.reconnect()  # asks for the key again, and reads what was missed
-
-    async def _keep_balances(self) -> None:
-        while True:
-            await self._clock.sleep(BALANCE_REFRESH_S)
-            if self._balances_stale:
-                self._balances_stale = False
-                try:
-                    await self._update_balances()
-                except QtxconnError as error:
-                    self._balances_stale = True
-                    self.logger().warning("balances could not be read: %s; trying again", error)
-
-    async def _recover(self) -> None:
-        """Reads what the stream may have missed: fills and states of open orders, balances, positions."""
-        orders = list(self._order_tracker.all_updatable_orders.values())
-        updates = []
-        answers = await asyncio.gather(*map(self._request_order_status, orders), return_exceptions=True)
-        for order, answer in zip(orders, answers, strict=True):
-            if isinstance(answer, OrderNotFoundError):
-                self.logger().info("%s: %s; its own look-up decides", order.client_order_id, answer)
-            elif isinstance(answer, BaseException):
-                raise answer  # the connection counts as broken and all of this is done again
-            else:
-                self._process_amend(answer)
-                updates.append(answer)
-        client_ids = {update.exchange_order_id: update.client_order_id for update in updates}
-        since_ms = self._user_stream_broke_ms - RECOVERY_OVERLAP_MS
-        for pair in {order.trading_pair for order in orders}:
-            for fill in await self._request_fills(pair, {"startTime": str(since_ms)}):
-                client_order_id = client_ids.get(str(fill["orderId"]))
-                if client_order_id is not None:
-                    self._order_tracker.process_trade_update(messages.parse_user_trade(fill, pair, client_order_id))
-        for update in updates:
-            self._order_tracker.process_order_update(update)
-        await self._update_balances()
-        await self._update_positions()
-        self._funding_paid()
 
     def _on_user_message(self, data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
         self.user_stream_received_ns = received_ns
         if self._user_scanner.process_message(data):
-            self._balances_stale = True
+            self._balances_changed()
             return
         event = orjson.loads(data)
         event = event.get("data", event)
         match event.get("e"):
             case "ORDER_TRADE_UPDATE":
                 self._on_order_trade_update(event)
+            case "ALGO_UPDATE":
+                self._on_algo_update(event)
             case "ACCOUNT_UPDATE":
                 self._on_account_update(event)
-            case "ACCOUNT_CONFIG_UPDATE" if "ac" in event:
-                pair = self._pair_of(event["ac"]["s"])
-                if pair is not None:
-                    self._venue_leverage[pair] = messages.amount(event["ac"]["l"])
+            case "ACCOUNT_CONFIG_UPDATE":
+                self._on_account_config_update(event)
+            case "MARGIN_CALL":
+                self._on_margin_call(event)
             case "listenKeyExpired":
                 self._spawn(self._user_stream.reconnect(), "listen key expired")
             # TRADE_LITE repeats a fill without its fee; ORDER_TRADE_UPDATE is the truth.
@@ -572,21 +578,47 @@ class BinancePerpetual(PerpetualDerivativeBase):
         if trade_update is not None:
             self._order_tracker.process_trade_update(trade_update)
         self._order_tracker.process_order_update(order_update)
-        self._balances_stale = True
+        self._balances_changed()
+
+    def _on_algo_update(self, event: dict[str, Any]) -> None:
+        pair = self._pair_of(event["o"]["s"])
+        if pair is None:
+            return
+        update, is_finished = messages.parse_algo_update(event, pair)
+        order = self._order_tracker.fetch_order(update.client_order_id, f"{messages.ALGO_PREFIX}{event['o']['aid']}")
+        if order is not None:
+            update = update._replace(client_order_id=order.client_order_id)
+        self._process_report(update)
+        if order is not None and is_finished and order.is_open:
+            self._resolve(order)  # how the order that it placed has ended
 
     def _on_account_update(self, event: dict[str, Any]) -> None:
         update = messages.parse_account_update(event)
         for balance in update.balances:
-            self._set_balance(balance.asset, balance.total, None)
+            self._set_balance(balance.asset, balance.total, None, update.venue_s)
         is_hedged = self.position_mode is PositionMode.HEDGE
         for symbol, position in update.positions:
             pair = self._pair_of(symbol)
             if pair is not None and (position.position_side is not PositionSide.BOTH) is is_hedged:
-                leverage = self._venue_leverage.get(pair, Decimal(self.get_leverage(pair)))
-                self._set_position(position._replace(trading_pair=pair, leverage=leverage))
-        self._balances_stale = True
+                leverage = Decimal(self.get_leverage(pair))
+                self._set_position(position._replace(trading_pair=pair, leverage=leverage), update.venue_s)
+        self._balances_changed()
         if update.reason == "FUNDING_FEE":
             self._funding_paid()
+
+    def _on_account_config_update(self, event: dict[str, Any]) -> None:
+        if (changed := event.get("ac")) and (pair := self._pair_of(changed["s"])):
+            self._set_leverage(pair, int(changed["l"]), event["T"] / 1e3)
+        if changed := event.get("ai"):
+            self.is_multi_assets_mode = bool(changed["j"])
+
+    def _on_margin_call(self, event: dict[str, Any]) -> None:
+        for position, mark_price, maintenance_margin in messages.parse_margin_call(event):
+            pair = self._pair_of(position.trading_pair)
+            if pair is not None:
+                leverage = Decimal(self.get_leverage(pair))
+                called = position._replace(trading_pair=pair, leverage=leverage)
+                self._margin_called(called, mark_price, maintenance_margin)
 
     # -- market data ---------------------------------------------------------------------------------------
 
@@ -631,22 +663,11 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._book_feeds.clear()
 
     async def _start_market_stream(
-        self, url: str, name: str, streams: list[str], feeds: Mapping[str, BookFeed]
+        self, url: str, name: str, channels: list[str], feeds: Mapping[str, BookFeed]
     ) -> None:
-        """A connection that subscribes to `streams` whenever it is made; `feeds` are the books it carries."""
-        if not streams:
+        """A connection for the channels; `feeds` are the books it carries."""
+        if not channels:
             return
-
-        async def subscribe() -> None:
-            request_id = next(self._request_ids)
-            message = orjson.dumps({"method": "SUBSCRIBE", "params": streams, "id": request_id}).decode()
-            await stream.request(request_id, message, timeout_s=STREAM_TIMEOUT_S)
-            for feed in feeds.values():
-                feed.start()
-
-        def lost(error: QtxconnError) -> None:
-            for feed in feeds.values():
-                feed.stop()
 
         def on_message(data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
             if self._market_scanner.process_message(data, received_ns):
@@ -661,14 +682,15 @@ class BinancePerpetual(PerpetualDerivativeBase):
             else:
                 stream.resolve(event.get("id"), event)
 
-        stream = WebSocketClient(
+        stream = SubscribedStream(
             f"{url}/ws",
+            channels,
+            messages.build_subscription,
             clock=self._clock,
-            name=f"{self.name} {name}",
             on_message=on_message,
-            on_connected=subscribe,
-            on_disconnected=lost,
-            stale_after_s=60.0,
+            feeds=list(feeds.values()),
+            name=f"{self.name} {name}",
+            timeout_s=STREAM_TIMEOUT_S,
         )
         self._market_streams.append(stream)
         self._spawn(stream.run(), name)

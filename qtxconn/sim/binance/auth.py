@@ -59,11 +59,11 @@ def ws_api_payload(params: Mapping[str, str]) -> bytes:
 
 
 def find_account(venue: Venue, api_key: str | None) -> Account:
-    """The account of a key. Raises ApiError -2014 (no key) or -2015 (a key nobody has), both HTTP 401."""
+    """The account of a key. Raises ApiError -2014 (no key) or -2015 (a key nobody has, or no more), both HTTP 401."""
     if not api_key:
         raise ApiError(-2014, "API-key format invalid.", status=401)
     account = venue.account(api_key)
-    if account is None:
+    if account is None or account.is_key_revoked:
         raise bad_api_key()
     return account
 

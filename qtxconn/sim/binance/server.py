@@ -42,7 +42,7 @@ class BinanceServer:
         self.faults = FaultScript(venue.clock.now_ns)
         clock = SkewedClock(venue.clock, self.faults)
         self._gate = RequestGate(self.faults)
-        rates = RateCounter(limits or Limits())
+        self.rates = rates = RateCounter(limits or Limits())
         history = MarketHistory(venue)
         market = MarketCalls(venue, history, rates)
         self.listen_keys = ListenKeys(venue.clock, listen_key_lifetime_ms)
@@ -93,6 +93,10 @@ class BinanceServer:
         for account in self._venue.accounts:
             if self.listen_keys.key(account) is not None:
                 self.listen_keys.close(account)
+
+    def end_sessions(self) -> None:
+        """Log every connection of the WebSocket API off, and leave it open."""
+        self.ws_api.end_sessions()
 
     async def disconnect(self) -> None:
         """Close every WebSocket, as the venue does to each after 24 hours."""

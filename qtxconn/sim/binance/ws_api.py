@@ -15,7 +15,7 @@ from aiohttp import WSMsgType, web
 
 from qtxconn.sim.binance import account_calls, auth, conditional, trading
 from qtxconn.sim.binance.connections import Connection
-from qtxconn.sim.binance.errors import ApiError, mandatory
+from qtxconn.sim.binance.errors import ApiError, bad_api_key, mandatory
 from qtxconn.sim.binance.market_calls import by_symbol, depth_weight
 from qtxconn.sim.binance.params import Params
 
@@ -34,7 +34,7 @@ _WEIGHT_WINDOW = ("REQUEST_WEIGHT", "MINUTE", 1)
 _ORDER_WINDOWS = (("ORDERS", "SECOND", 10), ("ORDERS", "MINUTE", 1))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Session:
     """One connection: who is logged on, if anybody."""
 
@@ -101,6 +101,7 @@ class WsApi:
             (limit["rateLimitType"], limit["interval"], limit["intervalNum"]): limit for limit in rates.limits.to_wire()
         }
         self.connections: set[Connection] = set()
+        self._sessions: set[Session] = set()
         self._key_methods: dict[str, Callable[[Account], Any]] = {
             "userDataStream.start": lambda account: {"listenKey": listen_keys.start(account)},
             "userDataStream.ping": lambda account: {"listenKey": listen_keys.renew(account)},
@@ -128,6 +129,7 @@ class WsApi:
             return web.json_response(error.to_wire(), status=error.status)
         connection = await Connection.accept(request)
         self.connections.add(connection)
+        self._sessions.add(session)
         try:
             async for message in connection.socket:
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
@@ -135,11 +137,17 @@ class WsApi:
                     await self._gate.websocket(connection, data, lambda data=data: self.answer(data, session))
         finally:
             self.connections.discard(connection)
+            self._sessions.discard(session)
         return connection.socket
 
     async def stop(self) -> None:
         for connection in list(self.connections):
             await connection.socket.close(code=1001, message=b"venue stops")
+
+    def end_sessions(self) -> None:
+        """Log every connection off, and leave it open."""
+        for session in self._sessions:
+            session.account = None
 
     def answer(self, data: str | bytes, session: Session) -> bytes:
         """The answer to one request, as JSON text."""
@@ -157,8 +165,15 @@ class WsApi:
             error = ApiError(-1135, "Invalid JSON Request")
             body |= {"status": error.status, "error": error.to_wire()}
         except ApiError as error:
-            body |= {"status": error.status, "error": error.to_wire()}
+            body |= {"status": error.status, "error": self._error_to_wire(error)}
         return orjson.dumps(body)
+
+    def _error_to_wire(self, error: ApiError) -> dict[str, Any]:
+        """With the time from which on requests are taken again, where there is one."""
+        if error.retry_after_s is None:
+            return error.to_wire()
+        now_ms = self._clock.now_ms()
+        return error.to_wire() | {"data": {"serverTime": now_ms, "retryAfter": now_ms + error.retry_after_s * 1000}}
 
     def _call(self, request: dict[str, Any], session: Session) -> tuple[Any, list[dict[str, Any]]]:
         """Result and `rateLimits` of one request."""
@@ -196,6 +211,9 @@ class WsApi:
     def _authenticate(self, session: Session, params: Params) -> Account:
         """The account of a request: of its own key and signature, or the one that is logged on."""
         if session.account is not None and "apiKey" not in params and "signature" not in params:
+            if session.account.is_key_revoked:
+                session.account = None
+                raise bad_api_key()
             auth.check_window(params, self._clock.now_ms())
             return session.account
         account = auth.find_account(self._venue, params.get("apiKey"))

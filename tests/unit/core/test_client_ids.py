@@ -186,6 +186,37 @@ def test_a_process_shares_one_source() -> None:
 # -- small numbers ---------------------------------------------------------------------------------------------
 
 
+DRAW_ONE = """
+from qtxconn.core.client_ids import shared_client_ids
+from qtxconn.errors import ConfigurationError
+try:
+    print(shared_client_ids().instance, shared_client_ids().next())
+except ConfigurationError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("instances", [("1", "2"), ("", "1023")])
+def test_processes_of_two_hosts_draw_from_instances_of_their_own(
+    tmp_path: Path, root: Path, instances: tuple[str, str]
+) -> None:
+    drawn = []
+    for number, instance in enumerate(instances):
+        host = {"QTXCONN_STATE_DIR": str(tmp_path / str(number)), "QTXCONN_INSTANCE": instance}
+        words = subprocess.check_output([sys.executable, "-c", DRAW_ONE], env=os.environ | host, cwd=root, text=True)
+        drawn.append([int(word) for word in words.split()])
+    assert [instance for instance, _ in drawn] == [int(instance or "0") for instance in instances]
+    assert [(number >> 21) & 1023 for _, number in drawn] == [int(instance or "0") for instance in instances]
+
+
+@pytest.mark.parametrize("instance", ["-1", "1024", "a", "1.0"])
+def test_an_instance_that_is_none_is_refused(tmp_path: Path, root: Path, instance: str) -> None:
+    host = {"QTXCONN_STATE_DIR": str(tmp_path), "QTXCONN_INSTANCE": instance}
+    said = subprocess.check_output([sys.executable, "-c", DRAW_ONE], env=os.environ | host, cwd=root, text=True)
+    assert instance in said
+    assert "instance" in said.lower()
+
+
 @pytest.mark.parametrize("bits", [32, 48, 63])
 def test_small_ids_have_at_most_their_bits_and_no_two_are_alike_over_restarts(bits: int, tmp_path: Path) -> None:
     drawn: list[int] = []

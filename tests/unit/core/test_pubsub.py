@@ -44,6 +44,15 @@ def test_a_raising_listener_is_logged_and_counted_and_stops_nobody(
     assert "a strategy's bug" in caplog.text
 
 
+@pytest.mark.parametrize("tag", ["OrderFilled", 107, None, OrderFilledEvent])
+def test_a_listener_that_could_never_hear_anything_is_refused(pubsub: PubSub, tag: object) -> None:
+    with pytest.raises(TypeError, match="must be a MarketEvent"):
+        pubsub.add_listener(tag, print)
+    with pytest.raises(TypeError, match="must be callable"):
+        pubsub.add_listener(MarketEvent.OrderFilled, tag if tag is not OrderFilledEvent else object())
+    assert pubsub.get_listeners(MarketEvent.OrderFilled) == []
+
+
 def test_listeners_are_called_in_the_order_they_were_added_and_once(pubsub: PubSub) -> None:
     seen: list[str] = []
     first, second = (lambda event: seen.append("first")), (lambda event: seen.append("second"))

@@ -80,7 +80,10 @@ def test_limit_types_are_limit_types() -> None:
     assert [kind for kind in types.OrderType if kind.is_limit_type()] == [
         types.OrderType.LIMIT,
         types.OrderType.LIMIT_MAKER,
+        types.OrderType.STOP_LIMIT,
+        types.OrderType.TAKE_PROFIT_LIMIT,
     ]
+    assert [kind.name for kind in types.OrderType if not kind.is_conditional()] == ["MARKET", "LIMIT", "LIMIT_MAKER"]
     assert types.TradeType.BUY.opposite is types.TradeType.SELL
 
 

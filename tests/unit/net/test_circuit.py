@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from aiohttp import web
 
@@ -22,34 +24,74 @@ class StepClock(Clock):
         self.time_ns += int(seconds * 1e9)
 
 
-def test_it_opens_after_failures_in_a_row_and_closes_by_a_probe() -> None:
+async def answered() -> str:
+    return "answer"
+
+
+async def unreachable() -> str:
+    raise NetworkError("no")
+
+
+async def fail(circuit: CircuitBreaker, times: int, *, priority: bool = False) -> None:
+    for _ in range(times):
+        with pytest.raises(NetworkError):
+            await circuit.run(unreachable, priority=priority)
+
+
+async def test_it_opens_after_failures_in_a_row_and_closes_by_a_probe() -> None:
     clock = StepClock()
     circuit = CircuitBreaker("write", clock, failures_max=3, open_s=2.0)
-    for _ in range(2):
-        circuit.enter()
-        circuit.failed()
-    circuit.enter()
-    circuit.succeeded()  # in a row is what counts
-    for _ in range(3):
-        circuit.enter()
-        circuit.failed()
+    await fail(circuit, 2)
+    assert await circuit.run(answered) == "answer"  # in a row is what counts
+    await fail(circuit, 3)
     with pytest.raises(CircuitOpenError, match=r"3 times in a row.*2\.0 s") as caught:
-        circuit.enter()
+        await circuit.run(answered)
     assert caught.value.retry_after == 2.0
     clock.time_ns += 2_000_000_000
-    circuit.enter()
+    await fail(circuit, 1)  # the probe
     with pytest.raises(CircuitOpenError):
-        circuit.enter()  # one probe at a time
-    circuit.failed()
-    with pytest.raises(CircuitOpenError):
-        circuit.enter()
+        await circuit.run(answered)
     clock.time_ns += 2_000_000_000
-    circuit.enter()
-    circuit.abandoned()
-    circuit.enter()
-    circuit.succeeded()
+    assert await circuit.run(answered) == "answer"
     assert not circuit.is_open
-    circuit.enter()
+
+
+async def test_one_probe_at_a_time_and_one_that_was_given_up_says_nothing() -> None:
+    clock = StepClock()
+    circuit = CircuitBreaker("write", clock, failures_max=3, open_s=2.0)
+    await fail(circuit, 3)
+    clock.time_ns += 2_000_000_000
+    probe = asyncio.create_task(circuit.run(asyncio.Event().wait))
+    await asyncio.sleep(0)
+    with pytest.raises(CircuitOpenError):
+        await circuit.run(answered)
+    await circuit.run(answered, priority=True)  # its end is not the probe's
+    with pytest.raises(CircuitOpenError):
+        await circuit.run(answered)
+    probe.cancel()
+    await asyncio.wait([probe])
+    assert circuit.is_open
+    assert await circuit.run(answered) == "answer"
+
+
+async def test_priority_requests_count_probe_and_always_pass() -> None:
+    clock = StepClock()
+    circuit = CircuitBreaker("write", clock, failures_max=3, open_s=2.0)
+    await fail(circuit, 9, priority=True)
+    with pytest.raises(CircuitOpenError):
+        await circuit.run(answered)
+    await circuit.run(answered, priority=True)
+    assert circuit.is_open  # what closes it is an ordinary one, which is due at once
+    await fail(circuit, 1)
+    with pytest.raises(CircuitOpenError):
+        await circuit.run(answered)
+    await circuit.run(answered, priority=True)
+    await circuit.run(answered)
+    assert not circuit.is_open
+    for _ in range(3):  # a cancel that works does not hide that orders fail
+        await fail(circuit, 1)
+        await circuit.run(answered, priority=True)
+    assert circuit.is_open
 
 
 async def test_a_failing_venue_gets_cancels_only_until_a_probe_succeeds() -> None:

@@ -1,4 +1,4 @@
-"""The shared-memory ring and the feed between threads, under the thread sanitizer."""
+"""The shared-memory ring, the feed, and the tracker with its journal between threads, under the thread sanitizer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ COMPILER = shutil.which("g++") or shutil.which("clang++")
 
 
 @pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
-@pytest.mark.parametrize(("name", "arguments"), [("qtx_segment_test", ["2000"]), ("qtx_feed_test", [])])
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("qtx_segment_test", ["2000"]), ("qtx_feed_test", []), ("order_threads_test", ["3000"])]
+)
 def test_no_data_race(root, tmp_path, name, arguments):
     program = tmp_path / name
     source = root / "tests" / "cpp" / f"{name}.cpp"

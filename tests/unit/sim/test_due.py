@@ -95,6 +95,26 @@ def test_a_dead_mans_switch_cancels_unless_it_is_told_again(venue, clock, trader
     assert late.is_open
 
 
+def test_the_venue_says_when_something_is_due_next(venue, clock, trader):
+    funding_ms, now_ms = venue.next_funding_ms(S), clock.now_ms()
+    assert venue.next_due_ms() == funding_ms
+    conditional(venue, trader, BUY, ConditionalType.STOP_MARKET, 2000_0, good_till_ms=now_ms + 900_000)
+    assert venue.next_due_ms() == now_ms + 900_000
+    dated = venue.place_order(
+        trader, S, BUY, OrderType.LIMIT, D(1), D(990), TimeInForce.GTD, good_till_ms=now_ms + 700_000
+    )
+    assert venue.next_due_ms() == now_ms + 700_000
+    venue.set_dead_mans_switch(trader, S, 1_000)
+    assert venue.next_due_ms() == now_ms + 1_000
+    wait(clock, 1_000)
+    venue.run_due()
+    assert not dated.is_open
+    assert venue.next_due_ms() == now_ms + 900_000
+    wait(clock, 899_000)
+    venue.run_due()
+    assert venue.next_due_ms() == funding_ms
+
+
 # -- conditional orders ----------------------------------------------------------------------------------------
 
 

@@ -55,10 +55,11 @@ class WallClock(Clock):
 class Log:
     """A tracker that writes to a journal, without a connector."""
 
-    def __init__(self, path: Path, **options: object) -> None:
+    def __init__(self, path: Path, *, itemised_fills: bool = True, **options: object) -> None:
         self.clock = WallClock()
         self.journal = OrderJournal(path, clock=self.clock, **options)
-        self.tracker = ClientOrderTracker(PubSub(logging.getLogger("test")), self.clock)
+        pubsub = PubSub(logging.getLogger("test"))
+        self.tracker = ClientOrderTracker(pubsub, self.clock, itemised_fills=itemised_fills)
         self.tracker.journal = self.journal
         self.next_id = self.journal.highest_client_id
 
@@ -216,8 +217,51 @@ def test_another_file_is_not_overwritten(path: Path) -> None:
 def test_another_version_is_named(path: Path) -> None:
     three_orders(path)
     patch(path, 8, struct.pack("<I", 7))
-    with pytest.raises(JournalError, match="has format 7, this version of qtxconn reads 1"):
+    with pytest.raises(JournalError, match="has format 7, this version of qtxconn reads 1 to 2"):
         OrderJournal(path)
+
+
+def crc32c(data: bytes) -> int:
+    """Bit by bit (RFC 3720, appendix B.4)."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def make_version_1(path: Path) -> None:
+    three_orders(path)
+    patch(path, 8, struct.pack("<I", 1))
+    patch(path, 48, struct.pack("<I", crc32c(path.read_bytes()[:48])))
+
+
+def version_of(path: Path) -> int:
+    return struct.unpack("<I", path.read_bytes()[8:12])[0]
+
+
+def test_a_journal_of_version_1_is_read_and_renewed(path: Path) -> None:
+    make_version_1(path)
+    assert (version_of(path), ids(path)) == (1, [1, 2, 3])
+    with log(path) as writer:
+        assert (version_of(path), ids(path)) == (2, [1, 2, 3])  # before anything is added that version 1 had not
+        assert writer.place() == "4"
+    assert ids(path) == [1, 2, 3, 4]
+
+
+def test_a_journal_of_version_1_is_used_as_it_is_while_the_disk_is_full(path: Path) -> None:
+    make_version_1(path)
+    with file_size_limit(2 * RECORD), log(path) as writer:
+        assert len(fold(writer.journal.entries())) == 3
+        writer.tracker.start_tracking_order(fold(writer.journal.entries())[0].build())
+        writer.cancel("1")  # what becomes of those that are out is still written
+        with pytest.raises(JournalError, match="new orders are refused"):
+            writer.place()
+    assert (version_of(path), ids(path)) == (1, [1, 2, 3, 1, 1])
+    with log(path) as writer:
+        assert version_of(path) == 2
+        writer.place()
 
 
 @pytest.mark.parametrize("offset", [12, 16, 24, 32, 40, 48])
@@ -298,6 +342,7 @@ def test_whatever_is_in_the_file_is_read_or_refused(
 
 amounts = st.decimals(min_value=D("0.000001"), max_value=D(100_000), places=6).filter(lambda value: value > 0)
 texts = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=47)
+fees = st.builds(TokenAmount, st.sampled_from(["USDT", "BNB", "a-name-of-15-by"]), st.decimals(-10, 10, places=8))
 
 
 @settings(max_examples=100, deadline=None)
@@ -306,7 +351,7 @@ texts = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, 
     kind=st.sampled_from(OrderType),
     position=st.sampled_from(PositionAction),
     price=st.none() | amounts,
-    fills=st.lists(st.tuples(amounts, st.decimals(-10, 10, places=8), st.booleans()), max_size=4),
+    fills=st.lists(st.tuples(amounts, st.lists(fees, max_size=4), st.booleans()), max_size=4),
     exchange_id=texts,
     ended=st.sampled_from([None, OrderState.CANCELED, OrderState.EXPIRED]),
 )
@@ -320,11 +365,11 @@ def test_orders_come_back_as_they_were(
         writer.journal.write_order(order, 77, 10.0)
         writer.tracker.start_tracking_order(order)
         writer.tracker.process_order_update(OrderUpdate(PAIR, 1.5, OrderState.OPEN, "77", exchange_id))
-        for number, (base, fee, is_taker) in enumerate(fills):
-            fees = AddedToCostTradeFee(flat_fees=[TokenAmount("BNB", fee)])
+        for number, (base, flat_fees, is_taker) in enumerate(fills):
+            fee = AddedToCostTradeFee(flat_fees=flat_fees)
             time_s, quote = 2.25 + number, base * 3
             writer.tracker.process_trade_update(
-                TradeUpdate(f"t{number}", "77", exchange_id, PAIR, time_s, D(3), base, quote, fees, is_taker)
+                TradeUpdate(f"t{number}", "77", exchange_id, PAIR, time_s, D(3), base, quote, fee, is_taker)
             )
         if ended is not None:
             writer.tracker.process_order_update(OrderUpdate(PAIR, 9.0, ended, "77"))
@@ -334,6 +379,28 @@ def test_orders_come_back_as_they_were(
     if ended is not None:
         before["last_update_timestamp"] = after["last_update_timestamp"]  # that of the end is not kept
     assert after == before
+
+
+def test_fees_whose_fill_was_not_written_are_not_counted_with_those_that_came_again(path: Path) -> None:
+    flat_fees = [TokenAmount("USDT", D("0.02")), TokenAmount("BNB", D("0.001")), TokenAmount("USDT", D("-0.01"))]
+    fill = TradeUpdate("t1", "1", "v1", PAIR, 3.0, D(100), D("0.4"), D(40), AddedToCostTradeFee(flat_fees=flat_fees))
+    for stop_before in ("fill", "second fee"):
+        path.unlink(missing_ok=True)
+        with log(path, capacity=64) as writer:
+            writer.place()
+            writer.accept("1")
+            writer.tracker.process_trade_update(fill)
+            assert [entry["kind"] for entry in writer.journal.entries()] == ["intent", "ack", "fee", "fee", "fill"]
+        # Killed in between: what comes after is not there.
+        kept = 4 if stop_before == "fill" else 3
+        patch(path, (1 + kept) * RECORD, bytes((5 - kept) * RECORD))
+        (restored,) = fold(read_journal(path))
+        assert restored.build().order_fills == {}
+        with log(path) as writer:  # the next process hears of the fill again
+            writer.tracker.start_tracking_order(restored.build())
+            writer.tracker.process_trade_update(fill)
+        (restored,) = fold(read_journal(path))
+        assert restored.build().order_fills["t1"].fee.flat_fees == flat_fees
 
 
 def test_a_provisional_fill_and_the_real_one_that_replaced_it_come_back_as_one_execution(path: Path) -> None:
@@ -356,6 +423,38 @@ def test_a_provisional_fill_and_the_real_one_that_replaced_it_come_back_as_one_e
     tracker.process_trade_update(real)
     assert (again.executed_amount_base, again.executed_amount_quote) == (D("0.4"), D("39.8"))
     assert list(again.order_fills) == ["t1"]
+
+
+@pytest.mark.parametrize("told", [["0.4"], ["0.25", "0.15"]])
+@pytest.mark.parametrize("real", [["0.7"], ["0.4"], ["0.3"], ["0.1", "0.2", "0.3"], ["0.4", "0.6"], ["0.39", "0.02"]])
+def test_real_fills_of_another_size_than_the_provisional_ones_are_not_counted_beside_them(
+    path: Path, told: list[str], real: list[str]
+) -> None:
+    with log(path, itemised_fills=False) as writer:
+        writer.next_id = 0
+        writer.place()
+        writer.accept("1")
+        executed = D(0)
+        for number, amount in enumerate(told):
+            executed += D(amount)
+            misc = {"cumulative_base": executed, "cumulative_quote": executed * 101}
+            writer.tracker.process_order_update(
+                OrderUpdate(PAIR, 2.0 + number, OrderState.PARTIALLY_FILLED, "1", "v1", misc)
+            )
+        for number, amount in enumerate(map(D, real)):
+            writer.tracker.process_trade_update(
+                TradeUpdate(f"t{number}", "1", "v1", PAIR, 5.0, D(100), amount, amount * 100, AddedToCostTradeFee())
+            )
+        before = writer.tracker.fetch_order("1")
+        fills = {trade_id: fill.fill_base_amount for trade_id, fill in before.order_fills.items()}
+        sums = (before.executed_amount_base, before.executed_amount_quote)
+    assert sums[0] == max(executed, sum(map(D, real)))
+    (restored,) = fold(read_journal(path))
+    order = restored.build()
+    assert (order.executed_amount_base, order.executed_amount_quote) == sums
+    assert {trade_id: fill.fill_base_amount for trade_id, fill in order.order_fills.items()} == fills
+    records = [entry["trade_id"] for entry in read_journal(path) if entry["kind"] == "fill"]
+    assert len(records) == len(set(records)) == len(told) + len(real)
 
 
 # -- room --------------------------------------------------------------------------------------------------

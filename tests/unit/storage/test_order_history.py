@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import stat
@@ -12,8 +13,19 @@ from pathlib import Path
 
 import pytest
 
+from qtxconn.core.client_order_tracker import ClientOrderTracker
 from qtxconn.core.in_flight_order import InFlightOrder
-from qtxconn.core.types import OrderState, OrderType, PositionAction, TradeType
+from qtxconn.core.pubsub import PubSub
+from qtxconn.core.types import (
+    AddedToCostTradeFee,
+    OrderState,
+    OrderType,
+    OrderUpdate,
+    PositionAction,
+    TokenAmount,
+    TradeType,
+    TradeUpdate,
+)
 from qtxconn.storage import order_history
 from qtxconn.storage.order_history import FinishedOrder, HistoryError, OrderHistory
 
@@ -57,7 +69,7 @@ async def test_orders_are_recorded_when_they_end(tmp_path: Path, history: OrderH
         )  # fmt: skip
         newest, oldest = history.fills()
         assert (newest.base, oldest.base, oldest.price) == (D("0.015"), D("0.005"), D("58999.9"))
-        assert (oldest.fee, oldest.fee_asset, oldest.trade_type) == (D("0.01"), "USDT", TradeType.BUY)
+        assert (oldest.fees, oldest.trade_type) == ((TokenAmount("USDT", D("0.01")),), TradeType.BUY)
         assert sum(fill.quote for fill in history.fills(client_order_id=order_id)) == order.executed_quote
         assert history.orders(client_order_id=open_id) == []
 
@@ -74,6 +86,23 @@ async def test_a_late_fill_changes_what_is_recorded(tmp_path: Path, history: Ord
     (order,) = history.orders()
     assert (order.state, order.executed_base) == (OrderState.CANCELED, D("0.01"))
     assert len(history.fills()) == 1
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_real_fills_are_recorded_in_place_of_provisional_ones(history: OrderHistory, at_once: bool) -> None:
+    tracker = ClientOrderTracker(PubSub(logging.getLogger("test")), itemised_fills=False)
+    order = InFlightOrder("1", PAIR, OrderType.LIMIT, TradeType.BUY, D(1), 1.0, D(100))
+    tracker.start_tracking_order(order)
+    misc = {"cumulative_base": D("0.4"), "cumulative_quote": D(41)}
+    tracker.process_order_update(OrderUpdate(PAIR, 2.0, OrderState.CANCELED, "1", "v1", misc))
+    history.add("memory", order)
+    assert at_once or history.flush()
+    real = TradeUpdate("t1", "1", "v1", PAIR, 3.0, D(100), D("0.7"), D(70), AddedToCostTradeFee())
+    tracker.process_trade_update(real)
+    history.add("memory", order)
+    assert history.flush()
+    assert [(fill.trade_id, fill.base) for fill in history.fills()] == [("t1", D("0.7"))]
+    assert [order.executed_quote for order in history.orders()] == [D(70)]
 
 
 async def test_what_ended_before_a_kill_is_recorded_at_the_next_start(tmp_path: Path, history: OrderHistory) -> None:
@@ -154,12 +183,46 @@ def test_another_file_is_refused(path: Path, content: bytes) -> None:
     assert path.read_bytes() == content
 
 
+def test_every_fee_is_kept(path: Path) -> None:
+    fees = [TokenAmount("USDT", D("0.02")), TokenAmount("BNB", D("-0.00000001")), TokenAmount("USDT", D(1))]
+    tracker = ClientOrderTracker(PubSub(logging.getLogger("test")))
+    order = InFlightOrder("1", PAIR, OrderType.LIMIT, TradeType.BUY, D(2), 1_700_000_000.0, D(100))
+    tracker.start_tracking_order(order)
+    for trade_id, flat_fees in (("t1", fees), ("t2", []), ("t3", fees[:1])):
+        fee = AddedToCostTradeFee(flat_fees=flat_fees)
+        tracker.process_trade_update(TradeUpdate(trade_id, "1", "v1", PAIR, 3.0, D(100), D("0.1"), D(10), fee))
+    with OrderHistory(path) as history:
+        history.add("x", order)
+        assert history.flush()
+        assert {fill.trade_id: list(fill.fees) for fill in history.fills()} == {"t1": fees, "t2": [], "t3": fees[:1]}
+
+
+def test_a_history_of_schema_1_is_taken_over(path: Path) -> None:
+    """It had one fee of each fill."""
+    path.parent.mkdir()
+    fills = order_history._SCHEMA.replace("    fees TEXT NOT NULL,\n", "").replace(
+        "    is_taker", "    fee TEXT NOT NULL,\n    fee_asset TEXT NOT NULL,\n    is_taker"
+    )
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(fills)
+        for trade_id, fee, asset in (("t1", "0.01", "USDT"), ("t2", "0", "")):
+            row = ("x", "1", trade_id, PAIR, "SELL", "100", "1", "100", fee, asset, 1, 5)
+            database.execute(f"INSERT INTO fills VALUES ({', '.join('?' * 12)})", row)
+        database.execute("PRAGMA user_version = 1")
+        database.commit()
+    for _ in range(2):
+        with OrderHistory(path) as history:
+            newest, oldest = history.fills()
+            assert (oldest.fees, newest.fees) == ((TokenAmount("USDT", D("0.01")),), ())
+            assert (oldest.trade_id, oldest.quote, oldest.is_taker, oldest.venue_ns) == ("t1", D(100), True, 5)
+
+
 def test_another_schema_is_named(path: Path) -> None:
     with OrderHistory(path):
         pass
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version = 9")
-    with pytest.raises(HistoryError, match="has schema 9, this version of qtxconn knows 1"):
+    with pytest.raises(HistoryError, match="has schema 9, this version of qtxconn knows 2"):
         OrderHistory(path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qtxconn.core.types import AddedToCostTradeFee, OrderState, OrderUpdate, TradeUpdate
+from qtxconn.core.types import AddedToCostTradeFee, OrderState, OrderUpdate, TokenAmount, TradeType, TradeUpdate
 from qtxconn.errors import ConfigurationError, NetworkError, NotReadyError, OrderRejectedError
 from qtxconn.storage.journal import OrderJournal, read_journal
 from qtxconn.storage.recovery import fold
@@ -99,6 +99,19 @@ async def test_an_open_order_comes_back_with_its_state_ids_and_fills(path: Path,
         life.exchange.stream(venue.execute(order_id, "0.005"))
         assert life.exchange.kinds(order_id) == ["filled", "filled", "completed"]
         assert life.exchange.cancel(PAIR, order_id) is False
+
+
+async def test_every_fee_of_a_fill_comes_back(path: Path, venue: MemoryVenue) -> None:
+    fees = [TokenAmount("USDT", D("0.3")), TokenAmount("BNB", D("0.0001")), TokenAmount("USDT", D("-0.1"))]
+    async with run(path, venue) as life:
+        order_id = life.buy("0.02")
+        await settle(lambda: life.exchange.order(order_id).exchange_order_id)
+        fill = venue.execute(order_id, "0.005")
+        life.exchange.stream(fill._replace(fee=AddedToCostTradeFee(flat_fees=fees)))
+    async with run(path, venue) as life:
+        order = life.exchange.order(order_id)
+        assert order.order_fills[fill.trade_id].fee.flat_fees == fees
+        assert order.cumulative_fee_paid("USDT") == D("0.2")
 
 
 async def test_a_restored_order_can_be_cancelled(path: Path, venue: MemoryVenue) -> None:
@@ -198,6 +211,23 @@ async def test_another_prefix_is_refused_while_orders_are_open(path: Path, venue
             await life.exchange.connect()
     async with run(path, venue, client_order_id_prefix="x-") as life:
         assert life.exchange.in_flight_orders.keys() == {order_id}
+
+
+async def test_an_adopted_order_leaves_the_journal_and_its_ids_alone(path: Path, venue: MemoryVenue) -> None:
+    """Its number is above those of placed orders: written down, it would leave no ids for the next process."""
+    async with run(path, venue) as life:
+        venue.accept("web_1", D("0.02"), D(59000))
+        life.exchange.adopt_external_order(
+            PAIR, venue.orders["web_1"]["id"], TradeType.BUY, "0.02", price="59000", client_order_id="web_1"
+        )
+        life.exchange.stream(venue.execute("web_1", "0.005"))
+        assert life.exchange.order("web_1").executed_amount_base == D("0.005")
+        order_id = life.buy()
+        await settle(lambda: life.exchange.order(order_id).exchange_order_id)
+    assert kinds(path) == ["intent", "submitted", "ack"]
+    async with run(path, venue) as life:
+        assert life.exchange.in_flight_orders.keys() == {order_id}
+        assert int(life.buy()) > int(order_id)
 
 
 async def test_a_journal_serves_one_connector(path: Path, venue: MemoryVenue) -> None:
