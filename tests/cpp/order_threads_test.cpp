@@ -1,7 +1,7 @@
 // Tracker and journal with two threads: one tracker handed to and fro under a lock beside the journal's flusher, and
 // two trackers that share nothing but the source of ids. Run under the thread sanitizer too
 // (tests/unit/qtx/test_threads.py).
-#include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -74,9 +74,8 @@ struct Desk {
 };
 
 void handed_over(std::uint64_t orders) {
-    char path[] = "/tmp/qtxconn_order_threads_XXXXXX";
-    const int file = mkstemp(path);
-    CHECK(file >= 0 && unlink(path) == 0);
+    const int file = memfd_create("journal", MFD_CLOEXEC);
+    CHECK(file >= 0);
     std::vector<JournalRecord> records(4 * orders + 16);
     JournalWriter writer;
     writer.reset(records.data(), records.size(), 0, 1);
