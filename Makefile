@@ -5,6 +5,7 @@ VENV ?= .venv
 DEMO_ARGS ?=
 TEST_ARGS ?=
 SEEDS ?= 1000000
+SOAK_ARGS ?=
 BENCH_ARGS ?=
 SECONDS ?= 60
 
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(shell find include qtxconn -name '*.hpp' -o -name '*.pyx' -o -name '*.pxd')
 SANITIZERS := address,undefined
 
-.PHONY: demo test bench icount icount-record fuzz sim soak lint sanitize coverage abi clean
+.PHONY: demo test bench icount icount-record fuzz sim soak soak-live lint sanitize coverage abi clean
 
 demo: $(VENV)/installed
 	$(BIN)/qtxconn demo $(DEMO_ARGS)
@@ -42,6 +43,11 @@ sim: $(VENV)/installed
 
 soak: $(VENV)/installed
 	$(BIN)/python -m qtxconn.testing.simulate --mode transport --count $(SEEDS) --processes 2
+
+# Half an hour over real sockets at 200 orders a second, with faults, on each order path. SOAK_ARGS: --minutes ...
+soak-live: $(VENV)/installed
+	$(BIN)/python -m qtxconn.testing.soak --order-path rest $(SOAK_ARGS)
+	$(BIN)/python -m qtxconn.testing.soak --order-path websocket $(SOAK_ARGS)
 
 lint: $(VENV)/installed
 	$(BIN)/python -m pytest tests/test_tidy.py tests/test_layering.py $(TEST_ARGS)

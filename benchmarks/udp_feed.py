@@ -2,6 +2,7 @@
 
 The packets: 60 % tickers, 25 % trades, 15 % depth messages of 20 levels a side; 100 symbols. The limits check length,
 index and sequence, and store the wire's doubles; ours converts to ticks and lots, keeps sorted books and judges them.
+"C++, exact" (limits/exact_book.hpp) does that too, for a market within 64 known ticks, without a lock or a reader.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from contextlib import AbstractContextManager, contextmanager
 from benchmarks.harness import Bench, Goal, Job, Row, Sample
 from benchmarks.peers.reference_client import ReferenceFeed
 
-LIMIT, OURS, REFERENCE, STRUCT = "C", "qtxconn", "reference algorithm", "struct.unpack_from"
+LIMIT, EXACT, OURS = "C", "C++, exact", "qtxconn"
+REFERENCE, STRUCT = "reference algorithm", "struct.unpack_from"
 FEW, MANY = "100 symbols", "10,000 symbols"
 SYMBOLS = 100
 PEER_PACKETS = 20_000
@@ -72,6 +74,7 @@ def decode(bench: Bench) -> Iterator[list[Row]]:
     packets = make_packets(PEER_PACKETS, bench.seed)
     yield [
         Row.limit(LIMIT, lambda: bench.run(program, "bare", "decode", SYMBOLS)),
+        Row.limit(EXACT, lambda: bench.run(program, "exact", "decode", SYMBOLS)),
         Row.ours(OURS, lambda: bench.run(program, "ours", "decode", SYMBOLS)),
         Row.peer(STRUCT, lambda: run_struct(packets)),
         Row.peer(REFERENCE, lambda: run_reference(packets)),

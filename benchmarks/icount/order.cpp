@@ -1,5 +1,10 @@
-// Instructions of a step in an order's life: tracked, acknowledged, two fills, released, with 1,000 others live.
+// Instructions of a step in an order's life: tracked, acknowledged, two fills, released, with 1,000 others live; and
+// what each id adds that is no number.
 #include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "driver.hpp"
@@ -19,7 +24,35 @@ void step(long operations) {
     icount::require(session.events == 4 * orders);
 }
 
-constexpr icount::Job kJobs[] = {{"transition", step}};
+// A UUID from its text to a stored id, and the one of 1,000 ids ago let go. There are three in an order with two fills.
+void text_id(long operations) {
+    constexpr std::size_t kKept = 1000;
+    qtxconn::VenueIdTable table;
+    std::vector<std::string> texts;
+    char text[37];
+    for (std::size_t i = 0; i < kKept + static_cast<std::size_t>(operations); ++i) {
+        std::snprintf(text, sizeof text, "0f9da948-a6fb-4c45-9edc-%012zu", i * 7919);
+        texts.emplace_back(text);
+    }
+    std::vector<qtxconn::VenueId> kept;
+    const auto take_in = [&](std::string_view id) {
+        kept.push_back(table.intern(id));
+        table.keep(kept.back());
+    };
+    kept.reserve(texts.size());
+    for (std::size_t i = 0; i < kKept; ++i) {
+        take_in(texts[i]);
+    }
+    icount::measured([&] {
+        for (std::size_t i = kKept; i < texts.size(); ++i) {
+            take_in(texts[i]);
+            table.let_go(kept[i - kKept]);
+        }
+    });
+    icount::require(table.size() == kKept + qtxconn::VenueIdTable::kIdle);
+}
+
+constexpr icount::Job kJobs[] = {{"transition", step}, {"text-id", text_id}};
 
 }  // namespace
 

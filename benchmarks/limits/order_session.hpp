@@ -65,7 +65,6 @@ struct Session {
         while (live.size() < kLive) {
             live.push_back(track());
         }
-        qtxconn::OrderEvent event;
         for (const Message& message : messages) {
             const auto now = static_cast<std::int64_t>(next_id);
             const std::uint64_t id = next_id;
@@ -77,7 +76,7 @@ struct Session {
                 found = tracker.find(id);
                 tracker.process_fill(found, fill, now);
             }
-            while (tracker.next_event(event)) {
+            while (tracker.next_event() != nullptr) {
                 ++events;
             }
             tracker.release(live[next_live]);

@@ -2,7 +2,7 @@
 //
 // Build: g++ -std=c++17 -O2 -march=x86-64-v2 -Iinclude -Ibenchmarks/limits benchmarks/limits/udp_feed.cpp -o udp_feed
 // -pthread Run:   udp_feed bare|ours JOB [OPTION], which prints one line of JSON
-//        decode SYMBOLS      ns a packet from memory to book
+//        decode SYMBOLS [KIND]  ns a packet from memory to book; also udp_feed exact (exact_book.hpp)
 //        drain               ns a packet from a full socket buffer to book
 //        blast               ns a packet from a sender at full speed, and how many were lost
 //        latency busy|epoll  one-way ns at 20,000 packets a second, from the intended send time
@@ -32,6 +32,7 @@
 #include <thread>
 #include <vector>
 
+#include "exact_book.hpp"
 #include "measure.hpp"
 #include "qtxconn/clock.hpp"
 #include "qtxconn/qtx_feed.hpp"
@@ -271,11 +272,30 @@ double median_pass(Packets& packets, Decode&& decode) {
 }
 
 // Checksum: the last trade of every symbol, in ticks.
-void decode(bool is_bare, int symbols) {
-    Packets packets = make_packets(200'000, symbols, "mix");
+void check_valid(bool valid) {
+    if (!valid) {
+        std::fprintf(stderr, "a book is not valid\n");
+        std::exit(1);
+    }
+}
+
+void decode(const std::string& who, int symbols, const std::string& kind) {
+    Packets packets = make_packets(200'000, symbols, kind);
     std::uint64_t checksum = 0;
+    if (who == "exact") {
+        plain::ExactDecoder exact(symbols, kMiddle - plain::ExactDecoder::kTicks / 2, 10.0, 1000.0);
+        const double ns =
+            median_pass(packets, [&](const std::uint8_t* at, std::size_t size) { return exact.apply(at, size); });
+        for (int i = 1; i <= symbols; ++i) {
+            const auto& book = exact.books[static_cast<std::size_t>(i)];
+            check_valid(book.valid);
+            checksum = checksum * 31 + static_cast<std::uint64_t>(book.trade_price);
+        }
+        print(ns, "", checksum);
+        return;
+    }
     const std::size_t before_kib = rss_kib();
-    if (is_bare) {
+    if (who == "bare") {
         Bare bare(symbols);
         const double ns =
             median_pass(packets, [&](const std::uint8_t* at, std::size_t size) { return bare.apply(at, size); });
@@ -291,10 +311,7 @@ void decode(bool is_bare, int symbols) {
         return ours.decoder.apply(ours.indices, at, size, 1, 1) == Reject::none;
     });
     for (const auto& book : ours.books) {
-        if (!book->valid()) {
-            std::fprintf(stderr, "a book is not valid\n");
-            std::exit(1);
-        }
+        check_valid(book->valid());
         checksum = checksum * 31 + static_cast<std::uint64_t>(book->last_trade().price);
     }
     print(ns, fact("bytes_per_symbol", static_cast<double>(rss_kib() - before_kib) * 1024 / symbols), checksum);
@@ -608,9 +625,12 @@ void count_allocations() {
     print(static_cast<double>(allocations.load()), fact("packets", kTotal) + ", " + fact("minor_faults", faults));
 }
 
-void repeat(bool is_bare, int times, const std::string& kind) {
+void repeat(const std::string& who, int times, const std::string& kind) {
     Packets packets = make_packets(5000, kSymbols, kind);
+    const bool is_bare = who == "bare";
+    const bool is_exact = who == "exact";
     Bare bare(kSymbols);
+    plain::ExactDecoder exact(kSymbols, kMiddle - plain::ExactDecoder::kTicks / 2, 10.0, 1000.0);
     Ours ours(kSymbols);
     for (int i = 0; i < times; ++i) {
         if (i > 0) {
@@ -619,6 +639,8 @@ void repeat(bool is_bare, int times, const std::string& kind) {
         for (std::size_t k = i > 0 ? packets.opening : 0; k < packets.size(); ++k) {
             if (is_bare) {
                 bare.apply(packets.at(k), packets.size_at(k));
+            } else if (is_exact) {
+                exact.apply(packets.at(k), packets.size_at(k));
             } else {
                 ours.decoder.apply(ours.indices, packets.at(k), packets.size_at(k), 1, 1);
             }
@@ -633,12 +655,12 @@ int main(int count, char** arguments) {
     const std::string job = count > 2 ? arguments[2] : "";
     const std::string option = count > 3 ? arguments[3] : "";
     const bool is_bare = who == "bare";
-    if ((!is_bare && who != "ours") || job.empty()) {
-        std::fprintf(stderr, "usage: udp_feed bare|ours decode|drain|blast|latency|allocations|count [OPTION]\n");
+    if ((!is_bare && who != "ours" && who != "exact") || job.empty()) {
+        std::fprintf(stderr, "usage: udp_feed bare|exact|ours decode|drain|blast|latency|allocations|count [OPTION]\n");
         return 2;
     }
     if (job == "decode") {
-        decode(is_bare, option.empty() ? 100 : std::atoi(option.c_str()));
+        decode(who, option.empty() ? 100 : std::atoi(option.c_str()), count > 4 ? arguments[4] : "mix");
     } else if (job == "drain") {
         drain(is_bare);
     } else if (job == "blast") {
@@ -648,7 +670,7 @@ int main(int count, char** arguments) {
     } else if (job == "allocations" && !is_bare) {
         count_allocations();
     } else if (job == "count") {
-        repeat(is_bare, std::atoi(option.c_str()), count > 4 ? arguments[4] : "mix");
+        repeat(who, std::atoi(option.c_str()), count > 4 ? arguments[4] : "mix");
     } else {
         return 2;
     }

@@ -105,12 +105,8 @@ void measure_book(const std::vector<std::string>& messages, bool applies, measur
         measure::keep(*depth);
         if (taken && applies) {
             book.lock.lock();
-            for (std::size_t i = 0; i < depth->bid_count; ++i) {
-                book.set_level(Side::bid, depth->bids[i].price, depth->bids[i].size);
-            }
-            for (std::size_t i = 0; i < depth->ask_count; ++i) {
-                book.set_level(Side::ask, depth->asks[i].price, depth->asks[i].size);
-            }
+            book.set_levels(Side::bid, depth->bids, depth->bid_count);
+            book.set_levels(Side::ask, depth->asks, depth->ask_count);
             book.commit(static_cast<std::uint64_t>(depth->last_id), kNow);
             book.lock.unlock();
         }

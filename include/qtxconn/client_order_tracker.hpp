@@ -42,16 +42,16 @@ public:
 
     // Number of a trading pair, given on first use. A connector has few pairs and looks them up once per order.
     std::uint32_t intern_symbol(std::string_view symbol) {
-        for (std::size_t i = 0; i < symbols_.size(); ++i) {
-            if (symbols_[i].name == symbol) {
-                return static_cast<std::uint32_t>(i);
-            }
+        const auto known = std::find(symbols_.begin(), symbols_.end(), symbol);
+        if (known == symbols_.end()) {
+            symbols_.emplace_back(symbol);
+            scales_.emplace_back();
+            return static_cast<std::uint32_t>(symbols_.size() - 1);
         }
-        symbols_.push_back(Symbol{std::string(symbol)});
-        return static_cast<std::uint32_t>(symbols_.size() - 1);
+        return static_cast<std::uint32_t>(known - symbols_.begin());
     }
 
-    std::string_view symbol(std::uint32_t number) const noexcept { return symbols_[number].name; }
+    std::string_view symbol(std::uint32_t number) const noexcept { return symbols_[number]; }
 
     // Number of an asset in which fees are paid; kNoAsset for a new one when kAssetsMax are known.
     std::uint32_t intern_asset(std::string_view asset) { return fills_.intern_asset(asset); }
@@ -65,7 +65,8 @@ public:
 
     // Copies `order` into a slot and returns it; kNone if the client id is tracked already.
     std::uint32_t start_tracking(const InFlightOrder& order) {
-        if (find(order.client_id) != kNone) {
+        std::uint32_t& bucket = by_client_id_.bucket(order.client_id);
+        if (find_client_id(bucket, order.client_id) != kNone) {
             return kNone;
         }
         const std::uint32_t slot = orders_.take();
@@ -80,11 +81,11 @@ public:
             record.past_state = record.state;
         }
         start_at_scales_of_symbol(record);
-        by_client_id_.insert(record.client_id, slot, ClientLink{this},
+        by_client_id_.insert(bucket, slot, ClientLink{this},
                              [this](std::uint32_t other) { return orders_.at(other).client_id; });
         if (record.exchange_id != kNoVenueId) {
             ids_.keep(record.exchange_id);
-            index_exchange_id(record, slot);
+            index_exchange_id(by_exchange_id_.bucket(record.exchange_id), slot);
         }
         return slot;
     }
@@ -109,21 +110,13 @@ public:
     }
 
     std::uint32_t find(std::uint64_t client_id) const noexcept {
-        return by_client_id_.find(
-            client_id, [this](std::uint32_t slot) { return orders_.at(slot).next_by_client_id; },
-            [&](std::uint32_t slot) { return orders_.at(slot).client_id == client_id; });
+        return find_client_id(by_client_id_.bucket(client_id), client_id);
     }
 
     // The order that has this venue id, or had it before. `symbol` is the number of the trading pair, or kNone for any:
     // some venues number the orders of each pair apart.
     std::uint32_t find_exchange_id(VenueId id, std::uint32_t symbol = kNone) const noexcept {
-        if (id == kNoVenueId) {
-            return kNone;
-        }
-        const std::uint32_t head = by_exchange_id_.find(
-            id, [this](std::uint32_t slot) { return orders_.at(slot).next_by_exchange_id; },
-            [&](std::uint32_t slot) { return orders_.at(slot).exchange_id == id && is_on(slot, symbol); });
-        return head != kNone || by_past_id_.size() == 0 ? head : find_past_id(id, symbol);
+        return id == kNoVenueId ? kNone : find_exchange_id(by_exchange_id_.bucket(id), id, symbol);
     }
 
     std::uint32_t find_exchange_id(std::string_view exchange_order_id, std::uint32_t symbol = kNone) const noexcept {
@@ -132,7 +125,7 @@ public:
 
     // A fill with this trade id that was booked, or told as nobody's; kNoFill if it is new.
     std::int32_t find_trade(std::uint32_t symbol, VenueId trade_id, TradeType side = kAnySide) const noexcept {
-        return fills_.find(symbol, trade_id, side);
+        return fills_.find(fills_.bucket(symbol, trade_id), symbol, trade_id, side);
     }
 
     InFlightOrder& at(std::uint32_t slot) noexcept { return orders_.at(slot); }
@@ -173,11 +166,12 @@ public:
 
     // Books a fill once. A real one takes the place of provisional ones: what they had told is not told again.
     // `more_fees` are those beyond the one in the fill.
-    Applied process_fill(std::uint32_t slot, const Fill& fill, std::int64_t now_ns, const Fee* more_fees = nullptr,
-                         std::size_t more_fees_count = 0) {
+    [[gnu::flatten]] Applied process_fill(std::uint32_t slot, const Fill& fill, std::int64_t now_ns,
+                                          const Fee* more_fees = nullptr, std::size_t more_fees_count = 0) {
         InFlightOrder& order = orders_.at(slot);
+        std::uint32_t& bucket = fills_.bucket(order.symbol, fill.trade_id);
         if (!fill.is_provisional) {
-            const std::int32_t known = fills_.find(order.symbol, fill.trade_id, order.trade_type);
+            const std::int32_t known = fills_.find(bucket, order.symbol, fill.trade_id, order.trade_type);
             if (known != kNoFill) {
                 const Applied repeat = fills_.repeated(order, slot, known);
                 if (repeat != Applied::changed) {
@@ -191,7 +185,7 @@ public:
         const OrderState from = order.state;
         const Applied applied = count(apply_fill(order, fill));
         if (applied == Applied::changed) {
-            const std::int32_t stored = note_fill(order, slot, fill, from, now_ns, more_fees, more_fees_count);
+            const std::int32_t stored = note_fill(order, slot, fill, bucket, from, now_ns, more_fees, more_fees_count);
             queue_fill(order, slot, stored, from, now_ns).amount = fill.amount();
             note_end(order, slot, now_ns);
         } else if (applied == Applied::overfill) {
@@ -206,7 +200,7 @@ public:
                       std::size_t more_fees_count = 0) {
         InFlightOrder& order = orders_.at(slot);
         fills_.unforget(order, fill.trade_id);
-        const std::int32_t stored = fills_.append(order, slot, fill);
+        const std::int32_t stored = fills_.append(order, slot, fill, fills_.bucket(order.symbol, fill.trade_id));
         if (more_fees_count != 0) {
             fills_.add_fees(fills_.at(stored), more_fees, more_fees_count);
         }
@@ -255,7 +249,8 @@ public:
         if (id == kNoVenueId || order.exchange_id == id) {
             return VenueIdOutcome::head;
         }
-        const std::uint32_t owner = find_exchange_id(id, order.symbol);
+        std::uint32_t& bucket = by_exchange_id_.bucket(id);
+        const std::uint32_t owner = find_exchange_id(bucket, id, order.symbol);
         if (owner != kNone) {
             return owner == slot ? VenueIdOutcome::past : VenueIdOutcome::taken;
         }
@@ -265,7 +260,7 @@ public:
         }
         order.exchange_id = id;
         ids_.keep(id);
-        index_exchange_id(order, slot);
+        index_exchange_id(bucket, slot);
         return VenueIdOutcome::learned;
     }
 
@@ -285,22 +280,16 @@ public:
     // Events wait for next_event() until it takes them. With false they do not: for users who only listen.
     void keep_events(bool keep) noexcept { events_.keep(keep); }
 
-    bool next_event(OrderEvent& out) noexcept {
-        const OrderEvent* event = events_.next();
-        if (event == nullptr) {
-            return false;
-        }
-        out = *event;
-        return true;
-    }
+    // The next event that waits, valid until the next update; null when there is none.
+    const OrderEvent* next_event() noexcept { return events_.next(); }
 
 private:
     static std::uint32_t number(std::int32_t past) noexcept { return static_cast<std::uint32_t>(past); }
 
-    struct Symbol {
-        std::string name;
-        std::uint8_t base_scale = 0;  // the finest that its orders have needed
-        std::uint8_t quote_scale = 0;
+    // The finest that the orders of a symbol have needed.
+    struct Scales {
+        std::uint8_t base = 0;
+        std::uint8_t quote = 0;
     };
 
     struct PastId {
@@ -333,27 +322,26 @@ private:
 
     // An order begins at the scales that orders of its symbol have needed, so that they seldom change under way.
     void start_at_scales_of_symbol(InFlightOrder& order) noexcept {
-        if (order.symbol >= symbols_.size()) {
+        if (order.symbol >= scales_.size()) {
             return;
         }
-        const Symbol& symbol = symbols_[order.symbol];
+        const Scales scales = scales_[order.symbol];
         std::int64_t amount = 0;
-        if (order.base_scale < symbol.base_scale && order.executed_units == 0 && order.reported_units == 0 &&
-            !__builtin_mul_overflow(order.amount_units, detail::kPow10[symbol.base_scale - order.base_scale],
-                                    &amount)) {
+        if (order.base_scale < scales.base && order.executed_units == 0 && order.reported_units == 0 &&
+            !__builtin_mul_overflow(order.amount_units, detail::kPow10[scales.base - order.base_scale], &amount)) {
             order.amount_units = amount;
-            order.base_scale = symbol.base_scale;
+            order.base_scale = scales.base;
         }
         if (order.quote_units == 0) {
-            order.quote_scale = symbol.quote_scale;
+            order.quote_scale = scales.quote;
         }
     }
 
     void keep_scales_of_symbol(const InFlightOrder& order) noexcept {
-        if (order.symbol < symbols_.size()) {
-            Symbol& symbol = symbols_[order.symbol];
-            symbol.base_scale = std::max(symbol.base_scale, order.base_scale);
-            symbol.quote_scale = std::max(symbol.quote_scale, order.quote_scale);
+        if (order.symbol < scales_.size()) {
+            Scales& scales = scales_[order.symbol];
+            scales.base = std::max(scales.base, order.base_scale);
+            scales.quote = std::max(scales.quote, order.quote_scale);
         }
     }
 
@@ -361,14 +349,27 @@ private:
         return symbol == kNone || orders_.at(slot).symbol == symbol;
     }
 
-    void index_exchange_id(const InFlightOrder& order, std::uint32_t slot) {
-        by_exchange_id_.insert(order.exchange_id, slot, ExchangeLink{this},
+    std::uint32_t find_client_id(std::uint32_t bucket, std::uint64_t client_id) const noexcept {
+        return HashChains::find(
+            bucket, [this](std::uint32_t slot) { return orders_.at(slot).next_by_client_id; },
+            [&](std::uint32_t slot) { return orders_.at(slot).client_id == client_id; });
+    }
+
+    std::uint32_t find_exchange_id(std::uint32_t bucket, VenueId id, std::uint32_t symbol) const noexcept {
+        const std::uint32_t head = HashChains::find(
+            bucket, [this](std::uint32_t slot) { return orders_.at(slot).next_by_exchange_id; },
+            [&](std::uint32_t slot) { return orders_.at(slot).exchange_id == id && is_on(slot, symbol); });
+        return head != kNone || by_past_id_.size() == 0 ? head : find_past_id(id, symbol);
+    }
+
+    void index_exchange_id(std::uint32_t& bucket, std::uint32_t slot) {
+        by_exchange_id_.insert(bucket, slot, ExchangeLink{this},
                                [this](std::uint32_t other) { return orders_.at(other).exchange_id; });
     }
 
     [[gnu::noinline]] std::uint32_t find_past_id(VenueId id, std::uint32_t symbol) const noexcept {
-        const std::uint32_t past = by_past_id_.find(
-            id, [this](std::uint32_t other) { return past_ids_.at(other).next_by_id; },
+        const std::uint32_t past = HashChains::find(
+            by_past_id_.bucket(id), [this](std::uint32_t other) { return past_ids_.at(other).next_by_id; },
             [&](std::uint32_t other) {
                 return past_ids_.at(other).id == id && is_on(past_ids_.at(other).order, symbol);
             });
@@ -378,7 +379,7 @@ private:
     [[gnu::noinline]] void keep_past_id(InFlightOrder& order, std::uint32_t slot) {
         const std::uint32_t past = past_ids_.take();
         past_ids_.at(past) = PastId{order.exchange_id, slot, order.past_id};
-        by_past_id_.insert(order.exchange_id, past, PastIdLink{this},
+        by_past_id_.insert(by_past_id_.bucket(order.exchange_id), past, PastIdLink{this},
                            [this](std::uint32_t other) { return past_ids_.at(other).id; });
         order.past_id = static_cast<std::int32_t>(past);
     }
@@ -440,9 +441,9 @@ private:
     }
 
     // Stores a fill that apply_fill() has added; -> its number.
-    std::int32_t note_fill(InFlightOrder& order, std::uint32_t slot, const Fill& fill, OrderState from,
-                           std::int64_t now_ns, const Fee* more_fees, std::size_t more_fees_count) {
-        const std::int32_t stored = fills_.append(order, slot, fill);
+    std::int32_t note_fill(InFlightOrder& order, std::uint32_t slot, const Fill& fill, std::uint32_t& bucket,
+                           OrderState from, std::int64_t now_ns, const Fee* more_fees, std::size_t more_fees_count) {
+        const std::int32_t stored = fills_.append(order, slot, fill, bucket);
         if (more_fees_count != 0) {
             fills_.add_fees(fills_.at(stored), more_fees, more_fees_count);
         }
@@ -514,7 +515,8 @@ private:
         Fixed added;
         subtract(order.executed_base(), before.executed_base(), added);
         drop_replaced(order, fill);
-        const std::int32_t stored = note_fill(order, slot, fill, before.state, now_ns, more_fees, more_fees_count);
+        const std::int32_t stored = note_fill(order, slot, fill, fills_.bucket(order.symbol, fill.trade_id),
+                                              before.state, now_ns, more_fees, more_fees_count);
         queue(OrderEventKind::replaced, order, slot, stored, now_ns).amount = replaced.base;
         if (added.units > 0) {
             queue_fill(order, slot, stored, before.state, now_ns).amount = added;
@@ -542,7 +544,8 @@ private:
         }
     }
 
-    std::vector<Symbol> symbols_;
+    std::vector<std::string> symbols_;
+    std::vector<Scales> scales_;  // by symbol
     VenueIdTable ids_;
     Slab<InFlightOrder> orders_;
     Slab<PastId> past_ids_;

@@ -20,10 +20,7 @@ namespace qtxconn {
 class FillStore {
 public:
     FillStore(const Slab<InFlightOrder>& orders, VenueIdTable& ids, std::size_t forgotten_max)
-        : orders_(orders),
-          ids_(ids),
-          forgotten_(forgotten_max),
-          forgotten_max_(static_cast<std::uint32_t>(forgotten_max)) {}
+        : orders_(orders), ids_(ids), forgotten_(forgotten_max + 1), forgotten_max_(forgotten_max) {}
 
     Fill& at(std::int32_t number) noexcept { return fills_.at(static_cast<std::uint32_t>(number)); }
     const Fill& at(std::int32_t number) const noexcept { return fills_.at(static_cast<std::uint32_t>(number)); }
@@ -31,10 +28,18 @@ public:
 
     // -- trades ------------------------------------------------------------------------------------------------
 
+    // The bucket of a trade: for find(), and for the append() that follows on it.
+    std::uint32_t& bucket(std::uint32_t symbol, VenueId trade_id) noexcept {
+        return by_trade_id_.bucket(key_of(symbol, trade_id));
+    }
+    std::uint32_t bucket(std::uint32_t symbol, VenueId trade_id) const noexcept {
+        return by_trade_id_.bucket(key_of(symbol, trade_id));
+    }
+
     // The fill with this trade id, also a forgotten one; kNoFill if it is new.
-    std::int32_t find(std::uint32_t symbol, VenueId trade_id, TradeType side) const noexcept {
-        return static_cast<std::int32_t>(by_trade_id_.find(  // kNone is kNoFill
-            key_of(symbol, trade_id), [this](std::uint32_t number) { return fills_.at(number).next_by_trade_id; },
+    std::int32_t find(std::uint32_t bucket, std::uint32_t symbol, VenueId trade_id, TradeType side) const noexcept {
+        return static_cast<std::int32_t>(HashChains::find(  // kNone is kNoFill
+            bucket, [this](std::uint32_t number) { return fills_.at(number).next_by_trade_id; },
             [&](std::uint32_t number) {
                 const Fill& fill = fills_.at(number);
                 return fill.trade_id == trade_id && is_trade_of(fill, symbol, side);
@@ -47,15 +52,16 @@ public:
         if (!is_forgotten(other)) {
             return other.order == slot ? Applied::duplicate_fill : Applied::foreign;
         }
-        if (trade_of(other).client_id == order.client_id) {
+        const ForgottenOrder& owner = forgotten_order_of(other);
+        if (owner.client_id == order.client_id) {
             unindex(known, order.symbol);
             return Applied::changed;
         }
-        return trade_of(other).client_id == 0 ? Applied::duplicate_fill : Applied::foreign;
+        return owner.client_id == 0 ? Applied::duplicate_fill : Applied::foreign;
     }
 
-    // Stores a fill as the last of an order's; -> its number.
-    std::int32_t append(InFlightOrder& order, std::uint32_t slot, const Fill& fill) {
+    // Stores a fill as the last of an order's, under its trade's bucket unless it is provisional; -> its number.
+    std::int32_t append(InFlightOrder& order, std::uint32_t slot, const Fill& fill, std::uint32_t& bucket) {
         const std::uint32_t taken = fills_.take();
         const auto number = static_cast<std::int32_t>(taken);
         Fill& mine = fills_.at(taken);
@@ -68,7 +74,7 @@ public:
         if (mine.is_provisional) {
             order.has_provisional = true;
         } else {
-            index(key_of(order.symbol, mine.trade_id), taken);
+            index(bucket, taken);
         }
         return number;
     }
@@ -88,20 +94,15 @@ public:
 
     // Of an order that is released: its fills stay findable as forgotten ones, until newer ones push them out.
     void forget_all(const InFlightOrder& order) {
-        for (std::int32_t number = order.first_fill; number != kNoFill;) {
-            const std::int32_t following = at(number).next;
-            if (at(number).is_provisional) {
-                put_back(number);
-            } else {
-                forget(number, order.client_id, order.symbol, order.trade_type);
-            }
-            number = following;
+        const std::int32_t first = order.has_provisional ? without_provisional(order.first_fill) : order.first_fill;
+        if (first != kNoFill) {
+            forget(first, order.client_id, order.symbol, order.trade_type);
         }
     }
 
     // Makes room for a fill to be put back that an order's sums count already.
     void unforget(const InFlightOrder& order, VenueId trade_id) {
-        const std::int32_t known = find(order.symbol, trade_id, order.trade_type);
+        const std::int32_t known = find(bucket(order.symbol, trade_id), order.symbol, trade_id, order.trade_type);
         if (known != kNoFill && is_forgotten(at(known))) {
             unindex(known, order.symbol);
         }
@@ -113,7 +114,7 @@ public:
         fills_.at(number) = Fill{};
         fills_.at(number).trade_id = trade_id;
         ids_.keep(trade_id);
-        index(key_of(symbol, trade_id), number);
+        index(bucket(symbol, trade_id), number);
         forget(static_cast<std::int32_t>(number), 0, symbol, kAnySide);
     }
 
@@ -164,10 +165,10 @@ private:
     static constexpr std::uint32_t kNone = UINT32_MAX;
     static constexpr std::uint32_t kForgotten = 1U << 31;  // in Fill::order: with the place in the ring
 
-    // Whose a fill was that is kept only to know a repeat of it.
-    struct ForgottenTrade {
+    // A released order, as far as its fills need it to be known again.
+    struct ForgottenOrder {
         std::uint64_t client_id = 0;  // 0: of no order that was known
-        std::int32_t fill = kNoFill;
+        std::int32_t first_fill = kNoFill;
         std::uint32_t symbol = 0;
         TradeType trade_type = kAnySide;
     };
@@ -188,19 +189,23 @@ private:
     }
 
     static bool is_forgotten(const Fill& fill) noexcept { return fill.order >= kForgotten; }
-    const ForgottenTrade& trade_of(const Fill& fill) const noexcept { return forgotten_[fill.order & ~kForgotten]; }
-
+    const ForgottenOrder& forgotten_order_of(const Fill& fill) const noexcept {
+        return forgotten_[fill.order & ~kForgotten];
+    }
+    std::uint32_t symbol_of(const Fill& fill) const noexcept {
+        return is_forgotten(fill) ? forgotten_order_of(fill).symbol : orders_.at(fill.order).symbol;
+    }
+    TradeType side_of(const Fill& fill) const noexcept {
+        return is_forgotten(fill) ? forgotten_order_of(fill).trade_type : orders_.at(fill.order).trade_type;
+    }
     bool is_trade_of(const Fill& fill, std::uint32_t symbol, TradeType side) const noexcept {
-        const bool past = is_forgotten(fill);
-        const TradeType traded = past ? trade_of(fill).trade_type : orders_.at(fill.order).trade_type;
-        return (past ? trade_of(fill).symbol : orders_.at(fill.order).symbol) == symbol &&
-               (traded == side || traded == kAnySide || side == kAnySide);
+        const TradeType traded = side_of(fill);
+        return symbol_of(fill) == symbol && (traded == side || traded == kAnySide || side == kAnySide);
     }
 
-    void index(std::uint64_t key, std::uint32_t number) {
-        by_trade_id_.insert(key, number, Link{this}, [this](std::uint32_t other) {
-            const Fill& fill = fills_.at(other);
-            return key_of(is_forgotten(fill) ? trade_of(fill).symbol : orders_.at(fill.order).symbol, fill.trade_id);
+    void index(std::uint32_t& bucket, std::uint32_t number) {
+        by_trade_id_.insert(bucket, number, Link{this}, [this](std::uint32_t other) {
+            return key_of(symbol_of(fills_.at(other)), fills_.at(other).trade_id);
         });
     }
 
@@ -208,23 +213,48 @@ private:
         by_trade_id_.erase(key_of(symbol, at(number).trade_id), static_cast<std::uint32_t>(number), Link{this});
     }
 
-    void forget(std::int32_t number, std::uint64_t client_id, std::uint32_t symbol, TradeType side) {
-        if (forgotten_max_ == 0) {
-            unindex(number, symbol);
-            put_back(number);
-            return;
-        }
-        ForgottenTrade& place = forgotten_[next_forgotten_];
-        if (place.fill != kNoFill) {
-            unindex(place.fill, place.symbol);
-            put_back(place.fill);
-        }
+    // Takes in the fills of an order, then lets go of the oldest that are too many.
+    void forget(std::int32_t first, std::uint64_t client_id, std::uint32_t symbol, TradeType side) {
+        ForgottenOrder& place = forgotten_[next_forgotten_];
         place.client_id = client_id;
-        place.fill = number;
+        place.first_fill = first;
         place.symbol = symbol;
         place.trade_type = side;
-        at(number).order = kForgotten | next_forgotten_;
-        next_forgotten_ = next_forgotten_ + 1 == forgotten_max_ ? 0 : next_forgotten_ + 1;
+        for (std::int32_t number = first; number != kNoFill; number = at(number).next) {
+            at(number).order = kForgotten | next_forgotten_;
+            ++forgotten_count_;
+        }
+        next_forgotten_ = place_after(next_forgotten_);
+        while (forgotten_count_ > forgotten_max_) {
+            ForgottenOrder& oldest = forgotten_[oldest_forgotten_];
+            const std::int32_t gone = oldest.first_fill;
+            oldest.first_fill = at(gone).next;
+            if (oldest.first_fill == kNoFill) {
+                oldest_forgotten_ = place_after(oldest_forgotten_);
+            }
+            unindex(gone, oldest.symbol);
+            put_back(gone);
+            --forgotten_count_;
+        }
+    }
+
+    std::uint32_t place_after(std::uint32_t place) const noexcept { return place == forgotten_max_ ? 0 : place + 1; }
+
+    // The first of what is left of these fills.
+    [[gnu::noinline]] std::int32_t without_provisional(std::int32_t number) {
+        std::int32_t first = kNoFill;
+        for (std::int32_t* link = &first; number != kNoFill;) {
+            const std::int32_t following = at(number).next;
+            if (at(number).is_provisional) {
+                put_back(number);
+            } else {
+                *link = number;
+                link = &at(number).next;
+            }
+            number = following;
+            *link = kNoFill;
+        }
+        return first;
     }
 
     // Frees the record of a fill that is in no index.
@@ -250,9 +280,11 @@ private:
     Slab<Fill> fills_;
     Slab<StoredFee> fees_;  // of fills with several
     HashChains by_trade_id_;
-    std::vector<ForgottenTrade> forgotten_;  // a ring, the oldest at next_forgotten_
-    std::uint32_t forgotten_max_ = 0;
+    std::vector<ForgottenOrder> forgotten_;  // a ring of those with fills, of which there are forgotten_max_ at most
+    std::size_t forgotten_max_;
+    std::size_t forgotten_count_ = 0;  // fills
     std::uint32_t next_forgotten_ = 0;
+    std::uint32_t oldest_forgotten_ = 0;
     std::vector<std::string> assets_;
 };
 

@@ -46,17 +46,17 @@ public:
 
     // Forgets everything and any gap: what follows until commit() is the whole book.
     void begin_snapshot() noexcept {
-        side_[0].clear();
-        side_[1].clear();
+        half_[0].levels.clear();
+        half_[1].levels.clear();
         broken_ = BookInvalid::none;
     }
 
     // Sets the size at a price; size 0 removes the level. Removing a level that is not there is normal.
-    void set_level(Side side, std::int64_t price, std::int64_t size) { side_[index(side)].set(price, size); }
+    void set_level(Side side, std::int64_t price, std::int64_t size) { half(side).levels.set(price, size); }
 
     // The same for one level after the other; much faster where they come the best first.
     void set_levels(Side side, const BookLevel* levels, std::size_t count) {
-        side_[index(side)].set_levels(levels, count);
+        half(side).levels.set_levels(levels, count);
     }
 
     // A ticker: the best level of a side is this one. Better levels of the side are gone, and so is what it crosses on
@@ -66,7 +66,7 @@ public:
         if (is_newer(depth_ms_, event_ms)) {
             return false;
         }
-        tickers_[index(side)] = Ticker{BookLevel{price, size}, size > 0 ? event_ms : 0};
+        half(side).ticker = Ticker{BookLevel{price, size}, size > 0 ? event_ms : 0};
         move_top(side, price, size);
         return true;
     }
@@ -75,12 +75,8 @@ public:
     // the message did not know it yet.
     void settle_depth(std::int64_t event_ms) {
         depth_ms_ = event_ms;
-        const Side older = tickers_[0].event_ms <= tickers_[1].event_ms ? Side::bid : Side::ask;
-        for (const Side side : {older, opposite(older)}) {
-            const Ticker& ticker = tickers_[index(side)];
-            if (is_newer(ticker.event_ms, event_ms)) {
-                move_top(side, ticker.level.price, ticker.level.size);
-            }
+        if (__builtin_expect(half_[0].ticker.event_ms > event_ms || half_[1].ticker.event_ms > event_ms, 0)) {
+            restore_tops(event_ms);
         }
     }
 
@@ -111,17 +107,17 @@ public:
             return fits;
         };
         for (const Side side : {Side::bid, Side::ask}) {
-            side_[index(side)].for_each(check);
-            check(tickers_[index(side)].level);
+            half(side).levels.for_each(check);
+            check(half(side).ticker.level);
         }
         check(BookLevel{last_trade_.price, last_trade_.size});
         if (!fits) {
             return false;
         }
         for (const Side side : {Side::bid, Side::ask}) {
-            side_[index(side)].rescale(price_factor, size_factor);
-            tickers_[index(side)].level.price *= price_factor;
-            tickers_[index(side)].level.size *= size_factor;
+            half(side).levels.rescale(price_factor, size_factor);
+            half(side).ticker.level.price *= price_factor;
+            half(side).ticker.level.size *= size_factor;
         }
         last_trade_.price *= price_factor;
         last_trade_.size *= size_factor;
@@ -136,30 +132,30 @@ public:
     std::uint64_t last_update_id() const noexcept { return last_update_id_; }
     std::int64_t last_update_ns() const noexcept { return last_update_ns_; }
     std::uint64_t revision() const noexcept { return revision_; }  // grows with every message
-    std::uint64_t dropped_levels() const noexcept { return side_[0].dropped() + side_[1].dropped(); }
+    std::uint64_t dropped_levels() const noexcept { return half_[0].levels.dropped() + half_[1].levels.dropped(); }
     const LastTrade& last_trade() const noexcept { return last_trade_; }
 
     // The touch. Lots 0: the side is empty, and its ticks mean nothing.
-    std::int64_t best_bid_ticks() const noexcept { return side_[0].best().price; }
-    std::int64_t best_bid_lots() const noexcept { return side_[0].best().size; }
-    std::int64_t best_ask_ticks() const noexcept { return side_[1].best().price; }
-    std::int64_t best_ask_lots() const noexcept { return side_[1].best().size; }
+    std::int64_t best_bid_ticks() const noexcept { return half_[0].levels.best().price; }
+    std::int64_t best_bid_lots() const noexcept { return half_[0].levels.best().size; }
+    std::int64_t best_ask_ticks() const noexcept { return half_[1].levels.best().price; }
+    std::int64_t best_ask_lots() const noexcept { return half_[1].levels.best().size; }
 
     // The best level, or null.
     const BookLevel* best(Side side) const noexcept {
-        const BookLevel& level = side_[index(side)].best();
+        const BookLevel& level = half(side).levels.best();
         return level.size > 0 ? &level : nullptr;
     }
 
-    std::size_t depth(Side side) const noexcept { return side_[index(side)].count(); }
+    std::size_t depth(Side side) const noexcept { return half(side).levels.count(); }
 
     // Size at a price, 0 where there is no level.
-    std::int64_t size_at(Side side, std::int64_t price) const noexcept { return side_[index(side)].size_at(price); }
+    std::int64_t size_at(Side side, std::int64_t price) const noexcept { return half(side).levels.size_at(price); }
 
     // Calls visit(level) from the best level on, until it returns false.
     template <typename Visit>
     void for_each(Side side, Visit visit) const {
-        side_[index(side)].for_each(visit);
+        half(side).levels.for_each(visit);
     }
 
     // Copies up to `count` levels, the best first; how many.
@@ -178,8 +174,8 @@ public:
         const auto at = [this](const void* field) {
             return static_cast<std::size_t>(static_cast<const char*>(field) - reinterpret_cast<const char*>(this));
         };
-        const BookLevel& bid = side_[0].best();
-        const BookLevel& ask = side_[1].best();
+        const BookLevel& bid = half_[0].levels.best();
+        const BookLevel& ask = half_[1].levels.best();
         return BookLayout{at(&lock),      at(&bid.price),       at(&bid.size),
                           at(&ask.price), at(&ask.size),        at(&last_update_id_),
                           at(&revision_), at(&last_update_ns_), at(&valid_since_ns_),
@@ -192,39 +188,52 @@ private:
         std::int64_t event_ms = 0;  // 0: none, or its time is unknown
     };
 
-    static std::size_t index(Side side) noexcept { return static_cast<std::size_t>(side); }
+    struct Half {
+        explicit Half(Side side) noexcept : levels(side) {}
+        LevelSide levels;
+        Ticker ticker;
+    };
+
+    Half& half(Side side) noexcept { return half_[static_cast<std::size_t>(side)]; }
+    const Half& half(Side side) const noexcept { return half_[static_cast<std::size_t>(side)]; }
 
     static bool is_newer(std::int64_t event_ms, std::int64_t than_ms) noexcept {
-        return event_ms != 0 && than_ms != 0 && event_ms > than_ms &&
+        return __builtin_expect(event_ms > than_ms, 0) && event_ms != 0 && than_ms != 0 &&
                static_cast<std::uint64_t>(event_ms) - static_cast<std::uint64_t>(than_ms) <= kMergeMsMax;
     }
 
+    [[gnu::noinline]] void restore_tops(std::int64_t event_ms) {
+        const Side older = half_[0].ticker.event_ms <= half_[1].ticker.event_ms ? Side::bid : Side::ask;
+        for (const Side side : {older, opposite(older)}) {
+            const Ticker& ticker = half(side).ticker;
+            if (is_newer(ticker.event_ms, event_ms)) {
+                move_top(side, ticker.level.price, ticker.level.size);
+            }
+        }
+    }
+
     void move_top(Side side, std::int64_t price, std::int64_t size) {
-        LevelSide& own = side_[index(side)];
+        LevelSide& mine = half(side).levels;
         if (size <= 0) {
-            own.remove_best();
+            mine.remove_best();
             return;
         }
-        if (__builtin_expect(crosses(side, price), 0)) {
-            uncross(side, price);
+        LevelSide& met = half(opposite(side)).levels;
+        if (__builtin_expect(mine.crosses(price, met), 0)) {
+            uncross(mine, price, met);
         }
-        own.set_best(price, size);
+        mine.set_best(price, size);
     }
 
-    bool crosses(Side side, std::int64_t price) const noexcept {
-        const BookLevel& met = side_[index(opposite(side))].best();
-        return met.size > 0 && (side == Side::bid ? met.price <= price : met.price >= price);
-    }
-
-    [[gnu::noinline]] void uncross(Side side, std::int64_t price) {
+    [[gnu::noinline]] static void uncross(const LevelSide& mine, std::int64_t price, LevelSide& met) {
         do {
-            side_[index(opposite(side))].remove_best();
-        } while (crosses(side, price));
+            met.remove_best();
+        } while (mine.crosses(price, met));
     }
 
     void judge(std::int64_t now_ns) noexcept {
-        const BookLevel& bid = side_[0].best();
-        const BookLevel& ask = side_[1].best();
+        const BookLevel& bid = half_[0].levels.best();
+        const BookLevel& ask = half_[1].levels.best();
         const bool whole = (bid.size != 0) & (ask.size != 0);
         const BookInvalid reason = broken_ != BookInvalid::none                  ? broken_
                                    : !whole                                      ? BookInvalid::empty
@@ -239,14 +248,13 @@ private:
         invalid_ = reason;
     }
 
-    LevelSide side_[2] = {LevelSide(Side::bid), LevelSide(Side::ask)};
+    Half half_[2] = {Half(Side::bid), Half(Side::ask)};
     std::uint64_t last_update_id_ = 0;
     std::uint64_t revision_ = 0;
     std::int64_t last_update_ns_ = 0;
     std::int64_t valid_since_ns_ = 0;
     BookInvalid broken_ = BookInvalid::none;  // sticky reason
     BookInvalid invalid_ = BookInvalid::empty;
-    Ticker tickers_[2];
     std::int64_t depth_ms_ = 0;  // event time of the newest depth message, 0: unknown
     LastTrade last_trade_;
 };

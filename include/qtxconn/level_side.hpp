@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <vector>
@@ -51,13 +52,13 @@ public:
     }
 
     // As set() for one after the other; fast where they come as messages bring them, the best first.
-    void set_levels(const BookLevel* level, std::size_t count) {
+    [[gnu::noinline]] void set_levels(const BookLevel* level, std::size_t count) {
         const BookLevel* const end = level + count;
         if (window_ == 0 && count_ + count <= kLevelsMax) {
             level = merge_into_array(level, end);
         }
-        for (; level != end; ++level) {
-            set(level->price, level->size);
+        if (level != end) {
+            set_each(level, end);
         }
     }
 
@@ -104,6 +105,13 @@ public:
     }
 
     const BookLevel& best() const noexcept { return best_; }  // size 0: the side is empty
+
+    // Whether a level of this side at `price` would meet the best of the other one. Of two keys of one price, one on
+    // either side, each is the other's complement.
+    bool crosses(std::int64_t price, const LevelSide& other) const noexcept {
+        return other.best_.size > 0 && ~other.best_key_ <= key_of(price);
+    }
+
     std::size_t count() const noexcept { return count_; }
     std::uint64_t dropped() const noexcept { return dropped_; }
     bool has_ring() const noexcept { return window_ != 0; }
@@ -166,6 +174,12 @@ private:
         return static_cast<std::int64_t>(ring_[kWords + key % kRing]);
     }
 
+    [[gnu::noinline]] void set_each(const BookLevel* level, const BookLevel* end) {
+        for (; level != end; ++level) {
+            set(level->price, level->size);
+        }
+    }
+
     // Without a branch on what there is at the key, since neither is likely. The array has room for one more level.
     void set_in_ring(std::uint64_t key, std::int64_t size) noexcept {
         std::uint64_t* const ring = ring_.get();
@@ -224,21 +238,7 @@ private:
         }
     }
 
-    // Messages name levels one after the other, the best first: so the one below the last is tried before all.
     [[gnu::noinline]] void set_elsewhere(std::uint64_t key, std::int64_t size) {
-        const std::size_t below = std::size_t{cursor_} - 1;
-        if (size > 0 && below < array_.size() && array_[below].price == price_of(key)) {
-            cursor_ = static_cast<std::uint32_t>(below);
-            array_[below].size = size;
-            if (key == best_key_) {
-                best_.size = size;
-            }
-        } else {
-            change_elsewhere(key, size);
-        }
-    }
-
-    [[gnu::noinline]] void change_elsewhere(std::uint64_t key, std::int64_t size) {
         if (window_ == 0) {
             set_in_array(key, size);
             array_has_changed();
@@ -286,13 +286,14 @@ private:
     // Sets levels up to the first that is not below the one before it; which that is. First sizes are written where
     // they belong, what is to come is only counted, and what is to go keeps its place: most messages change nothing
     // but sizes.
-    const BookLevel* merge_into_array(const BookLevel* const first, const BookLevel* const end) {
+    [[gnu::always_inline]] const BookLevel* merge_into_array(const BookLevel* const begin, const BookLevel* const end) {
+        const BookLevel* const first = drop_from_top(begin, end);
         BookLevel* const deepest = array_.data();
         BookLevel* at = deepest + array_.size();  // the level behind it is next
         const BookLevel* level = first;
         std::uint64_t last_key = 0;
         std::size_t missing = 0;
-        std::int64_t smallest = 1;
+        std::uint64_t gone = 0;  // the uppermost bit: some size is 0 or less
         while (level != end) {
             const std::uint64_t key = key_of(level->price);
             if (key >= last_key && level != first) {
@@ -307,17 +308,13 @@ private:
                 ++level;
                 continue;
             }
-            std::ptrdiff_t left = std::min(end - level, at - deepest);
-            do {
-                (--at)->size = level->size;
-                smallest = std::min(smallest, level->size);
-                ++level;
-            } while (--left != 0 && at[-1].price == level->price);
+            const std::ptrdiff_t run = set_run(at, level, std::min(end - level, at - deepest), gone);
+            at -= run;
+            level += run;
             last_key = key_of(at->price);
         }
-        if (smallest <= 0) {
-            const auto is_gone = [](const BookLevel& one) { return one.size <= 0; };
-            array_.erase(std::remove_if(array_.begin() + (at - deepest), array_.end(), is_gone), array_.end());
+        if (gone >> 63 != 0) {
+            erase_gone(static_cast<std::size_t>(at - deepest));
         }
         if (missing != 0) {
             insert_missing(first, missing);
@@ -327,9 +324,66 @@ private:
         return level;
     }
 
+    // Messages begin with what has gone from the touch. The first level that is something else.
+    const BookLevel* drop_from_top(const BookLevel* level, const BookLevel* end) noexcept {
+        while (true) {
+            while (level != end && level->size <= 0 && key_of(level->price) > best_key_) {
+                ++level;
+            }
+            if (level == end || level->size > 0 || level->price != best_.price || array_.empty()) {
+                return level;
+            }
+            array_.pop_back();
+            take_best_of_array();
+        }
+    }
+
+    using LevelBits [[gnu::vector_size(sizeof(BookLevel))]] = std::uint64_t;  // price, size
+
+    static LevelBits bits_of(const BookLevel& level) noexcept {
+        LevelBits bits;
+        std::memcpy(&bits, &level, sizeof bits);
+        return bits;
+    }
+
+    // Sets the sizes of levels that are at the same prices as those before `at`, until one is not; of how many.
+    [[gnu::always_inline]] static std::ptrdiff_t set_run(BookLevel* at, const BookLevel* level, std::ptrdiff_t count,
+                                                         std::uint64_t& gone) noexcept {
+        LevelBits is_gone = {};
+        std::ptrdiff_t done = 0;
+        for (; done + 4 <= count; done += 4) {
+            const LevelBits first = bits_of(level[0]), second = bits_of(level[1]);
+            const LevelBits third = bits_of(level[2]), fourth = bits_of(level[3]);
+            const LevelBits differ = (first ^ bits_of(at[-1])) | (second ^ bits_of(at[-2])) |
+                                     (third ^ bits_of(at[-3])) | (fourth ^ bits_of(at[-4]));
+            if (differ[0] != 0) {
+                break;
+            }
+            std::memcpy(static_cast<void*>(at - 1), &first, sizeof first);
+            std::memcpy(static_cast<void*>(at - 2), &second, sizeof first);
+            std::memcpy(static_cast<void*>(at - 3), &third, sizeof first);
+            std::memcpy(static_cast<void*>(at - 4), &fourth, sizeof first);
+            is_gone |= (first - 1) | (second - 1) | (third - 1) | (fourth - 1);
+            at -= 4;
+            level += 4;
+        }
+        gone |= is_gone[1];
+        for (; done != count && (--at)->price == level->price; ++done, ++level) {
+            at->size = level->size;
+            gone |= static_cast<std::uint64_t>(level->size) - 1;
+        }
+        return done;
+    }
+
+    [[gnu::noinline]] void erase_gone(std::size_t from) noexcept {
+        const auto is_gone = [](const BookLevel& one) { return one.size <= 0; };
+        array_.erase(std::remove_if(array_.begin() + static_cast<std::ptrdiff_t>(from), array_.end(), is_gone),
+                     array_.end());
+    }
+
     // Puts in those of the levels that the array does not have: `missing` in all. Two sorted runs are merged in place,
     // from the back on, until the deepest that is missing has its place.
-    void insert_missing(const BookLevel* level, std::size_t missing) {
+    [[gnu::noinline]] void insert_missing(const BookLevel* level, std::size_t missing) {
         std::size_t from = array_.size();
         std::size_t to = from + missing;
         reserve(to);
@@ -358,7 +412,6 @@ private:
     void set_in_array(std::uint64_t key, std::int64_t size) {
         const std::size_t at = find_in_array(key);
         const bool exists = at < array_.size() && array_[at].price == price_of(key);
-        cursor_ = static_cast<std::uint32_t>(at);
         if (exists && size > 0) {
             array_[at].size = size;
         } else if (exists) {
@@ -485,7 +538,6 @@ private:
     std::uint32_t count_ = 0;
     std::uint32_t reserved_ = 0;  // capacity of the array
     std::uint32_t ring_retry_ = kRingLevels;
-    std::uint32_t cursor_ = 0;  // place in the array of the last change
     std::uint64_t dropped_ = 0;
 };
 

@@ -246,7 +246,7 @@ private:
             return apply_next_depth(*symbol, bytes, size, message);
         }
         BookLevel level;
-        if (size != kBodyOffset || !symbol->grid.count_levels(bytes + kPacketPriceOffset, 1, &level)) {
+        if (size != kBodyOffset || !symbol->grid.count_level(bytes + kPacketPriceOffset, level)) {
             return false;
         }
         if (stream < kDepthStream) {
@@ -378,31 +378,34 @@ private:
 
     [[gnu::always_inline]] void set_top(FeedSymbol& symbol, const Message& message, Side side,
                                         BookLevel level) noexcept {
-        symbol.book->lock.lock();
-        const bool is_newest = symbol.book->set_top(side, level.price, level.size, message.event_ms);
+        L2Book& book = *symbol.book;
+        book.lock.lock();
+        const bool is_newest = book.set_top(side, level.price, level.size, message.event_ms);
         if (is_newest) {
-            symbol.book->commit(static_cast<std::uint64_t>(message.sn_id), message.now_ns);
+            book.commit(static_cast<std::uint64_t>(message.sn_id), message.now_ns);
         }
-        symbol.book->lock.unlock();
+        book.lock.unlock();
         if (is_newest) {
             tell(symbol, message.received_ns);
         }
     }
 
     // The levels are in scratch_.
-    void set_levels(FeedSymbol& symbol, const Message& message, std::uint32_t asks, std::uint32_t bids) noexcept {
+    [[gnu::always_inline]] void set_levels(FeedSymbol& symbol, const Message& message, std::uint32_t asks,
+                                           std::uint32_t bids) noexcept {
         const bool whole = options_.depth_semantics == DepthSemantics::replace || !symbol.seen_full.get();
-        symbol.book->lock.lock();
+        L2Book& book = *symbol.book;
+        book.lock.lock();
         if (whole) {
-            symbol.book->begin_snapshot();
+            book.begin_snapshot();
             symbol.synchronised.set(true);
             symbol.seen_full.set(true);
         }
-        symbol.book->set_levels(Side::ask, scratch_.data(), asks);
-        symbol.book->set_levels(Side::bid, scratch_.data() + asks, bids);
-        symbol.book->settle_depth(message.event_ms);
-        symbol.book->commit(static_cast<std::uint64_t>(message.sn_id), message.now_ns);
-        symbol.book->lock.unlock();
+        book.set_levels(Side::ask, scratch_.data(), asks);
+        book.set_levels(Side::bid, scratch_.data() + asks, bids);
+        book.settle_depth(message.event_ms);
+        book.commit(static_cast<std::uint64_t>(message.sn_id), message.now_ns);
+        book.lock.unlock();
         if (symbol.wants_diffs.get()) {
             add_diff(symbol, message, asks, bids, whole);
         }
@@ -411,9 +414,10 @@ private:
 
     [[gnu::always_inline]] void set_trade(FeedSymbol& symbol, const Message& message, bool is_buy,
                                           BookLevel level) noexcept {
-        symbol.book->lock.lock();
-        symbol.book->set_trade({level.price, level.size, ns_of(message.event_ms), is_buy ? Side::bid : Side::ask});
-        symbol.book->lock.unlock();
+        L2Book& book = *symbol.book;
+        book.lock.lock();
+        book.set_trade({level.price, level.size, ns_of(message.event_ms), is_buy ? Side::bid : Side::ask});
+        book.lock.unlock();
         if (handler.on_trade != nullptr || delivery) {
             report_trade(symbol, message, is_buy, level);
         }

@@ -1,6 +1,7 @@
 // One symbol of the feed: its decimal grid, its sequences, and what was counted of it.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -28,57 +29,109 @@ public:
 
     Grid(Fixed tick, Fixed lot) noexcept : per_unit_{increments_per_unit(tick), increments_per_unit(lot)} {}
 
-    // Converts `count` levels of the wire. False: some number is off the grid, negative, too large or none at all, or a
-    // price is zero; has_sane_numbers() and is_on_grid() tell these cases apart.
-    bool count_levels(const std::uint8_t* body, std::size_t count, BookLevel* out) const noexcept {
-        Counts seen{0, 0};    // a bit from kCountBits on is a fault
-        Counts is_off{0, 0};  // any bit is one
-#pragma GCC unroll 4
-        for (std::size_t i = 0; i < count; ++i) {
-            Pair value;
-            std::memcpy(&value, body + i * kLevelSize, sizeof value);
-            const Pair exact = value * per_unit_;
-            // In a double of 2^52 and more the last bit counts ones: the sum is rounded, its bits are the integer. What
-            // is negative, too large, infinite or no number at all has bits that are far off.
-            const Pair shifted = exact + kShift;
-            const Pair off = exact - (shifted - kShift);
-            const Counts whole = bits(shifted) - bits(kShift);
-            is_off |= from_bits(bits(off) & kMagnitude) > Pair{kTolerance, kTolerance};
-            is_off |= value < Pair{0.0, 0.0};  // also one so small that it rounds to nothing
-            seen |= whole - Counts{1, 0};
-            out[i] = {whole[0], whole[1]};
+    // Converts `count` levels of the wire. True: each of them is a level. False: some number is off the grid, negative,
+    // too large or none at all, or a price is zero, or it is close to it; has_sane_numbers() and is_on_grid() tell
+    // these cases apart.
+    [[gnu::always_inline]] bool count_levels(const std::uint8_t* body, std::size_t count,
+                                             BookLevel* out) const noexcept {
+#ifdef __AVX2__
+        const Doubles<4> per_unit = {per_unit_[0], per_unit_[1], per_unit_[0], per_unit_[1]};
+        Seen<4> wide;
+#pragma GCC unroll 2
+        for (; count >= 2; count -= 2, body += 2 * kLevelSize, out += 2) {
+            convert<4>(body, per_unit, out, wide);
         }
-        return ((seen[0] | seen[1]) >> kCountBits | is_off[0] | is_off[1]) == 0;
+        bool good = is_good(wide);
+#else
+        bool good = true;
+#endif
+        Seen<2> seen;
+#pragma GCC unroll 4
+        for (; count != 0; --count, body += kLevelSize, ++out) {
+            convert<2>(body, per_unit_, out, seen);
+        }
+        return good & is_good(seen);
     }
 
-    // As count_levels, but a level that says nothing is there, price and size zero, passes.
+    // The same for one level.
+    bool count_level(const std::uint8_t* body, BookLevel& out) const noexcept {
+        Seen<2> seen;
+        convert<2>(body, per_unit_, &out, seen);
+        return is_good(seen);
+    }
+
+    // Whether every level is one, or says that nothing is there by a price and a size of zero.
     bool is_on_grid(const std::uint8_t* body, std::size_t count) const noexcept {
         bool fits = true;
         for (std::size_t i = 0; i < count; ++i) {
-            const Level level = {detail::load<double>(body + i * kLevelSize),
-                                 detail::load<double>(body + i * kLevelSize + 8)};
-            BookLevel ignored{};
-            fits &= (level.price == 0.0 && level.size == 0.0) || count_levels(body + i * kLevelSize, 1, &ignored);
+            const auto price = detail::load<double>(body + i * kLevelSize);
+            const auto size = detail::load<double>(body + i * kLevelSize + sizeof price);
+            fits &=
+                (price == 0.0 && size == 0.0) || (is_count(price, per_unit_[0], 1) && is_count(size, per_unit_[1], 0));
         }
         return fits;
     }
 
 private:
-    using Pair = double __attribute__((vector_size(16)));                  // price, size
-    using Counts = std::int64_t __attribute__((vector_size(16)));          // ticks, lots
-    static constexpr Pair kShift{6755399441055744.0, 6755399441055744.0};  // 2^52 + 2^51
-    static constexpr Counts kMagnitude{INT64_MAX, INT64_MAX};              // all but the sign
+    template <int kLanes>
+    using Doubles [[gnu::vector_size(kLanes * 8)]] = double;  // price, size, price, size ...
+    template <int kLanes>
+    using Counts [[gnu::vector_size(kLanes * 8)]] = std::uint64_t;  // ticks, lots ...
 
-    static Counts bits(Pair value) noexcept {
-        Counts result;
-        std::memcpy(&result, &value, sizeof result);
-        return result;
+    // Of all numbers converted so far. Each is judged by the worst, so that a loop over them has no branch.
+    template <int kLanes>
+    struct Seen {
+        Doubles<kLanes> squares = {};  // sum of the squares of what each is off its count
+        Counts<kLanes> counts = {};    // a bit from kCountBits on: too large, not finite, or a price of zero
+        Counts<kLanes> raw = {};       // the uppermost bit: negative, or so small that it rounds to nothing
+    };
+
+    // In a double of 2^52 and more the last bit counts ones: the sum is rounded, its bits are the integer.
+    static constexpr double kShift = 6755399441055744.0;  // 2^52 + 2^51
+    static constexpr std::uint64_t kShiftBits = 0x4338000000000000;
+
+    // What is negative, too large, infinite or no number at all gets a count that is far off; what is between two
+    // counts is told by its distance.
+    template <int kLanes>
+    [[gnu::always_inline]] static void convert(const std::uint8_t* body, const Doubles<kLanes>& per_unit,
+                                               BookLevel* out, Seen<kLanes>& seen) noexcept {
+        Doubles<kLanes> value;
+        Counts<kLanes> bits;
+        Counts<kLanes> least;
+        for (int i = 0; i < kLanes; ++i) {
+            least[i] = i % 2 == 0 ? 1 : 0;  // of a price
+        }
+        std::memcpy(&value, body, sizeof value);
+        const Doubles<kLanes> shifted = value * per_unit + kShift;
+        const Doubles<kLanes> off = value * per_unit - (shifted - kShift);
+        seen.squares += off * off;
+        std::memcpy(&bits, &value, sizeof bits);
+        seen.raw |= bits;
+        std::memcpy(&bits, &shifted, sizeof bits);
+        bits -= kShiftBits;
+        seen.counts |= bits - least;
+        std::memcpy(static_cast<void*>(out), &bits, sizeof bits);
     }
 
-    static Pair from_bits(Counts value) noexcept {
-        Pair result;
-        std::memcpy(&result, &value, sizeof result);
-        return result;
+    template <int kLanes>
+    [[gnu::always_inline]] static bool is_good(const Seen<kLanes>& seen) noexcept {
+        const Counts<kLanes> bad = seen.counts >> kCountBits | seen.raw >> 63 |
+                                   reinterpret_cast<Counts<kLanes>>(seen.squares > kTolerance * kTolerance);
+        std::uint64_t any = 0;
+        for (int i = 0; i < kLanes; ++i) {
+            any |= bad[i];
+        }
+        return any == 0;
+    }
+
+    // The same judgement of one number by itself, without a bias against zeros.
+    static bool is_count(double value, double per_unit, std::uint64_t least) noexcept {
+        const double exact = value * per_unit;
+        const double shifted = exact + kShift;
+        std::uint64_t bits = 0;
+        std::memcpy(&bits, &shifted, sizeof bits);
+        return value >= 0.0 && std::abs(exact - (shifted - kShift)) <= kTolerance &&
+               (bits - kShiftBits - least) >> kCountBits == 0;
     }
 
     static double increments_per_unit(Fixed increment) noexcept {
@@ -88,7 +141,7 @@ private:
                                                                    : 1.0 / to_double(increment);
     }
 
-    Pair per_unit_;
+    Doubles<2> per_unit_;
 };
 
 constexpr std::size_t kStreams = 5;   // sn_id counts for each of them apart

@@ -12,11 +12,8 @@ namespace qtxconn {
 class SequenceLock {
 public:
     void lock() noexcept {
-        for (int spins = 0; !try_lock(); ++spins) {
-            // The holder may have lost its core: give it ours rather than burn a whole time slice.
-            if (spins > kSpinsBeforeYield) {
-                std::this_thread::yield();
-            }
+        if (__builtin_expect(!try_lock(), 0)) {
+            wait_and_lock();
         }
     }
 
@@ -34,6 +31,16 @@ public:
 
 private:
     static constexpr int kSpinsBeforeYield = 256;
+
+    [[gnu::noinline, gnu::cold]] void wait_and_lock() noexcept {
+        for (int spins = 0; !try_lock(); ++spins) {
+            // The holder may have lost its core: give it ours rather than burn a whole time slice.
+            if (spins > kSpinsBeforeYield) {
+                std::this_thread::yield();
+            }
+        }
+    }
+
     std::atomic<std::uint64_t> sequence_{0};
 };
 

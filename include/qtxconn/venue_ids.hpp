@@ -63,17 +63,23 @@ public:
         if (number != kNoVenueId || text.empty() || text.size() > kVenueIdTextMax) {
             return number;
         }
-        const std::uint32_t place = find_text(text);
+        const std::uint32_t hash = hash_text(text);
+        const std::uint32_t place = find_text(by_text_.bucket(hash), hash, text);
         return place == HashChains::kNone ? kNoVenueId : id_of(place);
     }
 
     // The same, taking in a text that it does not have.
     VenueId intern(std::string_view text) {
-        const VenueId known = find(text);
-        if (known != kNoVenueId || text.empty() || text.size() > kVenueIdTextMax) {
-            return known;
+        const VenueId number = parse_number_id(text);
+        if (number != kNoVenueId || text.empty() || text.size() > kVenueIdTextMax) {
+            return number;
         }
-        std::uint32_t place = 0;
+        const std::uint32_t hash = hash_text(text);
+        std::uint32_t& bucket = by_text_.bucket(hash);
+        std::uint32_t place = find_text(bucket, hash, text);
+        if (place != HashChains::kNone) {
+            return id_of(place);
+        }
         if (free_.empty()) {
             place = static_cast<std::uint32_t>(entries_.size());
             entries_.emplace_back();
@@ -82,8 +88,8 @@ public:
             free_.pop_back();
         }
         entries_[place].text.assign(text);
-        by_text_.insert(hash_text(text), place, Link{this},
-                        [&](std::uint32_t other) { return hash_text(entries_[other].text.view()); });
+        entries_[place].hash = hash;
+        by_text_.insert(bucket, place, Link{this}, [&](std::uint32_t other) { return entries_[other].hash; });
         rest(id_of(place));
         return id_of(place);
     }
@@ -114,6 +120,7 @@ public:
 private:
     struct Entry {
         Text<kVenueIdTextMax + 1> text;
+        std::uint32_t hash = 0;
         std::uint32_t keepers = 0;
         std::uint32_t generation = 0;
         std::uint32_t next = HashChains::kNone;
@@ -128,10 +135,10 @@ private:
         return kFirstTextId | static_cast<VenueId>(entries_[place].generation) << 32 | place;
     }
     bool is_current(VenueId id) const noexcept { return place_of(id) < entries_.size() && id_of(place_of(id)) == id; }
-    std::uint32_t find_text(std::string_view text) const noexcept {
-        return by_text_.find(
-            hash_text(text), [&](std::uint32_t place) { return entries_[place].next; },
-            [&](std::uint32_t place) { return entries_[place].text.view() == text; });
+    std::uint32_t find_text(std::uint32_t bucket, std::uint32_t hash, std::string_view text) const noexcept {
+        return HashChains::find(
+            bucket, [&](std::uint32_t place) { return entries_[place].next; },
+            [&](std::uint32_t place) { return entries_[place].hash == hash && entries_[place].text.view() == text; });
     }
 
     [[gnu::noinline]] void keep_text(VenueId id) noexcept {
@@ -155,7 +162,7 @@ private:
             return;
         }
         Entry& entry = entries_[place_of(oldest)];
-        by_text_.erase(hash_text(entry.text.view()), place_of(oldest), Link{this});
+        by_text_.erase(entry.hash, place_of(oldest), Link{this});
         entry.text.clear();
         entry.generation = (entry.generation + 1) & 0x7FFFFFFFU;
         free_.push_back(place_of(oldest));

@@ -2,7 +2,6 @@
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libcpp.memory cimport unique_ptr
-from libcpp.vector cimport vector
 
 from qtxconn.core.clock cimport Clock
 from qtxconn.core.fixed cimport Fixed
@@ -10,8 +9,6 @@ from qtxconn.core.in_flight_order cimport InFlightOrder
 from qtxconn.core.order_journal cimport OrderJournalBase
 from qtxconn.core.order_store cimport (
     Applied,
-    Fee,
-    Fill,
     OrderEvent,
     OrderState,
     OrderStore,
@@ -63,9 +60,6 @@ cdef class ClientOrderTracker:
     cdef VenueIdOutcome _take_exchange_id(self, InFlightOrder order, str exchange_order_id) except *
     cdef InFlightOrder _survivor(self, InFlightOrder order, str exchange_order_id, object shown)
     cdef object _amend(self, InFlightOrder order, dict misc, int64_t venue_ns)
-    cdef int _parse_fill(self, tuple fields, Fill* fill) except -1
-    cdef str _parse_fees(self, object fee, Fill* fill, vector[Fee]& more)
-    cdef Fee _parse_fee(self, str token, object amount) except *
     cdef object _book_provisional(self, InFlightOrder order, Fixed executed, int64_t venue_ns)
     cdef void _restore_fills(self, InFlightOrder order)
     cdef int _restore_fill(self, InFlightOrder order, object update) except -1

@@ -5,7 +5,7 @@ from collections import deque
 
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport UINT16_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libcpp.memory cimport make_unique
 from libcpp.string_view cimport string_view
 from libcpp.vector cimport vector
@@ -17,12 +17,12 @@ from qtxconn.core.in_flight_order cimport (
     ns_to_seconds,
     seconds_to_ns,
     state_from_python,
-    text_of,
     venue_id_text,
     view_of,
 )
 from qtxconn.core.order_event_payloads cimport order_event_class, order_event_payload
 from qtxconn.core.order_event_sink cimport OrderEventSink
+from qtxconn.core.order_fills cimport fields_of, parse_fee, parse_fees, parse_fill, provisional_trade_id
 from qtxconn.core.order_store cimport (
     Applied,
     Fee,
@@ -40,7 +40,6 @@ from qtxconn.core.order_store cimport (
     kNoFill,
     kNoSlot,
     kNoVenueId,
-    kVenueIdTextMax,
 )
 from qtxconn.core.pubsub cimport PubSub
 
@@ -49,7 +48,7 @@ from decimal import Context, Decimal
 from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.core.events import ErrorEvent, OrphanFillEvent, OrphanOrderEvent
 from qtxconn.core.parked_updates import ParkedUpdates
-from qtxconn.core.types import PROVISIONAL_TRADE_ID, AddedToCostTradeFee, PositionAction, TradeUpdate
+from qtxconn.core.types import AddedToCostTradeFee, PositionAction, TradeUpdate
 from qtxconn.errors import AmountError, OrderValidationError
 
 cdef uint64_t FIRST_FOREIGN_ID = 1ULL << 63     # above every id that OrderIdSource makes
@@ -68,13 +67,6 @@ cdef uint64_t parse_client_id(string_view digits) noexcept:
     return number if number < FIRST_FOREIGN_ID else 0
 
 
-cdef tuple fields_of(object named, Py_ssize_t count):
-    """A NamedTuple as the tuple that it is: nothing is copied, and no field looked up by name."""
-    if not isinstance(named, tuple) or len(<tuple>named) != count:
-        raise TypeError(f"{named!r} is no tuple of {count} fields")
-    return <tuple>named
-
-
 _APPLIED_NAMES = {
     <int>Applied.changed: "changed",
     <int>Applied.unchanged: "unchanged",
@@ -88,10 +80,7 @@ _APPLIED_NAMES = {
     <int>Applied.foreign: "foreign",
     <int>Applied.superseded: "superseded",
 }
-# A C global of it. The trade id of a provisional fill is this, the order's number, the executed amount.
-cdef str PROVISIONAL = PROVISIONAL_TRADE_ID
 cdef object _Decimal = Decimal      # a C global: looked up without a dictionary
-cdef size_t ASSET_NAME_MAX = 15     # bytes; what the journal keeps of one
 _AVERAGE = Context(prec=15)     # a provisional fill's price is a quotient, and only an estimate
 
 
@@ -261,7 +250,8 @@ cdef class ClientOrderTracker:
             fill = order._kept_fills[i]
             fee = fill.fee()
             if fee.asset != kNoAsset:   # its number was another store's, perhaps
-                fill.set_fee(self._parse_fee(order._assets[fee.asset - 1], fixed_to_decimal(fee.amount)))
+                name = order._assets[fee.asset - 1]
+                fill.set_fee(parse_fee(self.c_store(), self._assets, name, fixed_to_decimal(fee.amount)))
             self.c_store().restore_fill(order._slot, fill, NULL, 0)
         order._kept_fills.clear()
         if order._own_fills is not None:
@@ -272,8 +262,8 @@ cdef class ClientOrderTracker:
     cdef int _restore_fill(self, InFlightOrder order, object update) except -1:
         cdef Fill fill
         cdef vector[Fee] more_fees
-        self._parse_fill(fields_of(update, 10), &fill)
-        self._parse_fees(update.fee, &fill, more_fees)
+        parse_fill(self.c_store(), fields_of(update, 10), &fill)
+        parse_fees(self.c_store(), self._assets, update.fee, &fill, more_fees)
         self.c_store().restore_fill(order._slot, fill, more_fees.data(), more_fees.size())
         return 0
 
@@ -310,7 +300,7 @@ cdef class ClientOrderTracker:
         price=None,
         str client_order_id=None,
         position=PositionAction.NIL,
-        int leverage=1,
+        uint16_t leverage=1,
     ) -> InFlightOrder:
         """Takes in a live order that was not placed here, so that it is listed, filled and cancelled like others.
 
@@ -425,13 +415,13 @@ cdef class ClientOrderTracker:
             return
         cdef Fill fill
         try:
-            self._parse_fill(fields, &fill)
+            parse_fill(self.c_store(), fields, &fill)
         except AmountError as error:
             self.c_store().count(Applied.bad_amount)
             self._alarm("bad_amount", order, f"fill {trade_id} of {order.client_order_id} refused: {error}")
             return
         cdef vector[Fee] more_fees
-        cdef str fee_problem = self._parse_fees(fee, &fill, more_fees)
+        cdef str fee_problem = parse_fees(self.c_store(), self._assets, fee, &fill, more_fees)
         order = self._survivor(order, exchange_order_id, None)
         cdef VenueIdOutcome venue_id = self._take_exchange_id(order, exchange_order_id)
         if venue_id == VenueIdOutcome.taken:
@@ -582,58 +572,6 @@ cdef class ClientOrderTracker:
 
     # -- fills -------------------------------------------------------------------------------------------------
 
-    cdef int _parse_fill(self, tuple fields, Fill* fill) except -1:
-        cdef str trade_id = fields[0]
-        cdef string_view text
-        if not trade_id:
-            raise AmountError("it has no trade id, so a repeat could not be told from a new fill")
-        text = view_of(trade_id)
-        fill.set_price(fixed_from(fields[5]))
-        fill.set_amount(fixed_from(fields[6]))
-        fill.set_quote(fixed_from(fields[7]))
-        fill.trade_id = self.c_store().ids().intern(text)
-        if fill.trade_id == kNoVenueId:
-            raise AmountError(f"trade id {trade_id!r} is too long ({kVenueIdTextMax} bytes at most)")
-        fill.venue_ns = seconds_to_ns(fields[4])
-        fill.is_taker = bool(fields[9])
-        fill.is_provisional = text.substr(0, 4) == view_of(PROVISIONAL)
-        return 0
-
-    cdef str _parse_fees(self, object fee, Fill* fill, vector[Fee]& more):
-        # What cannot be kept of a fee is said, and never costs the fill itself: the position comes first.
-        if fee is None:
-            return None
-        cdef Fee first, parsed
-        cdef str problem = None
-        for charged in fee.flat_fees:
-            try:
-                token, amount = fields_of(charged, 2)
-                parsed = self._parse_fee(token, amount)
-            except AmountError as error:
-                problem = f"fee not kept: {error}"
-                continue
-            if first.asset == kNoAsset:
-                first = parsed
-            else:
-                more.push_back(parsed)
-        fill.set_fee(first)
-        if fee.percent:
-            problem = f"only the flat fees are kept of {fee!r}"
-        return problem
-
-    cdef Fee _parse_fee(self, str token, object amount) except *:
-        cdef Fee fee
-        cdef string_view name = view_of(token)
-        fee.amount = fixed_from(amount)
-        if not 1 <= name.size() <= ASSET_NAME_MAX:
-            raise AmountError(f"asset {token!r} is no name of 1 to {ASSET_NAME_MAX} bytes")
-        fee.asset = self.c_store().intern_asset(name)
-        if fee.asset == kNoAsset:
-            raise AmountError(f"asset {token!r} is one too many")
-        while len(self._assets) < fee.asset:
-            self._assets.append(text_of(self.c_store().asset(<uint32_t>len(self._assets) + 1)))
-        return fee
-
     cdef object _book_provisional(self, InFlightOrder order, Fixed executed, int64_t venue_ns):
         cdef OrderRecord* record = order.c_record()
         cdef Fixed missing
@@ -645,7 +583,7 @@ cdef class ClientOrderTracker:
         if order._reported_quote is not None and order._reported_quote > order.executed_amount_quote:
             quote = order._reported_quote - order.executed_amount_quote
         self.process_trade_update(TradeUpdate(
-            trade_id=f"{PROVISIONAL}{record.client_id}-{fixed_to_text(executed)}",
+            trade_id=provisional_trade_id(record.client_id, executed),
             client_order_id=order.client_order_id,
             exchange_order_id=order.exchange_order_id or "",
             trading_pair=order.trading_pair,
@@ -709,7 +647,9 @@ cdef class ClientOrderTracker:
 
     def note_not_found(self, InFlightOrder order not None):
         """Counts a venue's "no such order" about it."""
-        order.c_record().not_found_count += 1
+        cdef OrderRecord* record = order.c_record()
+        if record.not_found_count < UINT16_MAX:
+            record.not_found_count += 1
 
     # -- events ----------------------------------------------------------------------------------------------
 
@@ -731,10 +671,12 @@ cdef class ClientOrderTracker:
         if self._delivering:
             return
         self._delivering = True
-        cdef OrderEvent event
+        cdef const OrderEvent* event
         try:
-            while self.c_store().next_event(event):
-                self._deliver_one(event)
+            event = self.c_store().next_event()
+            while event != NULL:
+                self._deliver_one(event[0])
+                event = self.c_store().next_event()
         finally:
             self._delivering = False
         self._forget_oldest()

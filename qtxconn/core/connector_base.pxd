@@ -16,5 +16,10 @@ cdef class ConnectorBase(ConnectorOrders):
     cdef bint _initialized                        # the network is open and the rules are known
     cdef bint _live                               # the user stream is up
     cdef bint _balances_known
+    cdef bint _balances_stale                     # a look at them is under way
+    cdef double _stream_broke_s                   # venue time at which the user stream was lost
+    cdef long long _recovered_ns                  # monotonic: the newest recovery began
+    cdef object _recovering                       # its task, for a message that could not be read
+    cdef dict _news_s                             # balance or position -> venue time of the newest word on it
     cdef public long long user_stream_received_ns  # wall time at which the newest user-stream message came in
     cdef object __weakref__

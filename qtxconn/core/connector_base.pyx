@@ -21,7 +21,12 @@ from qtxconn.core.dead_mans_switch import DeadMansSwitch
 from qtxconn.core.environment import environment
 from qtxconn.core.order_restore import settle_restored_orders, track_restored_orders
 from qtxconn.core.pubsub import PubSub
-from qtxconn.errors import ConfigurationError, NotReadyError
+from qtxconn.errors import ConfigurationError, NotReadyError, QtxconnError
+
+BALANCE_REFRESH_S = 1.0     # available balances are not streamed: read after account events, this often at most
+RECOVERY_OVERLAP_S = 60.0   # executions are read again from this long before the user stream broke
+DAMAGE_INTERVAL_S = 5.0
+CLOCK_STEP_S = 60.0         # what is older by more than this was said after the venue's clock was set back
 
 
 cdef class ConnectorBase(ConnectorOrders):
@@ -40,6 +45,7 @@ cdef class ConnectorBase(ConnectorOrders):
         self._pair_of_symbol = {}
         self._symbol_of_pair = {}
         self._balances = {}
+        self._news_s = {}
         self._lifecycle = asyncio.Lock()
 
     def __init__(
@@ -173,12 +179,44 @@ cdef class ConnectorBase(ConnectorOrders):
     def get_all_balances(self) -> dict:
         return {asset: total for asset, (total, _) in self._balances.items()}
 
-    def _set_balance(self, str asset, total, available):
-        """For exchanges: `available` None leaves the available part as it is (streams that carry only totals)."""
+    def _set_balance(self, str asset, total, available, double venue_s=0.0):
+        """For exchanges: `available` None leaves the available part as it is (streams that carry only totals). With
+        `venue_s`, the venue's time of the message or before the request, an older word than the newest is left out."""
+        if not self._is_news(asset, venue_s):
+            return
         if available is None:
             available = self.get_available_balance(asset)
         self._balances[asset] = (total, available)
         self._balances_known = True
+
+    def _is_news(self, key, double venue_s) -> bool:
+        """Whether no newer word on this was heard; the order in which words arrive is not that in which they were said.
+        A venue's clock that was set back does not silence it."""
+        if not venue_s:
+            return True
+        if self._news_s.get(key, 0.0) - CLOCK_STEP_S < venue_s < self._news_s.get(key, 0.0):
+            return False
+        self._news_s[key] = venue_s
+        return True
+
+    def _balances_changed(self):
+        """For exchanges whose streams leave out what is available: balances are read soon, once for many calls."""
+        if not self._balances_stale:
+            self._balances_stale = True
+            self._spawn(self._refresh_balances(), "balances")
+
+    async def _refresh_balances(self):
+        try:
+            while self._balances_stale:
+                await self._clock.sleep(BALANCE_REFRESH_S)
+                self._balances_stale = False
+                try:
+                    await self._update_balances()
+                except QtxconnError as error:
+                    self._balances_stale = True
+                    self._logger.warning("balances could not be read: %s; trying again", error)
+        finally:
+            self._balances_stale = False
 
     # -- symbols -----------------------------------------------------------------------------------------------
 
@@ -291,6 +329,7 @@ cdef class ConnectorBase(ConnectorOrders):
                 self._logger.exception("%s failed while disconnecting; going on", stop.__name__)
         self._set_connected(False)
         self._balances_known = False
+        self._news_s.clear()
         for book in self._order_books.values():
             book.invalidate("disconnected")
         self._trading_rules.clear()
@@ -306,8 +345,42 @@ cdef class ConnectorBase(ConnectorOrders):
         """For exchanges: what tells the account apart at the venue, such as the API key. Only a hash of it is kept."""
         return ""
 
+    # -- a user stream that broke ------------------------------------------------------------------------------
+
+    async def _recover(self):
+        """For exchanges: reads what the user stream may have missed since it broke, before it counts as live again.
+        Raises what the venue's answers raise: then it must be done again."""
+        self._recovered_ns = self._clock.c_monotonic_ns()
+        await self._recover_orders(self._stream_broke_s - RECOVERY_OVERLAP_S)
+        await self._update_balances()
+
+    def _user_stream_damaged(self, error):
+        """For exchanges: a message could not be read. What it may have said is asked, at once, though not more often
+        than every DAMAGE_INTERVAL_S."""
+        if self._recovering is None:
+            self._alarm("user_stream", f"a message could not be read ({type(error).__name__}); asking the venue",
+                        error=error)
+            self._stream_broke_s = self._venue_time_s()
+            self._recovering = self._spawn(self._recover_from_damage(), "recovery")
+
+    async def _recover_from_damage(self):
+        try:
+            wait_ns = self._recovered_ns + <long long>(DAMAGE_INTERVAL_S * 1e9) - self._clock.c_monotonic_ns()
+            if self._recovered_ns and wait_ns > 0:
+                await self._clock.sleep(wait_ns / 1e9)
+            self._recovering = None     # what is damaged from here on is not in the answers
+            await self._recover()
+        except QtxconnError as error:
+            self._logger.warning("what a damaged message said could not be read: %s; the poll will", error)
+            self._poll_due = True
+        finally:
+            if self._recovering is asyncio.current_task():
+                self._recovering = None
+
     def _set_connected(self, bint live):
         """For exchanges: whether the user stream is up. Orders and fills are still tracked while it is down."""
+        if self._live and not live:
+            self._stream_broke_s = self._venue_time_s()
         self._poll_due = self._poll_due or (live and not self._live)
         self._live = live
 

@@ -138,6 +138,15 @@ cdef class ConnectorHooks:
         """-> list[OrderUpdate] of every order of the pair that is open at the venue, whoever placed it."""
         raise NotImplementedError(f"{type(self).__name__} must define _request_open_orders")
 
+    async def _trade_updates_since(self, str trading_pair, double since_s):
+        """-> list[TradeUpdate] of all executions on the pair from this venue time (s) on; `client_order_id` may be left
+        empty. For exchanges that use _recover()."""
+        raise NotImplementedError(f"{type(self).__name__} must define _trade_updates_since")
+
+    def _venue_time_s(self):
+        """The venue's clock now, in seconds since 1970; rather too early than too late."""
+        return self.current_timestamp
+
     async def _request_order_status(self, InFlightOrder tracked_order):
         """-> OrderUpdate as the venue has it, asked by client order id. Raises OrderNotFoundError on its word only."""
         raise NotImplementedError(f"{type(self).__name__} must define _request_order_status")

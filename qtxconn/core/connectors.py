@@ -32,6 +32,7 @@ _COROUTINE_HOOKS = (
     "_request_open_orders",
     "_request_order_status",
     "_all_trade_updates_for_order",
+    "_trade_updates_since",
     "_request_position_mode",
     "_set_trading_pair_leverage",
     "_place_position_mode",

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from qtxconn.core.types import MarketEvent, OrderType, OrderUpdate, PositionMode, TradeFeeBase, TradeType, TradeUpdate
+from qtxconn.core.types import (
+    MarketEvent,
+    OrderType,
+    OrderUpdate,
+    PositionMode,
+    PositionSide,
+    TradeFeeBase,
+    TradeType,
+    TradeUpdate,
+)
 
 # Timestamps of events are local wall time in seconds; creation_timestamp likewise.
 
@@ -143,6 +152,19 @@ class FundingPaymentCompletedEvent(NamedTuple):
     trading_pair: str
     amount: Decimal
     funding_rate: Decimal | None
+
+
+class MarginCallEvent(NamedTuple):
+    """The venue warns that a position is near its liquidation; it may do so again and again. `amount` in base asset,
+    negative when short; `mark_price` in quote per base; the others in the margin asset."""
+
+    timestamp: float
+    trading_pair: str
+    position_side: PositionSide
+    amount: Decimal
+    mark_price: Decimal
+    unrealized_pnl: Decimal
+    maintenance_margin: Decimal
 
 
 class PositionModeChangeEvent(NamedTuple):

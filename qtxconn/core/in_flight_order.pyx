@@ -4,7 +4,7 @@ import asyncio
 from decimal import Decimal
 
 from libc.math cimport llround
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libcpp.string_view cimport string_view
 
 from qtxconn.core.fixed cimport Fixed, fixed_from, fixed_to_decimal, fixed_to_text
@@ -197,7 +197,7 @@ cdef class InFlightOrder:
         price=None,
         str exchange_order_id=None,
         initial_state=types.OrderState.PENDING_CREATE,
-        int leverage=1,
+        uint16_t leverage=1,
         position=types.PositionAction.NIL,
         trigger_price=None,
     ):
@@ -472,6 +472,7 @@ cdef class InFlightOrder:
     @property
     def transitions(self) -> list:
         """The newest moves of `current_state`, oldest first: (time in ns by the local wall clock, from, to, reason).
+        The last time is exact; gaps before it are kept to one part in 2^24, so to the nanosecond up to 16 ms.
 
         `reason` is `report` (the venue's word), `fill`, `local` (what we did or know ourselves), `refusal` (of a cancel
         or an amend) or `absence` (the venue kept saying that there is no such order).

@@ -47,6 +47,7 @@ cdef extern from "qtxconn/l2_book.hpp" namespace "qtxconn" nogil:
         # writing: the levels of one message, then commit
         void begin_snapshot() noexcept
         void set_level(Side side, int64_t price, int64_t size) except +
+        void set_levels(Side side, const BookLevel* levels, size_t count) except +    # fast where the best comes first
         cbool set_top(Side side, int64_t price, int64_t size, int64_t event_ms) except +
         void settle_depth(int64_t event_ms) except +
         void set_trade(LastTrade trade) noexcept

@@ -194,17 +194,14 @@ cdef class OrderBook:
         int64_t timestamp_ns, bint snapshot
     ) except -1:
         cdef L2Book* book = self.c_book()
-        cdef size_t i
         if timestamp_ns == 0:
             timestamp_ns = self._clock.c_now_ns()
         with nogil:
             book.lock.lock()
             if snapshot:
                 book.begin_snapshot()
-            for i in range(bid_count):
-                book.set_level(Side.bid, bids[i].price, bids[i].size)
-            for i in range(ask_count):
-                book.set_level(Side.ask, asks[i].price, asks[i].size)
+            book.set_levels(Side.bid, bids, bid_count)
+            book.set_levels(Side.ask, asks, ask_count)
             book.commit(update_id, timestamp_ns)
             book.lock.unlock()
         return 0

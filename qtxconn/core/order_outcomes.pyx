@@ -196,6 +196,29 @@ cdef class OrderOutcomes(ConnectorHooks):
                 self._order_tracker.process_trade_update(fill)
         self._order_tracker.process_order_update(update)
 
+    async def _recover_orders(self, double since_s):
+        """Reads the states of all open orders, and what was executed on their pairs from this venue time on. Raises
+        what the venue's answers raise, but for an order that is not found: its own look-up decides."""
+        orders = list(self._order_tracker.active_orders.values())
+        updates = []
+        answers = await asyncio.gather(*map(self._request_order_status, orders), return_exceptions=True)
+        for order, answer in zip(orders, answers, strict=True):
+            if isinstance(answer, OrderNotFoundError):
+                self._logger.info("%s: %s; its own look-up decides", order.client_order_id, answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                self._process_amend(answer)
+                updates.append(answer)
+        client_ids = {(update.trading_pair, update.exchange_order_id): update.client_order_id for update in updates}
+        for trading_pair in {order.trading_pair for order in orders}:
+            for fill in await self._trade_updates_since(trading_pair, since_s):
+                client_order_id = client_ids.get((trading_pair, fill.exchange_order_id))
+                if client_order_id is not None:
+                    self._order_tracker.process_trade_update(fill._replace(client_order_id=client_order_id))
+        for update in updates:
+            self._order_tracker.process_order_update(update)
+
     async def _order_refresh_loop(self):
         """Every second: orders whose end is reported but whose fills are missing. Every status_poll_interval_s, and
         when the user stream is back: all."""

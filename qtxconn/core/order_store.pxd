@@ -1,6 +1,6 @@
 # The order record, state machine and store in C++ (include/qtxconn/in_flight_order.hpp, client_order_tracker.hpp).
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.string cimport string
 from libcpp.string_view cimport string_view
@@ -101,8 +101,8 @@ cdef extern from "qtxconn/in_flight_order.hpp" namespace "qtxconn" nogil:
         int64_t created_ns, submitted_ns, acked_ns, first_fill_ns, amended_ns, venue_ns
         uint32_t generation, symbol
         int32_t first_fill, last_fill, past_id
-        int32_t leverage
-        uint32_t not_found_count, transition_count
+        uint16_t leverage, not_found_count
+        uint32_t transition_count
         OrderState state, reported, resume
         TradeType trade_type
         OrderType order_type
@@ -213,6 +213,6 @@ cdef extern from "qtxconn/client_order_tracker.hpp" namespace "qtxconn" nogil:
         void keep_events(cbool keep) noexcept
         void add_listener(OrderListener listener) except +
         void remove_listener(void* context) noexcept
-        cbool next_event(OrderEvent& out) noexcept
+        const OrderEvent* next_event() noexcept     # valid until the next update; null when there is none
 
     const uint32_t kNoSlot "qtxconn::ClientOrderTracker::kNone"

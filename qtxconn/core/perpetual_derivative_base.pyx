@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from qtxconn.core.connector_base cimport ConnectorBase
 
-from qtxconn.core.events import FundingPaymentCompletedEvent, PositionModeChangeEvent
+from qtxconn.core.events import FundingPaymentCompletedEvent, MarginCallEvent, PositionModeChangeEvent
 from qtxconn.core.types import (
     AccountEvent,
     ConnectorType,
@@ -40,7 +40,7 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
         self._leverage = {}
         self._position_mode = PositionMode.ONEWAY
         self._booked_funding = {}
-        self._funding_booked_s = -1.0
+        self._funding_booked_s = -1.0   # not connected yet
 
     def __init__(self, trading_pairs=None, bint trading_required=True, *, position_mode=PositionMode.ONEWAY, **options):
         super().__init__(trading_pairs, trading_required, **options)
@@ -76,15 +76,28 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
         found = [self._positions.get(_position_key(trading_pair, side)) for side in sides]
         return sum((position.amount for position in found if position is not None), Decimal(0))
 
-    def _set_position(self, position):
-        """For exchanges: takes the venue's newest word on a position; amount 0 removes it. In hedge mode the side BOTH
-        does not exist and is left out."""
+    def _set_positions(self, list positions, double venue_s=0.0):
+        """For exchanges: takes the list of all open positions; what is held here and not in it is closed."""
+        named = {(position.trading_pair, position.position_side) for position in positions if position.amount}
+        for held in self.get_all_positions():
+            if (held.trading_pair, held.position_side) not in named:
+                self._set_position(held._replace(amount=Decimal(0)), venue_s)
+        for position in positions:
+            if position.amount:
+                self._set_position(position, venue_s)
+
+    def _set_position(self, position, double venue_s=0.0):
+        """For exchanges: takes the venue's word on a position; amount 0 removes it. In hedge mode the side BOTH does
+        not exist and is left out. With `venue_s`, the venue's time of the message or before the request, an older word
+        than the newest is left out."""
         side = None
         if self._position_mode is PositionMode.HEDGE:
             side = position.position_side
             if side is PositionSide.BOTH:
                 return
         key = _position_key(position.trading_pair, side)
+        if not self._is_news(("position", key), venue_s):
+            return
         if position.amount:
             self._positions[key] = position
         else:
@@ -148,7 +161,25 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
         if leverage < 1:
             raise OrderValidationError(f"leverage must be at least 1, not {leverage}")
         await self._set_trading_pair_leverage(trading_pair, leverage)
+        self._set_leverage(trading_pair, leverage, self._venue_time_s())
+
+    def _set_leverage(self, str trading_pair, int leverage, double venue_s=0.0):
+        """For exchanges: the pair's leverage as the venue has it, also in its positions; see _set_position."""
+        if not self._is_news(("leverage", trading_pair), venue_s):
+            return
         self._leverage[trading_pair] = leverage
+        for key, position in self._positions.items():
+            if position.trading_pair == trading_pair and position.leverage != leverage:
+                self._positions[key] = position._replace(leverage=Decimal(leverage))
+
+    def _margin_called(self, position, mark_price, maintenance_margin):
+        """For exchanges: the venue warns that a position is near its liquidation."""
+        self._logger.warning("margin call: %s %s of %s", position.trading_pair, position.position_side.name,
+                             position.amount)
+        self._pubsub.publish_to(AccountEvent.MarginCall, MarginCallEvent(
+            self.current_timestamp, position.trading_pair, position.position_side, position.amount, mark_price,
+            position.unrealized_pnl, maintenance_margin,
+        ))
 
     # -- prices ------------------------------------------------------------------------------------------------
 
@@ -187,8 +218,18 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
             )
         self._positions.clear()     # a venue lists only what is open: what was closed meanwhile must not stay
         await self._update_positions()
-        if self.reports_funding_payments:
+        if not self.reports_funding_payments:
+            return
+        if self._funding_booked_s < 0.0:    # the first connect(): what was paid before is not ours to tell
+            self._funding_booked_s = self._funding_since_s = self._venue_time_s()
+        else:
             await self._update_funding_payments()
+
+    async def _recover(self):
+        await ConnectorBase._recover(self)
+        await self._update_positions()
+        if self.reports_funding_payments:
+            self._funding_paid()
 
     # -- funding payments --------------------------------------------------------------------------------------
 
@@ -206,13 +247,10 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
                 self._logger.warning("funding payments could not be read: %s; trying again", error)
 
     async def _update_funding_payments(self):
-        """Tells every payment that is not booked yet, each once by the venue's id. What was paid before the first
-        connect() counts as booked."""
-        is_first = self._funding_booked_s < 0.0
+        """Tells every payment since the first connect() that is not booked yet, each once by the venue's id."""
         payments = await self._request_funding_payments(max(0.0, self._funding_booked_s - FUNDING_OVERLAP_S))
         for payment in sorted(payments, key=lambda payment: payment.timestamp):
-            if is_first or payment.payment_id in self._booked_funding:
-                self._booked_funding[payment.payment_id] = payment.timestamp
+            if payment.timestamp < self._funding_since_s or payment.payment_id in self._booked_funding:
                 continue
             rate = None
             try:
@@ -225,7 +263,7 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
             self._pubsub.publish_to(MarketEvent.FundingPaymentCompleted, FundingPaymentCompletedEvent(
                 payment.timestamp, self.name, payment.trading_pair, payment.amount, rate
             ))
-        self._funding_booked_s = max(0.0, self._funding_booked_s, max(self._booked_funding.values(), default=0.0))
+        self._funding_booked_s = max(self._funding_booked_s, max(self._booked_funding.values(), default=0.0))
         for payment_id, timestamp in list(self._booked_funding.items()):
             if timestamp < self._funding_booked_s - FUNDING_OVERLAP_S:
                 del self._booked_funding[payment_id]    # it is not asked for again

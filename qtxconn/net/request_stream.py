@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtxconn.errors import AuthenticationError, NotReadyError, RateLimitedError, TimestampError
+from qtxconn.errors import AuthenticationError, NotReadyError, OutcomeUnknownError, RateLimitedError, TimestampError
 from qtxconn.net.circuit import CircuitBreaker
 from qtxconn.net.rest import RETRY_AFTER_DEFAULT_S
 from qtxconn.net.websocket import WebSocketClient
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
     from qtxconn.core.clock import Clock
     from qtxconn.net.throttler import Throttler
 
+logger = logging.getLogger(__name__)
+
 
 class RequestStream:
     """Each request is sent once. Answers may come in any order.
 
     `build_request(request_id, method, params, in_session)` gives the message; one that is not in a session carries its
         own signature.
-    `parse_answer(data)` gives the request's id and its result, or the VenueError to raise.
+    `parse_answer(data)` gives the request's id and its result, or the VenueError to raise. Where it raises, or finds no
+        id, every request that waits has an unknown outcome at once: waiting on would bring nothing.
     `logon_method`: the request that opens a session on a new connection, before it counts as live; "" for none. When
         the venue has ended a session, which it says by an AuthenticationError, the session is opened anew on the same
         connection and the request, which the venue refused, is sent again.
@@ -83,6 +87,11 @@ class RequestStream:
         return self._client.is_live
 
     @property
+    def is_failing(self) -> bool:
+        """Its requests have failed too often in a row: they are refused for a while."""
+        return self._circuit.is_open
+
+    @property
     def logons(self) -> int:
         """Sessions opened so far."""
         return self._session
@@ -132,7 +141,13 @@ class RequestStream:
             raise
 
     def _on_message(self, data: str | bytes, _received_ns: int, _monotonic_ns: int) -> None:
-        request_id, result = self._parse_answer(data)
+        try:
+            request_id, result = self._parse_answer(data)
+        except Exception:
+            logger.exception("%s: an answer could not be read", self._name)
+            request_id = result = None
+        if request_id is None:  # whose answer it was cannot be told
+            self._client.resolve_all(OutcomeUnknownError(f"{self._name}: an answer could not be read"))
         if isinstance(result, RateLimitedError):
             if result.retry_after is None:
                 result.retry_after = RETRY_AFTER_DEFAULT_S

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -21,6 +23,7 @@ from qtxconn.errors import (
     QtxconnError,
     RateLimitedError,
     RequestTimeoutError,
+    ThrottledError,
     VenueError,
 )
 from qtxconn.net.backoff import Backoff
@@ -59,6 +62,7 @@ class RestClient:
     `parse_error(http_status, body)` turns an error answer into the VenueError to raise.
     `on_headers(headers)` sees the headers of every answer (used weights).
     `wait_max_s`: longer than this no request waits for the rate limit; it is refused with ThrottledError.
+    `connections_max`: of requests without priority; those with it never wait for a connection.
     """
 
     def __init__(
@@ -86,7 +90,8 @@ class RestClient:
         self._wait_max_s = wait_max_s
         self._read_attempts = read_attempts
         self._backoff = backoff
-        self._connections_max = connections_max
+        # Waited for here, not in aiohttp's pool: what waits there is sent whatever the venue has said meanwhile.
+        self._connections = asyncio.Semaphore(connections_max)
         self._circuits = {kind: CircuitBreaker(kind, clock) for kind in ("read", "write")}
         self._session: aiohttp.ClientSession | None = None
 
@@ -97,12 +102,25 @@ class RestClient:
         """Open the connection pool (connections themselves are made on first use)."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections_max, ttl_dns_cache=60),
+                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=self._make_traces(),
             )
             # By itself aiohttp sends GET, PUT and DELETE again when a kept connection turns out dead: cancels and
             # amends too, and past the throttler, into a Retry-After.
             self._session._retry_connection = False
+
+    def _make_traces(self) -> list[aiohttp.TraceConfig]:
+        """Nothing goes out over a connection that was being made when the venue asked for silence."""
+        if self._throttler is None:
+            return []
+        throttler, trace = self._throttler, aiohttp.TraceConfig()
+
+        async def connected(*_: object) -> None:
+            await throttler.pause_over()
+
+        trace.on_connection_create_end.append(connected)
+        return [trace]
 
     async def close(self) -> None:
         """Close every connection; requests under way end with ConnectionClosedError."""
@@ -155,7 +173,10 @@ class RestClient:
         async def send() -> Any:
             if self._throttler is not None:
                 await self._throttler.acquire(weights or {}, priority=priority, wait_max_s=self._wait_max_s)
-            return await self._send(auth(request) if auth is not None else request, timeout_s)
+            async with nullcontext() if priority else self._connection():
+                if self._throttler is not None:
+                    await self._throttler.pause_over(self._wait_max_s)
+                return await self._send(auth(request) if auth is not None else request, timeout_s)
 
         backoff = self._backoff()
         while True:
@@ -172,6 +193,18 @@ class RestClient:
                 await self._clock.sleep(wait_s)
 
     # -- inside --------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._wait_max_s):
+                await self._connections.acquire()
+        except TimeoutError:
+            raise ThrottledError("not sent: all connections are busy", retry_after=0.0) from None
+        try:
+            yield
+        finally:
+            self._connections.release()
 
     async def _send(self, request: RestRequest, timeout_s: float | None) -> Any:
         session = self._session

@@ -120,6 +120,7 @@ class Throttler:
                 self._refuse_late(waiter, wait_max_s)
             self._set_alarm(due_ns)
             await waiter.granted
+            await self.pause_over(wait_max_s)  # one that began since the grant
         finally:
             if waiter in lane:  # refused or cancelled: those behind may be due sooner now
                 lane.remove(waiter)
@@ -143,6 +144,25 @@ class Throttler:
         if self._budget is not None:
             with self._budget.locked():
                 self._budget.pause_until(monotonic_ns, self._clock.monotonic_ns())
+
+    async def pause_over(self, wait_max_s: float | None = None) -> None:
+        """Return once no pause is in force: for who was granted weight and then had to wait for something else.
+
+        Raises ThrottledError when that would take longer than `wait_max_s`.
+        """
+        while True:
+            now_ns = self._clock.monotonic_ns()
+            if self._budget is not None:
+                self._paused_until_ns = max(self._paused_until_ns, self._budget.paused_until_ns(now_ns))
+            wait_s = (self._paused_until_ns - now_ns) / 1e9
+            if wait_s <= 0:
+                return
+            if wait_max_s is not None and wait_s > wait_max_s:
+                raise ThrottledError(
+                    f"not sent: the venue wants silence for {wait_s:.1f} s (the most is {wait_max_s:g} s)",
+                    retry_after=wait_s,
+                )
+            await self._clock.sleep(wait_s)
 
     # -- inside --------------------------------------------------------------------------------------------
 

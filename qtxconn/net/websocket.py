@@ -175,6 +175,12 @@ class WebSocketClient:
             waiting.set_result(answer)
         return True
 
+    def resolve_all(self, error: BaseException) -> None:
+        """Raise `error` to everyone who waits for an answer."""
+        for waiting in self._answers.values():
+            if not waiting.done():
+                waiting.set_exception(error)
+
     async def reconnect(self) -> None:
         """Break the connection; `run()` makes a new one."""
         if self._ws is not None:
@@ -220,7 +226,7 @@ class WebSocketClient:
             was_live = self._live.is_set()
             self._live.clear()
             self._ws = None
-            self._fail_answers()
+            self.resolve_all(ConnectionClosedError(f"{self._name}: the connection closed before the answer"))
             await _close(ws)
         if self._clock.monotonic_ns() - connected_ns >= STABLE_AFTER_NS:
             self._backoff.reset()
@@ -288,11 +294,6 @@ class WebSocketClient:
         self.connections += 1
         self._failed.clear()
         self._live.set()
-
-    def _fail_answers(self) -> None:
-        for waiting in self._answers.values():
-            if not waiting.done():
-                waiting.set_exception(ConnectionClosedError(f"{self._name}: the connection closed before the answer"))
 
     async def _watch(self, stale_after_s: float) -> None:
         while True:

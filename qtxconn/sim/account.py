@@ -294,11 +294,6 @@ class Account:
             return order if order is not None and order.symbol == symbol else None
         return self._open_by_client_id.get((symbol, client_order_id or ""))
 
-    def all_orders(self, symbol: str) -> list[SimOrder]:
-        """Open and finished orders, as far as the history goes back, by id."""
-        every = [*self._finished.values(), *self.open_orders.values()]
-        return sorted((order for order in every if order.symbol == symbol), key=lambda order: order.order_id)
-
     def find(self, symbol: str, order_id: int | None, client_order_id: str | None) -> SimOrder | None:
         """Like `find_open`, then in the history.
 

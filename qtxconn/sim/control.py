@@ -8,7 +8,11 @@
     POST   /listen-keys/expire   end every listen key
     POST   /sessions/end         log every connection of the WebSocket API off
     POST   /accounts/revoke      {"api_key"}: its key is refused from now on
+    GET    /limits               the request limits, how far each was used, how often 429 and 418 were answered, and
+                                 how many requests each address has sent
+    PUT    /limits               change some: {"weight_1m": 2400, "orders_10s": 300, "orders_1m": 1200}
     POST   /mark-price           {"symbol", "price"}: fix the mark price; null lets it follow the book again
+    POST   /good-till-dates      the date of every open GTD order has come
     POST   /funding              {"symbol"[, "rate"]}: settle funding now
     POST   /trade                {"symbol", "side", "quantity"[, "price"]}: somebody takes from the book
     POST   /accounts             {"api_key", "api_secret"[, "balance"]}: open an account
@@ -19,6 +23,7 @@ Every answer is a JSON object; a request that cannot be carried out gets status 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict, replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +62,10 @@ class ControlServer:
             ("POST", "/listen-keys/expire"): self._expire_listen_keys,
             ("POST", "/sessions/end"): self._end_sessions,
             ("POST", "/accounts/revoke"): self._revoke_key,
+            ("GET", "/limits"): self._show_limits,
+            ("PUT", "/limits"): self._set_limits,
             ("POST", "/mark-price"): self._set_mark_price,
+            ("POST", "/good-till-dates"): self._expire_dated,
             ("POST", "/funding"): self._apply_funding,
             ("POST", "/trade"): self._trade,
             ("POST", "/accounts"): self._open_account,
@@ -135,6 +143,24 @@ class ControlServer:
         account.is_key_revoked = True
         return {}
 
+    # -- limits ----------------------------------------------------------------------------------------------
+
+    async def _show_limits(self, _: bytes) -> dict[str, Any]:
+        rates = self._dialect.rates
+        refusals = {str(status): rates.refusals[status] for status in (429, 418)}
+        counts = {"peaks": rates.peaks, "refusals": refusals, "requests": rates.requests}
+        return {"limits": asdict(rates.limits), **counts}
+
+    async def _set_limits(self, body: bytes) -> dict[str, Any]:
+        changes = _object(body)
+        rates = self._dialect.rates
+        known = asdict(rates.limits)
+        for name, value in changes.items():
+            if name not in known or isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"a limit is one of {', '.join(known)}, and a number above 0")
+        rates.limits = replace(rates.limits, **changes)
+        return await self._show_limits(b"")
+
     # -- the market ------------------------------------------------------------------------------------------
 
     async def _set_mark_price(self, body: bytes) -> dict[str, Any]:
@@ -143,6 +169,10 @@ class ControlServer:
         self._venue.set_mark_price(symbol, None if price is None else _decimal(request, "price"))
         self._venue.run_due()
         return {"symbol": symbol, "markPrice": str(self._venue.mark_price(symbol))}
+
+    async def _expire_dated(self, _: bytes) -> dict[str, Any]:
+        self._venue.expire_dated()
+        return {}
 
     async def _apply_funding(self, body: bytes) -> dict[str, Any]:
         request = _object(body)

@@ -24,7 +24,7 @@ from typing import Any
 import orjson
 
 from qtxconn.errors import ConfigurationError
-from qtxconn.sim.model import NS_PER_S
+from qtxconn.sim.model import NS_PER_MS, NS_PER_S
 
 
 class RequestFault(StrEnum):
@@ -52,9 +52,9 @@ class RequestFault(StrEnum):
     ERROR_AFTER = "error after"
     """`status` with `code` and `message`, and yet carried out."""
     RATE_LIMITED = "rate limited"
-    """HTTP 429 with Retry-After `retry_after_s`."""
+    """HTTP 429 with Retry-After `retry_after_s` (of the WebSocket API: status 429 with retryAfter)."""
     BANNED = "banned"
-    """HTTP 418 with Retry-After `retry_after_s`."""
+    """HTTP 418 likewise."""
     HTML = "html"
     """A web page with status 200, as proxies send; not carried out."""
     GZIP_BOMB = "gzip bomb"
@@ -224,6 +224,11 @@ class FaultScript:
     def now_s(self) -> float:
         """Seconds since the script was loaded."""
         return (self._now_ns() - self._start_ns) / NS_PER_S
+
+    @property
+    def time_ms(self) -> int:
+        """The venue's time."""
+        return self._now_ns() // NS_PER_MS
 
     @property
     def spares_messages(self) -> bool:

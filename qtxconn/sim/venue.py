@@ -286,16 +286,20 @@ class Venue:
             for symbol in self.instruments:
                 self.apply_funding(symbol, time_ms=self._funding_due_ms)
             self._funding_due_ms += FUNDING_INTERVAL_MS
-        for order in [order for order in self._dated.values() if order.good_till_ms <= now_ms]:
-            engine = self.engines[order.symbol]
-            engine.remove(order)
-            self.on_expired(order, ExpireReason.GOOD_TILL_DATE)
-            engine.publish()
+        self.expire_dated(now_ms)
         for key in [key for key, due_ms in self._switches.items() if due_ms <= now_ms]:
             del self._switches[key]
             self.cancel_all(self._accounts[key[0]], key[1])
         self.conditional.run_due()
         self.risk.run_due()
+
+    def expire_dated(self, now_ms: int | None = None) -> None:
+        """End the GTD orders whose date is not after `now_ms`; without it, all of them."""
+        for order in [order for order in self._dated.values() if now_ms is None or order.good_till_ms <= now_ms]:
+            engine = self.engines[order.symbol]
+            engine.remove(order)
+            self.on_expired(order, ExpireReason.GOOD_TILL_DATE)
+            engine.publish()
 
     def set_dead_mans_switch(self, account: Account, symbol: str, countdown_ms: int) -> None:
         """Cancel the account's orders in `symbol` in `countdown_ms` unless told anew before; 0 calls it off."""
@@ -524,7 +528,8 @@ class Venue:
         The first `limit` from order id `from_id` on, or without it the last `limit`.
         """
         self.instrument(symbol)
-        found = [order for order in account.all_orders(symbol) if from_id is None or order.order_id >= from_id]
+        every = (order for order in account.orders(symbol) if from_id is None or order.order_id >= from_id)
+        found = sorted(every, key=lambda order: order.order_id)
         return found[-limit:] if from_id is None else found[:limit]
 
     def executions(
@@ -540,14 +545,21 @@ class Venue:
         The first `limit` from trade id `from_id` on, or without it the last `limit`.
         """
         self.instrument(symbol)
-        found = [
-            execution
-            for execution in account.executions
-            if execution.order.symbol == symbol
-            and (order_id is None or execution.order.order_id == order_id)
-            and (from_id is None or execution.trade_id >= from_id)
-        ]
-        return found[-limit:] if from_id is None else found[:limit]
+        order = None if order_id is None else account.find(symbol, order_id, None)
+        if order_id is not None and order is None:
+            return []
+        left = None if order is None else order.filled
+        found: list[Execution] = []
+        for execution in reversed(account.executions):  # the newest are what is asked for most
+            if execution.order.symbol != symbol:
+                continue
+            if left == 0 or execution.trade_id < (from_id or 0) or (from_id is None and len(found) == limit):
+                break
+            if order is None or execution.order is order:
+                found.append(execution)
+                left = None if left is None else left - execution.quantity
+        found.reverse()
+        return found[:limit]
 
     # -- checks ------------------------------------------------------------------------------------------
 

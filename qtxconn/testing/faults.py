@@ -51,6 +51,7 @@ class FaultPlan:
     listen_key_s: float | None = None  # life of a listen key, where the venue has such; None: the usual hour
     chunked: bool = False  # bytes arrive in pieces
     funding_s: float | None = None  # when the venue settles funding; None: not in this run
+    order_stream: bool = False  # orders go over a WebSocket, where the connector can do that
     countdown_s: float = 60.0  # of the dead-man's switch, where there is one; 0: off
     started_s: float | None = None  # virtual time from which on there are faults; outages count from it
     paused: bool = False
@@ -84,6 +85,7 @@ class FaultPlan:
         plan.listen_key_s = rng.choice((None, None, 4.0, 15.0))
         plan.funding_s = rng.uniform(0.0, duration_s) if rng.random() < 0.25 else None
         plan.countdown_s = rng.choice((0.0, 12.0, 60.0))
+        plan.order_stream = rng.random() < 0.25
         if rng.random() < 0.25:
             plan.kills_s = tuple(sorted(rng.uniform(0.0, duration_s) for _ in range(rng.choice((1, 1, 2, 3)))))
             plan.kill_connecting = rng.choice((0.0, 0.0, 0.4))
@@ -99,7 +101,8 @@ class FaultPlan:
             f"outages {[(round(o.start_s, 3), round(o.end_s, 3)) for o in self.outages]}, clock steps "
             f"{len(self.clock_steps)}, kills {[round(s, 3) for s in self.kills_s]} {self.kill_connecting}, journal "
             f"{self.journal_records}, listen key {self.listen_key_s} s, chunked {self.chunked}, funding "
-            f"{self.funding_s and round(self.funding_s, 3)}, countdown {self.countdown_s} s"
+            f"{self.funding_s and round(self.funding_s, 3)}, countdown {self.countdown_s} s, order stream "
+            f"{self.order_stream}"
         )
 
     def start(self, now_s: float) -> None:

@@ -11,8 +11,10 @@ import orjson
 from aiohttp import web
 
 from qtxconn.exchanges.binance.perpetual import BinancePerpetual
+from qtxconn.sim.binance.fault_gate import RequestGate
 from qtxconn.sim.binance.listen_keys import LIFETIME_MS
 from qtxconn.sim.binance.server import BinanceServer
+from qtxconn.sim.faults import FaultRule
 from qtxconn.testing.faults import RETRY_AFTER_S, RequestFault, StreamFault
 from qtxconn.testing.market import API_KEY, API_SECRET, PAIR, SYMBOL
 from qtxconn.testing.network import HOST, HOST_NAME, SimNetwork, SimTransport
@@ -45,6 +47,7 @@ class HttpWorld(World):
         self._server.rest.handle = self._handle_faulty  # type: ignore[method-assign]
         self._push = self._server.streams._push
         self._server.streams._push = self._push_faulty  # type: ignore[method-assign]
+        self._server.ws_api._gate = RequestGate(_DrawnFaults(self))  # type: ignore[arg-type]
         self._held: tuple[str, dict[str, Any]] | None = None
         self._cut_next = False
         self._connector: Any = None
@@ -72,6 +75,8 @@ class HttpWorld(World):
             ws_public_url=urls["ws_public"],
             ws_market_url=urls["ws_market"],
             ws_private_url=urls["ws_private"],
+            ws_trade_url=urls["ws_trade"],
+            order_path="websocket" if self.plan.order_stream else "rest",
             dead_mans_switch_s=self.plan.countdown_s,
             journal=journal,
         )
@@ -190,3 +195,21 @@ class HttpWorld(World):
         """Breaks off in the middle of a frame."""
         cut, self._cut_next = self._cut_next, False
         return cut
+
+
+class _DrawnFaults:
+    """A fault script that draws from the plan: of the requests over the WebSocket API."""
+
+    spares_requests = False
+
+    def __init__(self, world: HttpWorld) -> None:
+        self._world = world
+
+    def request(self, name: str) -> FaultRule | None:
+        plan = self._world.plan
+        fault = plan.request_fault(self._world.loop.time())
+        if fault is RequestFault.NONE:
+            return None
+        self._world.record("fault", fault.value, name)
+        late_s = plan.late_s() if fault is RequestFault.LATE else plan.after_reset_s()
+        return FaultRule(fault, delay_s=late_s)

@@ -28,11 +28,10 @@ STRUCTS: dict[str, dict[str, str]] = {
         "Fee": "asset amount",
         "Fill": "trade_id price_units amount_units quote_units fee_units venue_ns order next",
         "Transition": "time_ns from to reason",
-        "InFlightOrder": "client_id exchange_id amount_units executed_units reported_units quote_units price_units "
-        "venue_ns created_ns submitted_ns acked_ns first_fill_ns amended_ns generation symbol first_fill last_fill "
-        "past_id leverage not_found_count transition_count state reported resume past_state trade_type order_type "
-        "position base_scale quote_scale price_scale created_sent terminal_sent is_external ended_by_absence "
-        "has_provisional moves move_times_ns",
+        "InFlightOrder": "client_id exchange_id amount_units executed_units reported_units quote_units venue_ns "
+        "acked_ns first_fill_ns moved_ns moves generation symbol first_fill last_fill past_id transition_count state "
+        "reported resume base_scale quote_scale price_scale price_units created_ns submitted_ns amended_ns leverage "
+        "not_found_count move_gaps_ns",
     },
     "client_order_tracker.hpp": {
         "OrderEvent": "kind slot generation fill time_ns amount price",

@@ -27,16 +27,16 @@ struct Table {
     }
     void insert(std::uint64_t key) {
         records.push_back(Record{key});
-        index.insert(key, static_cast<std::uint32_t>(records.size() - 1), link(),
+        index.insert(index.bucket(key), static_cast<std::uint32_t>(records.size() - 1), link(),
                      [this](std::uint32_t record) { return records[record].key; });
     }
     // How often find() offers a record with this key.
     std::size_t offered(std::uint64_t key) {
         std::size_t count = 0;
-        CHECK(index.find(key, link(), [&](std::uint32_t record) {
-            count += records[record].key == key;
-            return false;
-        }) == HashChains::kNone);
+        CHECK(HashChains::find(index.bucket(key), link(), [&](std::uint32_t record) {
+                  count += records[record].key == key;
+                  return false;
+              }) == HashChains::kNone);
         return count;
     }
 };
@@ -63,9 +63,9 @@ void random_operations_keep_the_same_pairs_as_a_multimap() {
             CHECK(table.offered(key) == model.count(key));
             if (step % 200 == 0) {
                 for (const auto& [known, record] : model) {
-                    CHECK(table.index.find(known, table.link(), [record = record](std::uint32_t candidate) {
-                        return candidate == record;
-                    }) == record);
+                    CHECK(HashChains::find(
+                              table.index.bucket(known), table.link(),
+                              [record = record](std::uint32_t candidate) { return candidate == record; }) == record);
                 }
             }
         }
@@ -79,10 +79,10 @@ void growing_loses_nothing_and_sequential_keys_spread() {
     }
     std::size_t steps = 0;
     for (std::uint64_t key = 1; key <= 100000; ++key) {
-        CHECK(table.index.find(key, table.link(), [&](std::uint32_t record) {
-            ++steps;
-            return table.records[record].key == key;
-        }) == key - 1);
+        CHECK(HashChains::find(table.index.bucket(key), table.link(), [&](std::uint32_t record) {
+                  ++steps;
+                  return table.records[record].key == key;
+              }) == key - 1);
     }
     CHECK(steps < 150000);
 }
@@ -97,8 +97,28 @@ void text_is_refused_when_too_long_never_cut() {
     CHECK(text.empty());
     Text<256> longest;
     CHECK(longest.assign(std::string(255, 'x')) && longest.view().size() == 255);
-    CHECK(hash_text("1234567") != hash_text("1234568"));
-    CHECK(hash_text("1", 1) != hash_text("1", 2));
+}
+
+void a_hash_takes_every_byte_and_the_length_in() {
+    for (std::size_t size = 1; size <= 40; ++size) {
+        const std::string text(size, '0');
+        CHECK(hash_text(text) == hash_text(std::string(text)) && hash_text(text) != hash_text(text + '0'));
+        for (std::size_t i = 0; i < size; ++i) {
+            std::string other = text;
+            other[i] = '1';
+            CHECK(hash_text(text) != hash_text(other));
+        }
+    }
+}
+
+void hashes_of_ids_that_count_spread() {
+    std::vector<int> buckets(1024);
+    for (int i = 0; i < 1024; ++i) {
+        ++buckets[hash_text("0f9da948-a6fb-4c45-9edc-" + std::to_string(100'000'000'000 + i)) >> 22];
+    }
+    for (const int count : buckets) {
+        CHECK(count <= 8);
+    }
 }
 
 }  // namespace
@@ -107,5 +127,7 @@ int main() {
     random_operations_keep_the_same_pairs_as_a_multimap();
     growing_loses_nothing_and_sequential_keys_spread();
     text_is_refused_when_too_long_never_cut();
+    a_hash_takes_every_byte_and_the_length_in();
+    hashes_of_ids_that_count_spread();
     return 0;
 }

@@ -30,9 +30,8 @@ Fill fill_of(VenueId trade_id, Fixed amount, Fixed quote = Fixed{1, 0}) {
 
 std::vector<K> take_events(ClientOrderTracker& tracker) {
     std::vector<K> kinds;
-    OrderEvent event;
-    while (tracker.next_event(event)) {
-        kinds.push_back(event.kind);
+    while (const OrderEvent* event = tracker.next_event()) {
+        kinds.push_back(event->kind);
     }
     return kinds;
 }
@@ -49,10 +48,10 @@ void an_amend_changes_price_and_amount_and_tells_what_they_were() {
     CHECK(tracker.process_amend(slot, Fixed{45, 1}, Fixed{125, 1}, 7, 4) == Applied::changed);
     const InFlightOrder& order = tracker.at(slot);
     CHECK(order.state == S::open && order.price() == (Fixed{45, 1}) && order.amount() == (Fixed{125, 1}));
-    OrderEvent event;
-    CHECK(tracker.next_event(event) && event.kind == K::created);
-    CHECK(tracker.next_event(event) && event.kind == K::amended && event.time_ns == 4);
-    CHECK(event.price == (Fixed{3, 0}) && event.amount == (Fixed{10, 0}) && !tracker.next_event(event));
+    CHECK(tracker.next_event()->kind == K::created);
+    const OrderEvent* event = tracker.next_event();
+    CHECK(event->kind == K::amended && event->time_ns == 4);
+    CHECK(event->price == (Fixed{3, 0}) && event->amount == (Fixed{10, 0}) && tracker.next_event() == nullptr);
     CHECK(order.transition(order.transition_count - 1).from == S::pending_update);
     CHECK(tracker.process_fill(slot, fill_of(1, Fixed{125, 1}), 5) == Applied::changed && order.state == S::filled);
     CHECK(tracker.process_amend(slot, Fixed{5, 0}, Fixed{20, 0}, 9, 6) == Applied::terminal);
@@ -226,11 +225,10 @@ void many_events_wait_in_order() {
     for (std::uint64_t id = 1; id <= 500; ++id) {
         tracker.process_state(tracker.start_tracking(order_of(id)), S::open, 1, Fixed{}, static_cast<std::int64_t>(id));
     }
-    OrderEvent event;
     for (std::int64_t id = 1; id <= 500; ++id) {
-        CHECK(tracker.next_event(event) && event.time_ns == id);
+        CHECK(tracker.next_event()->time_ns == id);
     }
-    CHECK(!tracker.next_event(event));
+    CHECK(tracker.next_event() == nullptr);
 }
 
 void what_a_listener_releases_is_void() {

@@ -1,4 +1,5 @@
 // The order store: lookups, fills once, events in order, slots reused under a new generation.
+#include <cstdlib>
 #include <map>
 #include <random>
 #include <string>
@@ -45,10 +46,9 @@ std::size_t fills_of(const ClientOrderTracker& tracker, const InFlightOrder& ord
 
 std::vector<K> take_events(ClientOrderTracker& tracker, std::uint32_t slot) {
     std::vector<K> kinds;
-    OrderEvent event;
-    while (tracker.next_event(event)) {
-        CHECK(event.slot == slot && event.generation == tracker.at(slot).generation);
-        kinds.push_back(event.kind);
+    while (const OrderEvent* event = tracker.next_event()) {
+        CHECK(event->slot == slot && event->generation == tracker.at(slot).generation);
+        kinds.push_back(event->kind);
     }
     return kinds;
 }
@@ -193,10 +193,11 @@ void real_fills_replace_provisional_ones_and_nothing_is_told_twice() {
     CHECK((take_events(tracker, slot) == std::vector<K>{K::replaced}));
     CHECK(tracker.at(slot).executed_base() == (Fixed{6, 0}) && fills_of(tracker, tracker.at(slot)) == 3);
     CHECK(tracker.process_fill(slot, fill_of(tracker, "b", 7), 3) == Applied::changed);  // the rest, and 4 that are new
-    OrderEvent event;
-    CHECK(tracker.next_event(event) && event.kind == K::replaced && event.amount == (Fixed{3, 0}));
-    CHECK(tracker.next_event(event) && event.kind == K::filled && event.amount == (Fixed{4, 0}));
-    CHECK(tracker.next_event(event) && event.kind == K::completed && !tracker.next_event(event));
+    const OrderEvent* event = tracker.next_event();
+    CHECK(event->kind == K::replaced && event->amount == (Fixed{3, 0}));
+    event = tracker.next_event();
+    CHECK(event->kind == K::filled && event->amount == (Fixed{4, 0}));
+    CHECK(tracker.next_event()->kind == K::completed && tracker.next_event() == nullptr);
     const InFlightOrder& order = tracker.at(slot);
     CHECK(order.executed_base() == (Fixed{10, 0}) && order.executed_quote() == (Fixed{30, 0}));  // the real ones' sums
     CHECK(fills_of(tracker, order) == 2 && !order.has_provisional);
@@ -228,10 +229,41 @@ void the_audit_ring_says_how_the_order_moved() {
     CHECK(fill.time_ns == 4 && fill.from == S::open && fill.to == S::partially_filled);
     CHECK(fill.reason == TransitionReason::fill && order.transition(4).reason == TransitionReason::refusal);
     for (int i = 0; i < 10; ++i) {
-        tracker.process_state(slot, S::pending_cancel, 0, Fixed{}, 7, TransitionReason::local);
-        tracker.process_revert(slot, 8);
+        tracker.process_state(slot, S::pending_cancel, 0, Fixed{}, 7 + 2 * i, TransitionReason::local);
+        tracker.process_revert(slot, 8 + 2 * i);
     }
-    CHECK(order.transition_count == 25 && order.transition(24).time_ns == 8);
+    CHECK(order.transition_count == 25);
+    for (std::uint32_t number = 25 - kTransitionsKept; number < 25; ++number) {
+        const Transition move = order.transition(number);
+        CHECK(move.time_ns == number + 2 && move.from == (number % 2 == 1 ? S::partially_filled : S::pending_cancel));
+        CHECK(move.to == (number % 2 == 1 ? S::pending_cancel : S::partially_filled));
+    }
+}
+
+// The newest move to the nanosecond, those before it by gaps of one part in 2^24, also when the clock was set back.
+void the_audit_ring_keeps_times_of_any_distance() {
+    ClientOrderTracker tracker;
+    const std::uint32_t slot = tracker.start_tracking(order_of(1));
+    const std::int64_t times[] = {1'700'000'000'000'000'001, 1'700'000'000'016'777'216, 1'700'000'003'600'000'001,
+                                  1'700'086'400'000'000'003, 1'700'086'400'000'000'004, 1'700'086'398'765'432'101};
+    for (const std::int64_t time : times) {
+        const S next = tracker.at(slot).state == S::pending_cancel ? S::open : S::pending_cancel;
+        if (next == S::pending_cancel) {
+            tracker.process_state(slot, next, 0, Fixed{}, time, TransitionReason::local);
+        } else {
+            tracker.process_revert(slot, time);
+        }
+    }
+    const InFlightOrder& order = tracker.at(slot);
+    CHECK(order.transition_count == 6 && order.transition(5).time_ns == times[5]);
+    std::int64_t span_ns = 0;
+    for (std::uint32_t number = 6; number-- > 0;) {
+        const std::int64_t error = order.transition(number).time_ns - times[number];
+        CHECK(error <= span_ns >> 24 && -error <= span_ns >> 24);
+        if (number > 0) {
+            span_ns += std::abs(times[number] - times[number - 1]);
+        }
+    }
 }
 
 void a_released_slot_comes_back_clean_under_a_new_generation() {
@@ -240,8 +272,7 @@ void a_released_slot_comes_back_clean_under_a_new_generation() {
     CHECK(tracker.process_exchange_id(slot, id_of(tracker, "x")) == VenueIdOutcome::learned);
     tracker.process_fill(slot, fill_of(tracker, "t", 3), 1);
     const std::uint32_t generation = tracker.at(slot).generation;
-    OrderEvent stale;
-    CHECK(tracker.next_event(stale));
+    const OrderEvent stale = *tracker.next_event();
     tracker.release(slot);
     CHECK(tracker.find(1) == ClientOrderTracker::kNone && tracker.find_exchange_id("x") == ClientOrderTracker::kNone);
     CHECK(tracker.at(slot).generation != generation);
@@ -266,7 +297,6 @@ void random_reuse_agrees_with_a_map() {
     ClientOrderTracker tracker(0);
     std::map<std::uint64_t, Known> model;
     std::uint64_t next_id = 1;
-    OrderEvent event;
     for (int step = 0; step < 200000; ++step) {
         const auto action = rng() % 10;
         if (model.size() < 50 || (action < 3 && model.size() < 1500)) {
@@ -309,7 +339,7 @@ void random_reuse_agrees_with_a_map() {
                 }
                 CHECK(i == known.trades.size());
             } else {
-                while (tracker.next_event(event)) {
+                while (tracker.next_event() != nullptr) {
                 }
                 tracker.release(known.slot);
                 model.erase(it);
@@ -339,6 +369,7 @@ int main() {
     real_fills_replace_provisional_ones_and_nothing_is_told_twice();
     a_refused_fill_leaves_provisional_ones_as_they_were();
     the_audit_ring_says_how_the_order_moved();
+    the_audit_ring_keeps_times_of_any_distance();
     a_released_slot_comes_back_clean_under_a_new_generation();
     random_reuse_agrees_with_a_map();
     return 0;

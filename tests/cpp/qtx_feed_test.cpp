@@ -29,7 +29,12 @@ void grids() {
     BookLevel count{};
     const auto counts = [&](const Grid& grid, double price, double size) {
         const double level[2] = {price, size};
-        return grid.count_levels(reinterpret_cast<const std::uint8_t*>(level), 1, &count);
+        const auto* bytes = reinterpret_cast<const std::uint8_t*>(level);
+        const bool good = grid.count_levels(bytes, 1, &count);
+        BookLevel alone{};
+        CHECK(grid.count_level(bytes, alone) == good && alone.price == count.price && alone.size == count.size);
+        CHECK(grid.is_on_grid(bytes, 1) == (good || (price == 0.0 && size == 0.0)));
+        return good;
     };
     for (const Fixed tick : increments) {
         const Grid grid(tick, kLot);
@@ -64,6 +69,18 @@ void grids() {
     }
     const double nothing[4] = {0.0, 0.0, 1.0, 1.0};
     CHECK(grid.is_on_grid(reinterpret_cast<const std::uint8_t*>(nothing), 2));
+    // What count_levels is in doubt about: a zero with a sign, and many numbers that are each just near enough.
+    double doubtful[10] = {1.0, -0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0};
+    BookLevel out[5];
+    CHECK(!grid.count_levels(reinterpret_cast<const std::uint8_t*>(doubtful), 5, out));
+    CHECK(grid.is_on_grid(reinterpret_cast<const std::uint8_t*>(doubtful), 5) && out[0].price == 10 &&
+          out[0].size == 0);
+    for (double& number : doubtful) {
+        number = 1.00009;
+    }
+    doubtful[1] = doubtful[3] = doubtful[5] = doubtful[7] = doubtful[9] = 1.0000009;
+    CHECK(!grid.count_levels(reinterpret_cast<const std::uint8_t*>(doubtful), 5, out));
+    CHECK(grid.is_on_grid(reinterpret_cast<const std::uint8_t*>(doubtful), 5) && out[4].price == 10);
 }
 
 // Loss, repeats and reordering in seeded plans, beside a model that remembers every number.

@@ -493,6 +493,18 @@ class ServerErrorsAreRefusals:
 
 
 @mutant("http")
+class SilenceOfTheOrderStreamIsARefusal:
+    async def _request_order(self, *args: Any) -> Any:
+        over_stream = self._order_stream is not None and self._order_stream.is_live
+        try:
+            return await super()._request_order(*args)
+        except (NetworkError, OutcomeUnknownError) as error:
+            if not over_stream:
+                raise
+            raise OrderRejectedError(str(error)) from error
+
+
+@mutant("http")
 class UnknownOrderMeansCancelled:
     async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> Any:
         try:

@@ -45,8 +45,10 @@ GOOD_TILL_AHEAD_MIN_S = 601.0  # the venue takes 600 s; the date is cut to whole
 # -- rate limits -------------------------------------------------------------------------------------------
 
 IP, ORDERS_10S, ORDERS_1M = "request weight", "orders per 10 s", "orders per minute"
+FUNDING_5M = "funding rate requests per 5 minutes"  # of the address; not among the venue's counters
 RATE_LIMITS = (
     RateLimit(IP, 2_400, 60.0, reserved=200),  # cancels and order queries are what a busy minute must leave room for
+    RateLimit(FUNDING_5M, 500, 300.0),
     RateLimit(ORDERS_10S, 300, 10.0, scope="account"),
     RateLimit(ORDERS_1M, 1_200, 60.0, scope="account"),
 )
@@ -88,7 +90,7 @@ PLACE_ORDER = Endpoint("POST", "/fapi/v1/order", {ORDERS_10S: 1, ORDERS_1M: 1}, 
 AMEND_ORDER = Endpoint("PUT", "/fapi/v1/order", {IP: 1, ORDERS_10S: 1, ORDERS_1M: 1}, ws_method="order.modify")
 CANCEL_ORDER = Endpoint("DELETE", "/fapi/v1/order", priority=True, ws_method="order.cancel")
 QUERY_ORDER = Endpoint("GET", "/fapi/v1/order", priority=True)
-PLACE_BATCH = Endpoint("POST", "/fapi/v1/batchOrders", {ORDERS_10S: BATCH_SIZE_MAX, ORDERS_1M: BATCH_SIZE_MAX})
+PLACE_BATCH = Endpoint("POST", "/fapi/v1/batchOrders", {IP: 5, ORDERS_10S: BATCH_SIZE_MAX, ORDERS_1M: BATCH_SIZE_MAX})
 CANCEL_BATCH = Endpoint("DELETE", "/fapi/v1/batchOrders", priority=True)
 OPEN_ORDERS = Endpoint("GET", "/fapi/v1/openOrders", priority=True)  # of one symbol
 CANCEL_ALL = Endpoint("DELETE", "/fapi/v1/allOpenOrders", priority=True)
@@ -100,12 +102,12 @@ CANCEL_ALL_ALGOS = Endpoint("DELETE", "/fapi/v1/algoOpenOrders", priority=True)
 USER_TRADES = Endpoint("GET", "/fapi/v1/userTrades", {IP: 5})
 BALANCES = Endpoint("GET", "/fapi/v3/balance", {IP: 5})
 POSITIONS = Endpoint("GET", "/fapi/v2/positionRisk", {IP: 5})  # v3 leaves the leverage out
-POSITION_MODE = Endpoint("GET", "/fapi/v1/positionSide/dual", {IP: 30})
+ACCOUNT_CONFIG = Endpoint("GET", "/fapi/v1/accountConfig", {IP: 5})  # the position mode's own endpoint costs 30
 SET_POSITION_MODE = Endpoint("POST", "/fapi/v1/positionSide/dual")
 MARGIN_TYPE = Endpoint("POST", "/fapi/v1/marginType")
 COUNTDOWN_CANCEL = Endpoint("POST", "/fapi/v1/countdownCancelAll", {IP: 10}, priority=True)
 INCOME = Endpoint("GET", "/fapi/v1/income", {IP: 30})
-FUNDING_RATES = Endpoint("GET", "/fapi/v1/fundingRate", security=Security.NONE)
+FUNDING_RATES = Endpoint("GET", "/fapi/v1/fundingRate", {IP: 1, FUNDING_5M: 1}, Security.NONE)
 LEVERAGE = Endpoint("POST", "/fapi/v1/leverage")
 LISTEN_KEY_CREATE = Endpoint("POST", "/fapi/v1/listenKey", security=Security.KEY)
 LISTEN_KEY_RENEW = Endpoint("PUT", "/fapi/v1/listenKey", security=Security.KEY)

@@ -8,7 +8,7 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Context, Decimal, InvalidOperation
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -59,9 +59,10 @@ class Balance(NamedTuple):
 
 
 class AccountUpdate(NamedTuple):
-    """What changed: `reason` is ORDER, FUNDING_FEE, ...; positions carry the exchange's symbol."""
+    """What changed: `reason` is ORDER, FUNDING_FEE, ...; `venue_s` in s; positions carry the exchange's symbol."""
 
     reason: str
+    venue_s: float
     balances: list[Balance]
     positions: list[tuple[str, Position]]
 
@@ -362,6 +363,7 @@ def parse_account_update(event: dict[str, Any]) -> AccountUpdate:
     account = event["a"]
     return AccountUpdate(
         account["m"],
+        event.get("T", 0) / 1e3,
         [Balance(row["a"], amount(row["wb"]), None) for row in account.get("B", ())],
         [
             (
@@ -380,7 +382,25 @@ def parse_account_update(event: dict[str, Any]) -> AccountUpdate:
     )
 
 
+@wire("MARGIN_CALL")
+def parse_margin_call(event: dict[str, Any]) -> list[tuple[Position, Decimal, Decimal]]:
+    """A MARGIN_CALL of the user stream: positions under the exchange's symbols, mark price, maintenance margin."""
+    return [
+        (
+            Position(row["s"], PositionSide[row["ps"]], amount(row["up"]), Decimal(0), amount(row["pa"]), Decimal(0)),
+            amount(row["mp"]),
+            amount(row["mm"]),
+        )
+        for row in event["p"]
+    ]
+
+
 # -- market data -------------------------------------------------------------------------------------------
+
+
+def build_subscription(request_id: int, channels: Sequence[str]) -> str:
+    """The request to push these streams on a connection."""
+    return orjson.dumps({"method": "SUBSCRIBE", "params": channels, "id": request_id}).decode()
 
 
 @wire("depth")

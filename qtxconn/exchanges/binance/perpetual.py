@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
@@ -49,9 +48,10 @@ from qtxconn.net.book_feed import BookFeed
 from qtxconn.net.request_stream import RequestStream
 from qtxconn.net.rest import RestClient
 from qtxconn.net.shared_budget import shared_budget
-from qtxconn.net.throttler import Throttler
+from qtxconn.net.subscribed_stream import SubscribedStream
+from qtxconn.net.throttler import RateLimit, Throttler
 from qtxconn.net.time_sync import TimeSync
-from qtxconn.net.websocket import WebSocketClient
+from qtxconn.net.user_stream import UserStream
 
 T = TypeVar("T")
 ORDER_TIMEOUT_S = 10.0
@@ -59,9 +59,7 @@ THROTTLE_WAIT_MAX_S = 10.0  # longer than this no order request waits for the ra
 ORDER_PATHS = ("rest", "websocket")
 STREAM_TIMEOUT_S = 10.0
 TIME_SYNC_INTERVAL_S = 300.0
-BALANCE_REFRESH_S = 1.0  # available balances are not streamed: read again after account events, this often at most
 FUNDING_SPAN_MS = 60_000  # a payment is booked within this of the settlement
-RECOVERY_OVERLAP_MS = 60_000  # fills are read again from this long before the user stream broke
 
 
 class BinancePerpetual(PerpetualDerivativeBase):
@@ -107,6 +105,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         ws_private_url: str = constants.WS_PRIVATE_URL,
         ws_trade_url: str = constants.WS_TRADE_URL,
         order_path: str = "rest",
+        rate_limits: Iterable[RateLimit] = constants.RATE_LIMITS,
         private_key_passphrase: str = "",
         rate_budget: str = "local",
         position_mode: PositionMode = PositionMode.ONEWAY,
@@ -145,7 +144,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             private_key_passphrase,
         )
         self._throttler = Throttler(
-            constants.RATE_LIMITS,
+            rate_limits,
             self._clock,
             shared_budget(rate_budget, urlsplit(rest_url).netloc, self._auth.key_digest, self._clock),
         )
@@ -163,15 +162,12 @@ class BinancePerpetual(PerpetualDerivativeBase):
         )
         self._ws_trade_url = ws_trade_url if order_path == "websocket" else None
         self._order_stream: RequestStream | None = None
-        self._user_stream: WebSocketClient | None = None
-        self._market_streams: list[WebSocketClient] = []
+        self._user_stream: UserStream | None = None
+        self._market_streams: list[SubscribedStream] = []
         self._book_feeds: dict[str, BookFeed] = {}  # by the exchange's symbol
         self._market_scanner = MarketScanner()
         self._user_scanner = UserScanner(self._order_tracker, self._pair_of)
-        self._request_ids = itertools.count(1)
-        self._venue_leverage: dict[str, Decimal] = {}
-        self._balances_stale = False
-        self._user_stream_broke_ms = 0
+        self.is_multi_assets_mode = False  # of the account: whether other assets than the quote's margin a position
         self.user_stream_received_ns = 0  # wall time at which the newest user-stream message arrived
 
     def supported_order_types(self) -> list[OrderType]:
@@ -216,6 +212,9 @@ class BinancePerpetual(PerpetualDerivativeBase):
     async def _request_server_ns(self) -> int:
         answer = await self._request(constants.SERVER_TIME)
         return int(answer["serverTime"]) * messages.MS_NS
+
+    def _venue_time_s(self) -> float:
+        return (self._time.now_ns() - (self._time.uncertainty_ns or 0)) / 1e9
 
     async def _sync_time(self) -> None:
         try:
@@ -326,7 +325,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         params = self._order_params(tracked_order) | messages.build_amend_params(
             tracked_order.trade_type, price, amount
         )
-        return self.parse_order_result(await self._request(constants.AMEND_ORDER, params))
+        return self.parse_order_result(await self._request_order(constants.AMEND_ORDER, params))
 
     async def _place_cancel_all(self, trading_pair: str) -> None:
         """Cancels every open order of the pair at the venue, also those that are not tracked here; the conditional ones
@@ -381,6 +380,10 @@ class BinancePerpetual(PerpetualDerivativeBase):
             return []  # fills are found by the exchange's id of the order, which a status query brings
         fills = await self._request_fills(order.trading_pair, {"orderId": order.exchange_order_id})
         return [messages.parse_user_trade(fill, order.trading_pair, order.client_order_id) for fill in fills]
+
+    async def _trade_updates_since(self, trading_pair: str, since_s: float) -> list[TradeUpdate]:
+        fills = await self._request_fills(trading_pair, {"startTime": str(int(since_s * 1e3))})
+        return [messages.parse_user_trade(fill, trading_pair, "") for fill in fills]
 
     async def _request_fills(self, trading_pair: str, first: dict[str, str]) -> list[dict[str, Any]]:
         """All fills from the first page's condition on."""
@@ -460,31 +463,29 @@ class BinancePerpetual(PerpetualDerivativeBase):
     # -- account -------------------------------------------------------------------------------------------
 
     async def _update_balances(self) -> None:
+        venue_s = self._venue_time_s()
         for balance in messages.parse_balances(await self._request(constants.BALANCES)):
-            self._set_balance(balance.asset, balance.total, balance.available)
+            self._set_balance(balance.asset, balance.total, balance.available, venue_s)
 
     async def _update_positions(self) -> None:
-        closed = {(held.trading_pair, held.position_side): held for held in self.get_all_positions()}
-        for row in await self._request(constants.POSITIONS):
-            pair = self._pair_of(row["symbol"])
-            if pair is None:
-                continue
-            position = messages.parse_position(row, pair)
-            self._venue_leverage[pair] = position.leverage
-            if position.amount:
-                closed.pop((pair, position.position_side), None)
-                self._set_position(position)
-        for position in closed.values():
-            self._set_position(position._replace(amount=Decimal(0)))
+        venue_s = self._venue_time_s()
+        positions = [
+            messages.parse_position(row, pair)
+            for row in await self._request(constants.POSITIONS)
+            if (pair := self._pair_of(row["symbol"]))
+        ]
+        for position in positions:
+            self._set_leverage(position.trading_pair, int(position.leverage), venue_s)
+        self._set_positions(positions, venue_s)
 
     async def _request_position_mode(self) -> PositionMode:
-        answer = await self._request(constants.POSITION_MODE)
+        answer = await self._request(constants.ACCOUNT_CONFIG)
+        self.is_multi_assets_mode = bool(answer["multiAssetsMargin"])
         return PositionMode.HEDGE if answer["dualSidePosition"] else PositionMode.ONEWAY
 
     async def _set_trading_pair_leverage(self, trading_pair: str, leverage: int) -> None:
         symbol = self.exchange_symbol_associated_to_pair(trading_pair)
         await self._request(constants.LEVERAGE, {"symbol": symbol, "leverage": str(leverage)})
-        self._venue_leverage[trading_pair] = Decimal(leverage)
 
     async def _place_position_mode(self, mode: PositionMode) -> None:
         is_hedged = "true" if mode is PositionMode.HEDGE else "false"
@@ -525,18 +526,14 @@ class BinancePerpetual(PerpetualDerivativeBase):
     # -- user stream ---------------------------------------------------------------------------------------
 
     async def _start_user_stream(self) -> None:
-        self._user_stream = stream = WebSocketClient(
+        self._user_stream = UserStream(
+            self,
             self._request_user_stream_url,
-            clock=self._clock,
-            name=f"{self.name} user stream",
-            on_message=self._on_user_message,
-            on_connected=self._on_user_stream_connected,
-            on_disconnected=self._on_user_stream_lost,
+            on_event=self._on_user_message,
+            renew_key=partial(self._request, constants.LISTEN_KEY_RENEW),
+            renewal_s=constants.LISTEN_KEY_RENEWAL_S,
         )
-        self._spawn(stream.run(), "user stream")
-        await stream.wait_live(STREAM_TIMEOUT_S)
-        self._spawn(self._keep_listen_key(), "listen key")
-        self._spawn(self._keep_balances(), "balances")
+        await self._user_stream.start(STREAM_TIMEOUT_S)
         if self._ws_trade_url is not None:
             await self._start_order_stream(self._ws_trade_url)
 
@@ -547,69 +544,13 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._order_stream = self._user_stream = None
 
     async def _request_user_stream_url(self) -> str:
-        """Asked before every connection: the venue gives the live listen key, or a new one."""
         answer = await self._request(constants.LISTEN_KEY_CREATE)
         return f"{self._ws_private_url}/ws?listenKey={answer['listenKey']}"
-
-    async def _on_user_stream_connected(self) -> None:
-        if self._user_stream.connections:  # not the first one: something may have been missed
-            await self._recover()
-            self._set_connected(True)
-
-    def _on_user_stream_lost(self, error: QtxconnError) -> None:
-        self._set_connected(False)
-        self._user_stream_broke_ms = self._time.now_ns() // messages.MS_NS
-
-    async def _keep_listen_key(self) -> None:
-        while True:
-            await self._clock.sleep(constants.LISTEN_KEY_RENEWAL_S)
-            try:
-                await self._request(constants.LISTEN_KEY_RENEW)
-            except QtxconnError as error:
-                self.logger().warning("the listen key could not be renewed: %s; connecting anew", error)
-                await self._user_stream.reconnect()  # asks for the key again, and reads what was missed
-
-    async def _keep_balances(self) -> None:
-        while True:
-            await self._clock.sleep(BALANCE_REFRESH_S)
-            if self._balances_stale:
-                self._balances_stale = False
-                try:
-                    await self._update_balances()
-                except QtxconnError as error:
-                    self._balances_stale = True
-                    self.logger().warning("balances could not be read: %s; trying again", error)
-
-    async def _recover(self) -> None:
-        """Reads what the stream may have missed: fills and states of open orders, balances, positions."""
-        orders = list(self._order_tracker.all_updatable_orders.values())
-        updates = []
-        answers = await asyncio.gather(*map(self._request_order_status, orders), return_exceptions=True)
-        for order, answer in zip(orders, answers, strict=True):
-            if isinstance(answer, OrderNotFoundError):
-                self.logger().info("%s: %s; its own look-up decides", order.client_order_id, answer)
-            elif isinstance(answer, BaseException):
-                raise answer  # the connection counts as broken and all of this is done again
-            else:
-                self._process_amend(answer)
-                updates.append(answer)
-        client_ids = {update.exchange_order_id: update.client_order_id for update in updates}
-        since_ms = self._user_stream_broke_ms - RECOVERY_OVERLAP_MS
-        for pair in {order.trading_pair for order in orders}:
-            for fill in await self._request_fills(pair, {"startTime": str(since_ms)}):
-                client_order_id = client_ids.get(str(fill["orderId"]))
-                if client_order_id is not None:
-                    self._order_tracker.process_trade_update(messages.parse_user_trade(fill, pair, client_order_id))
-        for update in updates:
-            self._order_tracker.process_order_update(update)
-        await self._update_balances()
-        await self._update_positions()
-        self._funding_paid()
 
     def _on_user_message(self, data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
         self.user_stream_received_ns = received_ns
         if self._user_scanner.process_message(data):
-            self._balances_stale = True
+            self._balances_changed()
             return
         event = orjson.loads(data)
         event = event.get("data", event)
@@ -620,10 +561,10 @@ class BinancePerpetual(PerpetualDerivativeBase):
                 self._on_algo_update(event)
             case "ACCOUNT_UPDATE":
                 self._on_account_update(event)
-            case "ACCOUNT_CONFIG_UPDATE" if "ac" in event:
-                pair = self._pair_of(event["ac"]["s"])
-                if pair is not None:
-                    self._venue_leverage[pair] = messages.amount(event["ac"]["l"])
+            case "ACCOUNT_CONFIG_UPDATE":
+                self._on_account_config_update(event)
+            case "MARGIN_CALL":
+                self._on_margin_call(event)
             case "listenKeyExpired":
                 self._spawn(self._user_stream.reconnect(), "listen key expired")
             # TRADE_LITE repeats a fill without its fee; ORDER_TRADE_UPDATE is the truth.
@@ -637,7 +578,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         if trade_update is not None:
             self._order_tracker.process_trade_update(trade_update)
         self._order_tracker.process_order_update(order_update)
-        self._balances_stale = True
+        self._balances_changed()
 
     def _on_algo_update(self, event: dict[str, Any]) -> None:
         pair = self._pair_of(event["o"]["s"])
@@ -654,16 +595,30 @@ class BinancePerpetual(PerpetualDerivativeBase):
     def _on_account_update(self, event: dict[str, Any]) -> None:
         update = messages.parse_account_update(event)
         for balance in update.balances:
-            self._set_balance(balance.asset, balance.total, None)
+            self._set_balance(balance.asset, balance.total, None, update.venue_s)
         is_hedged = self.position_mode is PositionMode.HEDGE
         for symbol, position in update.positions:
             pair = self._pair_of(symbol)
             if pair is not None and (position.position_side is not PositionSide.BOTH) is is_hedged:
-                leverage = self._venue_leverage.get(pair, Decimal(self.get_leverage(pair)))
-                self._set_position(position._replace(trading_pair=pair, leverage=leverage))
-        self._balances_stale = True
+                leverage = Decimal(self.get_leverage(pair))
+                self._set_position(position._replace(trading_pair=pair, leverage=leverage), update.venue_s)
+        self._balances_changed()
         if update.reason == "FUNDING_FEE":
             self._funding_paid()
+
+    def _on_account_config_update(self, event: dict[str, Any]) -> None:
+        if (changed := event.get("ac")) and (pair := self._pair_of(changed["s"])):
+            self._set_leverage(pair, int(changed["l"]), event["T"] / 1e3)
+        if changed := event.get("ai"):
+            self.is_multi_assets_mode = bool(changed["j"])
+
+    def _on_margin_call(self, event: dict[str, Any]) -> None:
+        for position, mark_price, maintenance_margin in messages.parse_margin_call(event):
+            pair = self._pair_of(position.trading_pair)
+            if pair is not None:
+                leverage = Decimal(self.get_leverage(pair))
+                called = position._replace(trading_pair=pair, leverage=leverage)
+                self._margin_called(called, mark_price, maintenance_margin)
 
     # -- market data ---------------------------------------------------------------------------------------
 
@@ -708,22 +663,11 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._book_feeds.clear()
 
     async def _start_market_stream(
-        self, url: str, name: str, streams: list[str], feeds: Mapping[str, BookFeed]
+        self, url: str, name: str, channels: list[str], feeds: Mapping[str, BookFeed]
     ) -> None:
-        """A connection that subscribes to `streams` whenever it is made; `feeds` are the books it carries."""
-        if not streams:
+        """A connection for the channels; `feeds` are the books it carries."""
+        if not channels:
             return
-
-        async def subscribe() -> None:
-            request_id = next(self._request_ids)
-            message = orjson.dumps({"method": "SUBSCRIBE", "params": streams, "id": request_id}).decode()
-            await stream.request(request_id, message, timeout_s=STREAM_TIMEOUT_S)
-            for feed in feeds.values():
-                feed.start()
-
-        def lost(error: QtxconnError) -> None:
-            for feed in feeds.values():
-                feed.stop()
 
         def on_message(data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
             if self._market_scanner.process_message(data, received_ns):
@@ -738,14 +682,15 @@ class BinancePerpetual(PerpetualDerivativeBase):
             else:
                 stream.resolve(event.get("id"), event)
 
-        stream = WebSocketClient(
+        stream = SubscribedStream(
             f"{url}/ws",
+            channels,
+            messages.build_subscription,
             clock=self._clock,
-            name=f"{self.name} {name}",
             on_message=on_message,
-            on_connected=subscribe,
-            on_disconnected=lost,
-            stale_after_s=60.0,
+            feeds=list(feeds.values()),
+            name=f"{self.name} {name}",
+            timeout_s=STREAM_TIMEOUT_S,
         )
         self._market_streams.append(stream)
         self._spawn(stream.run(), name)

@@ -125,7 +125,9 @@ class RequestGate:
         elif fault is RequestFault.HTML:
             connection.send(text_frame(_HTML.encode()))
         elif fault in (RequestFault.RATE_LIMITED, RequestFault.BANNED):
-            connection.send(text_frame(_ws_error(data, *_limit_error(rule))))
+            status, body = _limit_error(rule)
+            body["data"] = retry_data(self._script.time_ms, rule.retry_after_s)
+            connection.send(text_frame(_ws_error(data, status, body)))
         elif fault in _ERRORS:
             body = {"code": rule.code, "msg": rule.message}
             connection.send(text_frame(_ws_error(data, rule.status, body)))
@@ -207,6 +209,11 @@ def _limit_error(rule: FaultRule) -> tuple[int, dict[str, Any]]:
     if rule.fault is RequestFault.BANNED:
         return 418, {"code": -1003, "msg": "Way too many requests; IP banned."}
     return 429, {"code": -1003, "msg": "Too many requests."}
+
+
+def retry_data(now_ms: int, retry_after_s: int) -> dict[str, int]:
+    """What the WebSocket API says in place of HTTP's Retry-After, ms since 1970."""
+    return {"serverTime": now_ms, "retryAfter": now_ms + retry_after_s * 1000}
 
 
 def _ws_error(data: str | bytes, status: int, body: dict[str, Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from qtxconn.sim.binance.errors import ApiError
@@ -68,6 +69,7 @@ class Address:
     """What one address has sent, and whether it is banned."""
 
     weight: Window = field(default_factory=lambda: Window(MINUTE_MS))
+    requests: int = 0
     refusals: int = 0  # in a row
     bans: int = 0
     banned_until_ms: int = 0
@@ -81,20 +83,32 @@ class RateCounter:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.refusals: Counter[int] = Counter()
+        """How often 429 and 418 were answered, for all addresses and keys."""
+        self.peaks: dict[str, int] = {"weight_1m": 0, "orders_10s": 0, "orders_1m": 0}
+        """The most that one address or key has used of each limit in one window."""
         self._addresses: dict[str, Address] = {}
         self._orders: dict[str, OrderCount] = {}
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """How many requests each address has sent so far, refused ones included."""
+        return {name: address.requests for name, address in self._addresses.items()}
 
     def add_weight(self, address: str, weight: int, now_ms: int) -> int:
         """The weight `address` has used this minute. Raises ApiError -1003: HTTP 429 beyond the limit, and HTTP 418
         while the address is banned, for it went on."""
         client = self._addresses.setdefault(address, Address())
+        client.requests += 1
         if now_ms >= client.banned_until_ms:
             used = client.weight.add(weight, now_ms)
+            self._note("weight_1m", used)
             if used <= self.limits.weight_1m:
                 client.refusals = 0
                 return used
             client.refusals += 1
             if client.refusals <= self.limits.refusals_before_ban:
+                self.refusals[429] += 1
                 raise ApiError(
                     -1003,
                     f"Too many requests; current limit of IP({address}) is {self.limits.weight_1m} requests "
@@ -105,6 +119,7 @@ class RateCounter:
             client.banned_until_ms = now_ms + min(BAN_MS << client.bans, BAN_MAX_MS)
             client.bans += 1
             client.refusals = 0
+        self.refusals[418] += 1
         raise ApiError(
             -1003,
             f"Way too many requests; IP({address}) banned until {client.banned_until_ms}. Please use the websocket for "
@@ -117,11 +132,14 @@ class RateCounter:
         """The orders `api_key` has sent in this 10 s and this minute. Raises ApiError -1015 (HTTP 429)."""
         count = self._orders.setdefault(api_key, OrderCount())
         used = count.ten_seconds.add(1, now_ms), count.minute.add(1, now_ms)
+        self._note("orders_10s", used[0])
+        self._note("orders_1m", used[1])
         for number, limit, window, interval in (
             (used[0], self.limits.orders_10s, count.ten_seconds, "10 SECONDS"),
             (used[1], self.limits.orders_1m, count.minute, "1 MINUTE"),
         ):
             if number > limit:
+                self.refusals[429] += 1
                 raise ApiError(
                     -1015,
                     f"Too many new orders; current limit is {limit} orders per {interval}.",
@@ -129,3 +147,6 @@ class RateCounter:
                     retry_after_s=window.seconds_left(now_ms),
                 )
         return used
+
+    def _note(self, limit: str, used: int) -> None:
+        self.peaks[limit] = max(self.peaks[limit], used)

@@ -42,7 +42,7 @@ class BinanceServer:
         self.faults = FaultScript(venue.clock.now_ns)
         clock = SkewedClock(venue.clock, self.faults)
         self._gate = RequestGate(self.faults)
-        rates = RateCounter(limits or Limits())
+        self.rates = rates = RateCounter(limits or Limits())
         history = MarketHistory(venue)
         market = MarketCalls(venue, history, rates)
         self.listen_keys = ListenKeys(venue.clock, listen_key_lifetime_ms)

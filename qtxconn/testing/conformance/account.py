@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from qtxconn.core.events import FundingPaymentCompletedEvent
-from qtxconn.core.types import AccountEvent, OrderState, PositionAction, PositionMode
+from qtxconn.core.types import AccountEvent, MarginType, OrderState, PositionAction, PositionMode
 from qtxconn.errors import OrderValidationError, VenueError
 from qtxconn.sim.faults import RequestFault, StreamFault
 from qtxconn.testing.conformance.kit import case
@@ -152,13 +152,13 @@ async def account_event_lost(s: Session) -> None:
     await s.until("ready again", lambda: s.connector.is_ready)
 
 
-@case(914)
+@case(914, "position mode ONEWAY")
 async def one_way(s: Session) -> None:
     """The position mode is known."""
     same("mode", s.connector.position_mode, PositionMode.ONEWAY)
 
 
-@case(915)
+@case(915, "leverage")
 async def leverage(s: Session) -> None:
     """Leverage is set at the venue and known here."""
     before = await s.venue.leverage()
@@ -185,13 +185,13 @@ async def _leverage_refused(s: Session, value: int, error: type[Exception]) -> N
     same("here", s.connector.get_leverage(s.pair), known)
 
 
-@case(916)
+@case(916, "leverage")
 async def leverage_below_one(s: Session) -> None:
     """A leverage of 0 is refused before it is sent."""
     await _leverage_refused(s, 0, OrderValidationError)
 
 
-@case(917)
+@case(917, "leverage")
 async def leverage_too_high(s: Session) -> None:
     """A leverage that the venue does not give is refused by its word, and nothing changes."""
     await _leverage_refused(s, 10_000, VenueError)
@@ -258,3 +258,120 @@ async def funding_told(s: Session) -> None:
     paid = await s.venue.balance() - before
     await s.until("it is told", lambda: s.told_of(FundingPaymentCompletedEvent))
     same("amounts", [event.amount for event in s.told_of(FundingPaymentCompletedEvent)], [paid])
+
+
+MARGIN_TYPE, FUNDING = "margin type", "funding payments"
+
+
+@case(924, MARGIN_TYPE)
+async def margin_types(s: Session) -> None:
+    """The margin type is set at the venue, there and back; one that is set already is no error."""
+    for margin_type in (MarginType.ISOLATED, MarginType.ISOLATED, MarginType.CROSS, MarginType.CROSS):
+        await s.connector.set_margin_type(s.pair, margin_type)
+        same("at the venue", await s.venue.margin_type(), margin_type)
+
+
+@case(925, MARGIN_TYPE)
+async def isolated_position(s: Session) -> None:
+    """A position in isolated margin is known and closed like any other, and the balance is the venue's."""
+    await s.connector.set_margin_type(s.pair, MarginType.ISOLATED)
+    await s.filled(BUY)
+    await _position_is(s, s.lot)
+    await s.filled(SELL, position_action=PositionAction.CLOSE)
+    await _position_is(s, Decimal(0))
+    await _balance_is_true(s)
+    await s.connector.set_margin_type(s.pair, MarginType.CROSS)
+
+
+async def _margin_type_is_refused(s: Session) -> None:
+    before = await s.venue.margin_type()
+    try:
+        await s.connector.set_margin_type(s.pair, MarginType.ISOLATED)
+    except VenueError:
+        pass
+    else:
+        raise AssertionError("the margin type was changed")
+    same("at the venue", await s.venue.margin_type(), before)
+
+
+@case(926, MARGIN_TYPE)
+async def margin_type_with_orders(s: Session) -> None:
+    """With an open order the margin type stays: refused by the venue's word, and the order lives."""
+    order = await s.rest()
+    await _margin_type_is_refused(s)
+    same("state", order.current_state, OrderState.OPEN)
+
+
+@case(927, MARGIN_TYPE)
+async def margin_type_with_a_position(s: Session) -> None:
+    """With a position the margin type stays: refused by the venue's word."""
+    await s.filled(BUY)
+    await _margin_type_is_refused(s)
+    await _position_is(s, s.lot)
+
+
+async def _funding_is_told_once(s: Session, before: Decimal) -> None:
+    paid = await s.venue.balance() - before
+    await s.until("it is told", lambda: s.told_of(FundingPaymentCompletedEvent))
+    await _balance_is_true(s)
+    events = s.told_of(FundingPaymentCompletedEvent)
+    same("amounts", [event.amount for event in events], [paid])
+    same("pairs", [event.trading_pair for event in events], [s.pair])
+
+
+@case(928, FUNDING)
+async def funding_of_a_gap(s: Session) -> None:
+    """Funding that is paid while every stream is closed is told once they are back, once."""
+    await s.fresh()
+    await s.filled(BUY)
+    before = await s.venue.balance()
+    await s.venue.refuse(Refusal.OUTCOME_UNKNOWN, Action.USER_STREAM_KEY)
+    await s.venue.disconnect()
+    await s.until("the stream is down", lambda: not s.connector.is_ready)
+    await s.venue.settle_funding(Decimal("0.001"))
+    await _funding_is_told_once(s, before)
+
+
+@case(929, FUNDING)
+async def funding_twice_announced(s: Session) -> None:
+    """Funding whose announcement comes twice is told once."""
+    await s.filled(BUY)
+    before = await s.venue.balance()
+    await s.venue.fault(StreamFault.DUPLICATE, Action.ACCOUNT_EVENT)
+    await s.venue.settle_funding(Decimal("0.001"))
+    await _funding_is_told_once(s, before)
+
+
+@case(930, FUNDING)
+async def funding_read_late(s: Session) -> None:
+    """The record of a funding payment cannot be read at first: it is read again, and told once."""
+    await s.filled(BUY)
+    before = await s.venue.balance()
+    await s.venue.refuse(Refusal.PARAMETER, Action.FUNDING_PAYMENTS)
+    await s.venue.settle_funding(Decimal("0.001"))
+    await _funding_is_told_once(s, before)
+
+
+@case(931, FUNDING)
+async def two_fundings(s: Session) -> None:
+    """Two payments, one made and one received, are two events with their own rates."""
+    await s.filled(BUY)
+    rates = [Decimal("0.001"), Decimal("-0.002")]
+    for number, rate in enumerate(rates, 1):
+        await s.venue.settle_funding(rate)
+        await s.until("told", lambda: len(s.told_of(FundingPaymentCompletedEvent)) == number)  # noqa: B023
+    events = s.told_of(FundingPaymentCompletedEvent)
+    check(f"paid, then received: {events}", events[0].amount < 0 < events[1].amount)
+
+
+@case(932, FUNDING)
+async def funding_before(s: Session) -> None:
+    """What was paid before a connector's first connect() is not told by it, and what is paid after it is."""
+    await s.filled(BUY)
+    await s.venue.settle_funding(Decimal("0.001"))
+    async with s.life():
+        s.events.clear()
+        before = await s.venue.balance()
+        await s.venue.settle_funding(Decimal("0.001"))
+        await _funding_is_told_once(s, before)
+        s.orders.clear()  # the former connector's

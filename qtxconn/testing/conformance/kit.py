@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from qtxconn.core.connectors import PerpetualDerivativeBase
+from qtxconn.core.types import PositionMode
 from qtxconn.errors import ConfigurationError
 from qtxconn.testing.conformance.session import Session
 
 if TYPE_CHECKING:
-    from qtxconn.core.connectors import PerpetualDerivativeBase
     from qtxconn.testing.conformance.target import Target
 
 SUBJECTS_AT_ONCE = 3
@@ -35,7 +36,17 @@ SUBJECTS = (
     "account",
     "market",
     "limits",
+    "hedge",
+    "safety",
+    "stops",
 )
+HEDGED = "hedge"  # the subject whose account is in hedge mode
+# Optional hooks, and what writing one promises.
+HOOKS = {
+    "_place_position_mode": "position mode switch",
+    "_place_margin_type": "margin type",
+    "_set_trading_pair_leverage": "leverage",
+}
 Run = Callable[[Session], Awaitable[None]]
 
 
@@ -134,8 +145,14 @@ def choose_cases(numbers: Iterable[int]) -> list[Case]:
     return [cases[number] for number in wanted] if wanted else list(cases.values())
 
 
+def is_written(connector: type[PerpetualDerivativeBase], hook: str) -> bool:
+    """Whether an exchange has written this hook, and does not leave it to the base, which refuses."""
+    return getattr(connector, hook) is not getattr(PerpetualDerivativeBase, hook)
+
+
 def declared_capabilities(connector: PerpetualDerivativeBase) -> set[str]:
-    """What a connector says it can do: order types, times in force, batches, and each `supports_...` that is True."""
+    """What a connector says it can do: order types, times in force, batches, position modes, optional hooks that it
+    has written, and each `supports_...` that is True."""
     kinds = {f"order type {kind.name}" for kind in connector.supported_order_types()}
     kinds |= {f"time in force {name}" for name in connector.times_in_force}
     if connector.batch_size_max > 1:
@@ -144,6 +161,10 @@ def declared_capabilities(connector: PerpetualDerivativeBase) -> set[str]:
         kinds.add("batch cancel")
     if connector.reports_funding_payments:
         kinds.add("funding payments")
+    if any(kind.is_conditional() for kind in connector.supported_order_types()):
+        kinds |= {f"trigger source {source}" for source in connector.trigger_sources}
+    kinds |= {f"position mode {mode.name}" for mode in connector.supported_position_modes}
+    kinds |= {name for hook, name in HOOKS.items() if is_written(type(connector), hook)}
     flags = [name for name in dir(type(connector)) if name.startswith("supports_")]
     return kinds | {name.removeprefix("supports_") for name in flags if getattr(connector, name) is True}
 
@@ -164,7 +185,8 @@ async def certify(
         while waiting:
             async with room, target.venue(order_path) as hand:
                 declared.update(declared_capabilities(target.make_connector(hand, order_path)))
-                session = Session(target, hand, order_path)
+                mode = PositionMode.HEDGE if chosen_cases[0].subject == HEDGED else PositionMode.ONEWAY
+                session = Session(target, hand, order_path, mode)
                 try:
                     while waiting and session.made < CONNECTORS_PER_VENUE:
                         results.append(await _run_or_skip(waiting.popleft(), session, declared))
@@ -173,8 +195,9 @@ async def certify(
                     await session.close()
 
     async with asyncio.TaskGroup() as tasks:
-        for _, group in itertools.groupby(cases, lambda chosen: chosen.subject):
-            tasks.create_task(run_subject(list(group)))
+        groups = [list(group) for _, group in itertools.groupby(cases, lambda chosen: chosen.subject)]
+        for group in reversed(groups):  # the last subjects wait most, for countdowns and windows: they begin first
+            tasks.create_task(run_subject(group))
     results.sort(key=lambda result: result.case.number)
     shown = {need for result in results if result.outcome is Outcome.PASSED for need in result.case.needs}
     judged = len(cases) == len(all_cases())

@@ -357,3 +357,29 @@ async def batch_with_a_refusal(s: Session) -> None:
         s.orders.append(s.connector.in_flight_orders[result.order_id or ""])
     await s.until("all have an answer", lambda: all(order.acked_ns or order.is_done for order in s.orders))
     same("failed", [order.is_failure for order in s.orders], [False, True, False])
+
+
+@case(235, GTD)
+async def good_till_date_comes(s: Session) -> None:
+    """The date of a GTD order comes: it ends as expired, told once, and an order without a date stays."""
+    date = s.connector.current_timestamp + s.connector.good_till_ahead_min_s + 600
+    dated = await s.rest(time_in_force="GTD", good_till_date=date)
+    other = await s.rest()
+    await s.venue.expire_dated_orders()
+    await s.state(dated, OrderState.EXPIRED)
+    same("told", s.told(dated), ["created", "expired"])
+    same("the other", other.current_state, OrderState.OPEN)
+
+
+@case(236, GTD)
+async def good_till_date_after_a_fill(s: Session) -> None:
+    """The date of a GTD order comes when a part of it is executed: expired, and the part stays."""
+    price = s.mid
+    date = s.connector.current_timestamp + s.connector.good_till_ahead_min_s + 600
+    order = await s.rest(BUY, price, s.lot * 2, time_in_force="GTD", good_till_date=date)
+    await s.venue.take(SELL, s.lot, price)
+    await s.state(order, OrderState.PARTIALLY_FILLED)
+    await s.venue.expire_dated_orders()
+    await s.state(order, OrderState.EXPIRED)
+    same("executed", order.executed_amount_base, s.lot)
+    same("told", s.told(order), ["created", "filled", "expired"])

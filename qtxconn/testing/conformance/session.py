@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any
 
 from qtxconn.core.events import ErrorEvent, ErrorEventListener, OrderAmendedEvent, OrderFilledEvent
-from qtxconn.core.types import AccountEvent, MarketEvent, OrderState, OrderType, TradeType
+from qtxconn.core.types import AccountEvent, MarketEvent, OrderState, OrderType, PositionMode, TradeType
 from qtxconn.errors import QtxconnError
 
 if TYPE_CHECKING:
@@ -76,7 +76,10 @@ class _Alarms(ErrorEventListener):
 class Session:
     """One venue, and the connector of the moment. Cases share both; after each, orders and positions are gone."""
 
-    def __init__(self, target: Target, hand: VenueHand, order_path: str) -> None:
+    def __init__(self, target: Target, hand: VenueHand, order_path: str, mode: PositionMode) -> None:
+        self.mode = mode
+        self.account: Account | None = None
+        """The account under test; None for the venue's first."""
         self.target = target
         self.venue = hand
         self.pair = target.trading_pair
@@ -85,6 +88,8 @@ class Session:
         self._connector: PerpetualDerivativeBase | None = None
         self.made = 0
         """Connectors so far."""
+        self.spoilt = False
+        """A case has left the connector in no state for another: its limits are used up, for example."""
         self._watched: list[PerpetualDerivativeBase] = []
         self.events: list[Any] = []
         self.account_events: list[Any] = []
@@ -95,7 +100,10 @@ class Session:
 
     async def begin(self) -> None:
         """A connector that is ready and has nothing open."""
-        if self._connector is not None and not self.target.has_order_path(self._connector):
+        if self.mode is PositionMode.HEDGE and self.account is None:
+            self.account = await self.venue.open_account(hedge=True)
+            await self.venue.use(self.account)
+        if self._connector is not None and (self.spoilt or not self.target.has_order_path(self._connector)):
             await self.abandon()
         if self._connector is None:
             self._connector = self.make()
@@ -116,7 +124,7 @@ class Session:
         if connector is None:
             return
         await self.until("every order has ended", lambda: not connector.in_flight_orders)
-        await self.until("flat after the case", lambda: not connector.get_position_amount(self.pair))
+        await self.until("flat after the case", lambda: not connector.get_all_positions())
         await self.book_is_true()
 
     async def book_is_true(self) -> None:
@@ -138,6 +146,7 @@ class Session:
             await connector.disconnect()
         self._watched.clear()
         self._connector = None
+        self.spoilt = False
 
     async def close(self) -> None:
         for connector in self._watched:
@@ -156,9 +165,12 @@ class Session:
         account: Account | None = None,
         journal: OrderJournalBase | None = None,
         trading_pairs: list[str] | None = None,
+        **options: Any,
     ) -> PerpetualDerivativeBase:
         """A connector beside the shared one, or in its place; what it tells is heard. It is disconnected in the end."""
-        connector = self.target.make_connector(self.venue, self._order_path, account, journal, trading_pairs)
+        account = account or self.account
+        options = {"position_mode": self.mode} | options
+        connector = self.target.make_connector(self.venue, self._order_path, account, journal, trading_pairs, **options)
         for tag in MarketEvent:
             connector.add_listener(tag, self.events.append)
         for account_tag in AccountEvent:
@@ -169,11 +181,13 @@ class Session:
         return connector
 
     @asynccontextmanager
-    async def life(self, journal: OrderJournalBase | None = None) -> AsyncIterator[PerpetualDerivativeBase]:
+    async def life(
+        self, journal: OrderJournalBase | None = None, **options: Any
+    ) -> AsyncIterator[PerpetualDerivativeBase]:
         """For restarts: the shared connector gives way to one that lives for this block."""
         if self._connector is not None:
             await self._connector.disconnect()
-        self._connector = connector = self.make(journal=journal)
+        self._connector = connector = self.make(journal=journal, **options)
         try:
             await connector.connect()
             yield connector
@@ -250,7 +264,7 @@ class Session:
     ) -> InFlightOrder:
         """An order, tracked and on its way. By default one lot that rests far away."""
         connector = self.connector
-        if price is None and kind is not OrderType.MARKET:
+        if price is None and kind.is_limit_type():
             price = self.far(side)
         method = connector.buy if side is BUY else connector.sell
         order_id = method(self.pair, self.lot if amount is None else amount, kind, price, **options)
@@ -335,6 +349,8 @@ class Session:
             same(f"amount of {name}", order.amount, truth.amount)
         fills = list(order.order_fills.values())
         same(f"sum of fills of {name}", sum(fill.fill_base_amount for fill in fills), order.executed_amount_base)
+        if truth is not None:
+            await self._audit_fills(order, truth.exchange_order_id)
         same(f"quote of fills of {name}", sum(fill.fill_quote_amount for fill in fills), order.executed_amount_quote)
         told = self.told(order)
         ends = [word for word in told if word in ENDS]
@@ -350,3 +366,14 @@ class Session:
         amended = [e for e in self.told_of(OrderAmendedEvent) if e.order_id == name]
         if amended:
             same(f"{name}: the last amend that was told", amended[-1].new_amount, order.amount)
+
+    async def _audit_fills(self, order: InFlightOrder, exchange_order_id: str) -> None:
+        """What was told of every execution is what the venue has on record: side, price, amount and fee."""
+        name = order.client_order_id
+        told = {
+            e.exchange_trade_id: (e.trade_type, e.price, e.amount, sum(fee.amount for fee in e.trade_fee.flat_fees))
+            for e in self.told_of(OrderFilledEvent)
+            if e.order_id == name
+        }
+        fills = await self.venue.fills(exchange_order_id)
+        same(f"fills of {name}", told, {f.trade_id: (f.side, f.price, f.amount, f.fee) for f in fills})

@@ -15,7 +15,7 @@ from qtxconn.errors import ConfigurationError
 if TYPE_CHECKING:
     from qtxconn.core.connectors import PerpetualDerivativeBase
     from qtxconn.core.order_journal import OrderJournalBase
-    from qtxconn.core.types import OrderState, TradeType
+    from qtxconn.core.types import MarginType, OrderState, OrderType, PositionSide, TradeType
     from qtxconn.errors import VenueError
     from qtxconn.sim.faults import Fault
 
@@ -37,6 +37,10 @@ class Action(StrEnum):
     USER_STREAM_KEY = "user stream key"
     SNAPSHOT = "snapshot"
     FUNDING_INFO = "funding info"
+    COUNTDOWN = "countdown"
+    FUNDING_PAYMENTS = "funding payments"
+    PLACE_STOP = "place stop"
+    STOP_EVENT = "stop event"
     ORDER_EVENT = "order event"
     ACCOUNT_EVENT = "account event"
     DEPTH_EVENT = "depth event"
@@ -81,6 +85,29 @@ class VenueOrder:
     time_in_force: str
 
 
+@dataclass(frozen=True, slots=True)
+class VenueStop:
+    """A conditional order that waits at the venue; prices in quote per base."""
+
+    client_order_id: str
+    kind: OrderType
+    trigger_price: Decimal
+    watches_mark: bool
+    reduces_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VenueFill:
+    """One execution as the venue has it; `amount` in base, `fee` in quote, above 0 when paid."""
+
+    trade_id: str
+    exchange_order_id: str
+    side: TradeType
+    price: Decimal
+    amount: Decimal
+    fee: Decimal
+
+
 class VenueHand(ABC):
     """A hand on a running venue, past the connector: the truth, the other side of trades, and what goes wrong.
 
@@ -92,14 +119,27 @@ class VenueHand(ABC):
 
     @abstractmethod
     async def order(self, client_order_id: str) -> VenueOrder | None:
-        """The order as the venue has it, open or ended; None when it never took it."""
+        """The order as the venue has it, open or ended, a conditional one too; None when it never took it."""
 
     @abstractmethod
-    async def open_orders(self) -> list[VenueOrder]: ...
+    async def fills(self, exchange_order_id: str) -> list[VenueFill]:
+        """The executions of one order."""
 
     @abstractmethod
-    async def position(self) -> Decimal:
-        """In base, negative when short."""
+    async def open_orders(self) -> list[VenueOrder]:
+        """Those in the book."""
+
+    @abstractmethod
+    async def waiting_orders(self) -> list[VenueStop]:
+        """Conditional ones that wait for their trigger."""
+
+    @abstractmethod
+    async def use(self, account: Account) -> None:
+        """From now on this is the account under test."""
+
+    @abstractmethod
+    async def position(self, side: PositionSide | None = None) -> Decimal:
+        """In base, negative when short; in hedge mode of one side, or the net without one."""
 
     @abstractmethod
     async def balance(self) -> Decimal:
@@ -111,6 +151,9 @@ class VenueHand(ABC):
 
     @abstractmethod
     async def leverage(self) -> int: ...
+
+    @abstractmethod
+    async def margin_type(self) -> MarginType: ...
 
     @abstractmethod
     async def book(self) -> tuple[Levels, Levels]:
@@ -142,7 +185,8 @@ class VenueHand(ABC):
 
     @abstractmethod
     async def clean(self) -> None:
-        """End every fault, every order and every position of both accounts, and let the mark price follow the book."""
+        """End every fault, every order and every position of both accounts, let the mark price follow the book, and
+        lift the limits again."""
 
     @abstractmethod
     async def open_account(self, *, hedge: bool = False) -> Account:
@@ -178,6 +222,10 @@ class VenueHand(ABC):
         """Every stream connection is closed."""
 
     @abstractmethod
+    async def cut(self) -> None:
+        """Nobody's requests come through any more, and every stream connection is closed, until end_faults()."""
+
+    @abstractmethod
     async def expire_user_stream(self) -> None: ...
 
     @abstractmethod
@@ -185,6 +233,25 @@ class VenueHand(ABC):
 
     @abstractmethod
     async def settle_funding(self, rate: Decimal) -> None: ...
+
+    @abstractmethod
+    async def expire_dated_orders(self) -> None:
+        """The date of every open good-till-date order has come."""
+
+    # -- limits
+
+    @abstractmethod
+    async def crowd(self, *, requests_left: int | None = None, orders_left: int | None = None) -> None:
+        """Sets the limits that the connector expects, and has another program, on the connector's address and account,
+        use them up in the window that has begun, but for so many requests (of least weight) or orders."""
+
+    @abstractmethod
+    async def refusals(self) -> int:
+        """How often the venue itself has refused for a limit so far."""
+
+    @abstractmethod
+    async def requests_seen(self) -> int:
+        """How many requests have come from the connector's address so far."""
 
 
 class Target(ABC):
@@ -208,8 +275,10 @@ class Target(ABC):
         account: Account | None = None,
         journal: OrderJournalBase | None = None,
         trading_pairs: list[str] | None = None,
+        **options: Any,
     ) -> PerpetualDerivativeBase:
-        """A new connector for `account`, by default the one under test; not connected."""
+        """A new connector for `account`, by default the one under test; not connected. `options` are those that the
+        connector base knows."""
 
     @abstractmethod
     def has_order_path(self, connector: PerpetualDerivativeBase) -> bool:

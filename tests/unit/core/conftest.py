@@ -1,19 +1,23 @@
-"""A small exchange in memory, real to the connector bases: it keeps orders, answers, fails on request and streams."""
+"""What the tests of the core stand on: a tracker with all that it tells, and a small exchange in memory."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from qtxconn.core.client_order_tracker import ClientOrderTracker
 from qtxconn.core.clock import Clock
 from qtxconn.core.connectors import PerpetualDerivativeBase
+from qtxconn.core.events import OrderFilledEvent
 from qtxconn.core.in_flight_order import InFlightOrder
+from qtxconn.core.pubsub import PubSub
 from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
     AddedToCostTradeFee,
@@ -23,6 +27,7 @@ from qtxconn.core.types import (
     OrderUpdate,
     PositionMode,
     TokenAmount,
+    TradeType,
     TradeUpdate,
 )
 from qtxconn.errors import OrderNotFoundError, OrderRejectedError
@@ -70,6 +75,85 @@ class StepClock(Clock):
             woken.set()
             await turns()
         self.elapsed_ns = end_ns
+
+
+class HandClock(Clock):
+    """Each look at it takes a nanosecond; more passes when told to."""
+
+    def __init__(self) -> None:
+        self.elapsed_ns = 0
+
+    def now_ns(self) -> int:
+        return 1_700_000_000_000_000_000 + self.monotonic_ns()
+
+    def monotonic_ns(self) -> int:
+        self.elapsed_ns += 1
+        return self.elapsed_ns
+
+
+class Desk:
+    """A tracker and everything that it tells, in order. Its orders are of 1 BTC at 60000."""
+
+    order: InFlightOrder  # where the test is about one
+
+    def __init__(self, **options: Any) -> None:
+        self.clock = HandClock()
+        self.pubsub = PubSub(logging.getLogger("test.desk"))
+        self.tracker = ClientOrderTracker(self.pubsub, self.clock, **options)
+        self.told: list[Any] = []
+        self.alarms: list[Any] = []
+        for tag in MarketEvent:
+            self.pubsub.add_listener(tag, self.told.append)
+        self.pubsub.set_error_event_listener(self)
+        self.times = itertools.count(1)
+
+    def on_error(self, event: Any) -> None:
+        self.alarms.append(event)
+
+    def track(
+        self, order_id: str = "17", pair: str = PAIR, side: TradeType = TradeType.BUY, **more: Any
+    ) -> InFlightOrder:
+        order = InFlightOrder(order_id, pair, OrderType.LIMIT, side, Decimal(1), 1.7e9, Decimal(60000), **more)
+        self.tracker.start_tracking_order(order)
+        return order
+
+    def report(
+        self, state: OrderState, order_id: str | None = "17", venue_id: str | None = "900", pair: str = PAIR,
+        time: float | None = None, **misc: Any,
+    ) -> None:  # fmt: skip
+        time = float(next(self.times)) if time is None else time
+        self.tracker.process_order_update(OrderUpdate(pair, time, state, order_id, venue_id, misc or None))
+
+    def fill(
+        self, trade_id: str, amount: str, order_id: str | None = "17", venue_id: str | None = "900", pair: str = PAIR,
+        price: str = "60000", fees: Sequence[TokenAmount] = (TokenAmount("USDT", Decimal("0.01")),),
+    ) -> None:  # fmt: skip
+        base, quote = Decimal(amount), Decimal(amount) * Decimal(price)
+        fee = AddedToCostTradeFee(flat_fees=list(fees))
+        time = float(next(self.times))
+        self.tracker.process_trade_update(
+            TradeUpdate(trade_id, order_id, venue_id, pair, time, Decimal(price), base, quote, fee)
+        )
+
+    def words(self) -> list[str]:
+        return [
+            type(event).__name__.removesuffix("Event").removeprefix("BuyOrder").removeprefix("Order")
+            for event in self.told
+        ]
+
+    def told_amounts(self) -> list[Decimal]:
+        return [event.amount for event in self.told if isinstance(event, OrderFilledEvent)]
+
+    def kinds(self) -> list[str]:
+        return [alarm.kind for alarm in self.alarms]
+
+    def wait(self, seconds: float) -> None:
+        self.clock.elapsed_ns += int(seconds * 1e9)
+        self.tracker.expire()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self.tracker.update_counts
 
 
 class MemoryVenue:
@@ -305,6 +389,7 @@ class Kit:
     pair = PAIR
     exchange_class = MemoryExchange
     clock_class = StepClock
+    desk_class = Desk
     settle = staticmethod(settle)
     turns = staticmethod(turns)
     trade_update = staticmethod(trade_update)
@@ -313,6 +398,11 @@ class Kit:
 @pytest.fixture
 def kit() -> type[Kit]:
     return Kit
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from decimal import Decimal
 from typing import Any
 
@@ -11,16 +10,12 @@ import pytest
 from qtxconn.core.client_order_tracker import ClientOrderTracker
 from qtxconn.core.events import OrderAmendedEvent
 from qtxconn.core.in_flight_order import InFlightOrder
-from qtxconn.core.pubsub import PubSub
 from qtxconn.core.types import (
-    AddedToCostTradeFee,
-    MarketEvent,
     OrderState,
     OrderType,
     OrderUpdate,
     TokenAmount,
     TradeType,
-    TradeUpdate,
 )
 from qtxconn.errors import OrderNotFoundError, OrderValidationError
 from qtxconn.perf.order_latency import OrderLatencySink
@@ -29,62 +24,22 @@ PAIR = "BTC-USDT"
 S = OrderState
 
 
-class Desk:
-    """A tracker with one buy order of 1 BTC at 60000 and everything that it tells."""
-
-    def __init__(self) -> None:
-        self.pubsub = PubSub(logging.getLogger("test.amend"))
-        self.tracker = ClientOrderTracker(self.pubsub)
-        self.told: list[Any] = []
-        self.alarms: list[Any] = []
-        for tag in MarketEvent:
-            self.pubsub.add_listener(tag, self.told.append)
-        self.pubsub.set_error_event_listener(self)
-        self.order = self.track("17")
-
-    def on_error(self, event: Any) -> None:
-        self.alarms.append(event)
-
-    def track(self, order_id: str, **more: Any) -> InFlightOrder:
-        order = InFlightOrder(order_id, PAIR, OrderType.LIMIT, TradeType.BUY, Decimal(1), 1.7e9, Decimal(60000), **more)
-        self.tracker.start_tracking_order(order)
-        return order
-
-    def report(self, state: OrderState, time: float, venue_id: str | None = "900", **misc: Any) -> None:
-        self.tracker.process_order_update(OrderUpdate(PAIR, time, state, "17", venue_id, misc or None))
-
-    def fill(self, trade_id: str, amount: str, *fees: TokenAmount, venue_id: str = "900") -> None:
-        base = Decimal(amount)
-        self.tracker.process_trade_update(
-            TradeUpdate(
-                trade_id,
-                "17",
-                venue_id,
-                PAIR,
-                5.0,
-                Decimal(60000),
-                base,
-                base * 60000,
-                AddedToCostTradeFee(flat_fees=list(fees)),
-            )
-        )
-
-
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def desk(desk: Any) -> Any:
+    desk.order = desk.track()
+    return desk
 
 
 # -- amends --------------------------------------------------------------------------------------------------------
 
 
-def test_an_amend_is_told_with_both_prices_and_amounts(desk: Desk) -> None:
-    desk.report(S.OPEN, 1.0)
+def test_an_amend_is_told_with_both_prices_and_amounts(desk: Any) -> None:
+    desk.report(S.OPEN, time=1.0)
     desk.tracker.mark_pending_update(desk.order)
     assert desk.order.current_state is S.PENDING_UPDATE
-    desk.report(S.OPEN, 2.0)
+    desk.report(S.OPEN, time=2.0)
     assert desk.order.current_state is S.PENDING_UPDATE  # no word on the amend
-    desk.report(S.OPEN, 3.0, "901", amended_price=Decimal("59999.5"), amended_amount="1.25")
+    desk.report(S.OPEN, time=3.0, venue_id="901", amended_price=Decimal("59999.5"), amended_amount="1.25")
     assert desk.order.current_state is S.OPEN
     assert (desk.order.price, desk.order.amount) == (Decimal("59999.5"), Decimal("1.25"))
     assert desk.order.exchange_order_ids == ["900", "901"]
@@ -98,7 +53,7 @@ def test_an_amend_is_told_with_both_prices_and_amounts(desk: Desk) -> None:
     assert InFlightOrder.from_json(desk.order.to_json()).amount == Decimal("1.25")
 
 
-def test_the_typed_listener_hears_of_an_amend(desk: Desk) -> None:
+def test_the_typed_listener_hears_of_an_amend(desk: Any) -> None:
     heard: list[Any] = []
 
     class Listener:
@@ -106,7 +61,7 @@ def test_the_typed_listener_hears_of_an_amend(desk: Desk) -> None:
             heard.append(event.new_price)
 
     desk.pubsub.set_order_event_listener(Listener())
-    desk.report(S.OPEN, 1.0, amended_price=Decimal(61000))
+    desk.report(S.OPEN, time=1.0, amended_price=Decimal(61000))
     assert heard == [Decimal(61000)]
     assert [type(event).__name__ for event in desk.told] == ["BuyOrderCreatedEvent", "OrderAmendedEvent"]
 
@@ -120,7 +75,7 @@ def test_the_typed_listener_hears_of_an_amend(desk: Desk) -> None:
         ({"amended_price": 0.5}, "bad_amount"),
     ],
 )
-def test_an_impossible_amend_changes_nothing_and_is_reported(desk: Desk, misc: dict[str, Any], counter: str) -> None:
+def test_an_impossible_amend_changes_nothing_and_is_reported(desk: Any, misc: dict[str, Any], counter: str) -> None:
     desk.fill("1", "0.4")
     desk.tracker.mark_pending_update(desk.order)
     desk.tracker.process_order_update(OrderUpdate(PAIR, 3.0, S.PARTIALLY_FILLED, "17", None, misc))
@@ -132,17 +87,17 @@ def test_an_impossible_amend_changes_nothing_and_is_reported(desk: Desk, misc: d
     assert desk.order.current_state is S.PARTIALLY_FILLED
 
 
-def test_an_amend_to_what_is_executed_ends_the_order_as_the_venue_says(desk: Desk) -> None:
+def test_an_amend_to_what_is_executed_ends_the_order_as_the_venue_says(desk: Any) -> None:
     desk.fill("1", "0.4")
-    desk.report(S.FILLED, 3.0, amended_amount=Decimal("0.4"), cumulative_base=Decimal("0.4"))
+    desk.report(S.FILLED, time=3.0, amended_amount=Decimal("0.4"), cumulative_base=Decimal("0.4"))
     assert desk.order.current_state is S.FILLED
     assert type(desk.told[-1]).__name__ == "BuyOrderCompletedEvent"
     assert desk.told[-1].base_asset_amount == Decimal("0.4")
 
 
-def test_an_older_amend_does_not_undo_a_newer_one(desk: Desk) -> None:
-    desk.report(S.OPEN, 3.0, amended_price=Decimal(3))
-    desk.report(S.OPEN, 2.0, amended_price=Decimal(2))
+def test_an_older_amend_does_not_undo_a_newer_one(desk: Any) -> None:
+    desk.report(S.OPEN, time=3.0, amended_price=Decimal(3))
+    desk.report(S.OPEN, time=2.0, amended_price=Decimal(2))
     assert desk.order.price == 3
     desk.tracker.stop_tracking_order("17")
     assert desk.order.price == 3
@@ -151,12 +106,12 @@ def test_an_older_amend_does_not_undo_a_newer_one(desk: Desk) -> None:
 # -- listeners in C ------------------------------------------------------------------------------------------------
 
 
-def test_a_sink_hears_every_event_without_python(desk: Desk) -> None:
+def test_a_sink_hears_every_event_without_python(desk: Any) -> None:
     sink = OrderLatencySink()
     desk.tracker.add_event_sink(sink)
     desk.tracker.add_event_sink(sink)  # once is enough
     desk.tracker.mark_submitted(desk.order)
-    desk.report(S.OPEN, 1.0)
+    desk.report(S.OPEN, time=1.0)
     desk.fill("1", "0.4")
     desk.fill("2", "0.6")
     counts = [recorder.count for recorder in (sink.submit_to_ack, sink.submit_to_first_fill, sink.submit_to_end)]
@@ -171,14 +126,14 @@ def test_a_sink_hears_every_event_without_python(desk: Desk) -> None:
 # -- fees and ids --------------------------------------------------------------------------------------------------
 
 
-def test_every_flat_fee_of_a_fill_is_kept(desk: Desk) -> None:
+def test_every_flat_fee_of_a_fill_is_kept(desk: Any) -> None:
     fees = [
         TokenAmount("USDT", Decimal("0.02")),
         TokenAmount("BNB", Decimal("0.00001")),
         TokenAmount("USDT", Decimal("-0.01")),
     ]
-    desk.fill("1", "0.4", *fees)
-    desk.fill("2", "0.1", fees[1])
+    desk.fill("1", "0.4", fees=fees)
+    desk.fill("2", "0.1", fees=[fees[1]])
     for tracked in (True, False):
         assert desk.order.is_tracked == tracked
         assert desk.order.order_fills["1"].fee.flat_fees == fees
@@ -191,16 +146,12 @@ def test_every_flat_fee_of_a_fill_is_kept(desk: Desk) -> None:
     assert desk.alarms == []
 
 
-def test_a_single_fee_keeps_its_asset_in_another_tracker(desk: Desk) -> None:
-    desk.fill("1", "0.4", TokenAmount("USDT", Decimal("0.02")))
+def test_a_single_fee_keeps_its_asset_in_another_tracker(desk: Any, kit: Any) -> None:
+    desk.fill("1", "0.4", fees=[TokenAmount("USDT", Decimal("0.02"))])
     desk.tracker.stop_tracking_order("17")
-    other = Desk()
-    other.tracker.stop_tracking_order("17")
+    other = kit.desk_class()
     other.track("18")
-    other.tracker.process_trade_update(
-        TradeUpdate("9", "18", "1", PAIR, 5.0, Decimal(1), Decimal("0.1"), Decimal("0.1"),
-                    AddedToCostTradeFee(flat_fees=[TokenAmount("BNB", Decimal(1))]))
-    )  # fmt: skip
+    other.fill("9", "0.1", order_id="18", venue_id="1", fees=[TokenAmount("BNB", Decimal(1))])
     other.tracker.start_tracking_order(desk.order)
     assert desk.order.cumulative_fee_paid("USDT") == Decimal("0.02")
 
@@ -212,8 +163,8 @@ def test_a_single_fee_keeps_its_asset_in_another_tracker(desk: Desk) -> None:
         "0f9da948-a6fb-4c45-9edc-4685c3f3317d", "0x" + "ab" * 32, "Ünïcode", " 900",
     ],
 )  # fmt: skip
-def test_ids_of_every_kind_come_back_as_they_were(desk: Desk, venue_id: str) -> None:
-    desk.report(S.OPEN, 1.0, venue_id)
+def test_ids_of_every_kind_come_back_as_they_were(desk: Any, venue_id: str) -> None:
+    desk.report(S.OPEN, time=1.0, venue_id=venue_id)
     desk.fill(venue_id, "0.4", venue_id=venue_id)
     desk.fill(venue_id, "0.4", venue_id=venue_id)
     assert desk.tracker.fetch_order(None, venue_id) is desk.order
@@ -229,8 +180,8 @@ def test_ids_of_every_kind_come_back_as_they_were(desk: Desk, venue_id: str) -> 
     assert desk.tracker.fetch_order(None, venue_id) is desk.order
 
 
-def test_a_client_id_that_is_known_is_refused_loudly_while_it_is_remembered(desk: Desk) -> None:
-    for end in (lambda: None, lambda: desk.report(S.CANCELED, 1.0)):
+def test_a_client_id_that_is_known_is_refused_loudly_while_it_is_remembered(desk: Any) -> None:
+    for end in (lambda: None, lambda: desk.report(S.CANCELED, time=1.0)):
         end()
         with pytest.raises(OrderValidationError, match="17 is already tracked; ids are used once"):
             desk.track("17")
@@ -240,7 +191,7 @@ def test_a_client_id_that_is_known_is_refused_loudly_while_it_is_remembered(desk
     assert len(desk.tracker.all_orders) == 3
 
 
-def test_numbers_that_are_one_number_cannot_be_two_orders(desk: Desk) -> None:
+def test_numbers_that_are_one_number_cannot_be_two_orders(desk: Any) -> None:
     prefixed = ClientOrderTracker(desk.pubsub, client_order_id_prefix="q")
     first = InFlightOrder("q17", PAIR, OrderType.LIMIT, TradeType.BUY, Decimal(1), 1.0)
     prefixed.start_tracking_order(first)

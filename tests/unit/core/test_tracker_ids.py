@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-import logging
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from qtxconn.core.client_order_tracker import ClientOrderTracker
-from qtxconn.core.clock import Clock
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.parked_updates import ParkedUpdates
-from qtxconn.core.pubsub import PubSub
 from qtxconn.core.types import (
-    AddedToCostTradeFee,
-    MarketEvent,
     OrderState,
     OrderType,
     OrderUpdate,
-    TokenAmount,
     TradeType,
-    TradeUpdate,
 )
 from qtxconn.errors import OrderNotFoundError, OrderRejectedError, OrderValidationError
 
@@ -31,97 +22,10 @@ PAIR = "BTC-USDT"
 S = OrderState
 
 
-class HandClock(Clock):
-    """Moves when told to."""
-
-    def __init__(self) -> None:
-        self.elapsed_ns = 0
-
-    def now_ns(self) -> int:
-        return 1_700_000_000_000_000_000 + self.elapsed_ns
-
-    def monotonic_ns(self) -> int:
-        return self.elapsed_ns
-
-
-class Desk:
-    """A tracker with everything that it tells, in order."""
-
-    def __init__(self, **options: Any) -> None:
-        self.clock = HandClock()
-        self.pubsub = PubSub(logging.getLogger("test.ids"))
-        self.tracker = ClientOrderTracker(self.pubsub, self.clock, **options)
-        self.told: list[Any] = []
-        self.alarms: list[Any] = []
-        for tag in MarketEvent:
-            self.pubsub.add_listener(tag, self.told.append)
-        self.pubsub.set_error_event_listener(self)
-        self.times = itertools.count(1)
-
-    def on_error(self, event: Any) -> None:
-        self.alarms.append(event)
-
-    def track(
-        self, order_id: str = "17", pair: str = PAIR, side: TradeType = TradeType.BUY, **more: Any
-    ) -> InFlightOrder:
-        order = InFlightOrder(order_id, pair, OrderType.LIMIT, side, Decimal(1), 1.0, Decimal(60000), **more)
-        self.tracker.start_tracking_order(order)
-        return order
-
-    def report(
-        self, state: OrderState, order_id: str | None = "17", venue_id: str | None = "900", pair: str = PAIR,
-        time: float | None = None, **misc: Any,
-    ) -> None:  # fmt: skip
-        time = float(next(self.times)) if time is None else time
-        self.tracker.process_order_update(OrderUpdate(pair, time, state, order_id, venue_id, misc or None))
-
-    def fill(
-        self, trade_id: str, amount: str, order_id: str | None = "17", venue_id: str | None = "900", pair: str = PAIR,
-        price: str = "60000",
-    ) -> None:  # fmt: skip
-        base = Decimal(amount)
-        fee = AddedToCostTradeFee(flat_fees=[TokenAmount("USDT", Decimal("0.01"))])
-        self.tracker.process_trade_update(
-            TradeUpdate(
-                trade_id,
-                order_id,
-                venue_id,
-                pair,
-                float(next(self.times)),
-                Decimal(price),
-                base,
-                base * Decimal(price),
-                fee,
-            )
-        )
-
-    def words(self) -> list[str]:
-        return [
-            type(event).__name__.removesuffix("Event").removeprefix("BuyOrder").removeprefix("Order")
-            for event in self.told
-        ]
-
-    def kinds(self) -> list[str]:
-        return [alarm.kind for alarm in self.alarms]
-
-    def wait(self, seconds: float) -> None:
-        self.clock.elapsed_ns += int(seconds * 1e9)
-        self.tracker.expire()
-
-    @property
-    def counts(self) -> dict[str, int]:
-        return self.tracker.update_counts
-
-
-@pytest.fixture
-def desk() -> Desk:
-    return Desk()
-
-
 # -- the chain of venue ids ----------------------------------------------------------------------------------------
 
 
-def test_every_id_that_an_order_ever_had_finds_it(desk: Desk) -> None:
+def test_every_id_that_an_order_ever_had_finds_it(desk: Any) -> None:
     order = desk.track()
     for venue_id in ("900", "901", "902"):  # flaw 11: frozen at the first
         desk.report(S.OPEN, venue_id=venue_id)
@@ -133,7 +37,7 @@ def test_every_id_that_an_order_ever_had_finds_it(desk: Desk) -> None:
     assert desk.tracker.fetch_order(None, "900") is None
 
 
-def test_the_cancel_of_a_superseded_id_is_history(desk: Desk) -> None:
+def test_the_cancel_of_a_superseded_id_is_history(desk: Any) -> None:
     order = desk.track()
     desk.report(S.OPEN, venue_id="900")
     desk.report(S.OPEN, venue_id="901")  # cancel-replace: the venue now ends the old id
@@ -146,7 +50,7 @@ def test_the_cancel_of_a_superseded_id_is_history(desk: Desk) -> None:
     assert order.is_cancelled
 
 
-def test_a_fill_under_a_superseded_id_is_booked(desk: Desk) -> None:
+def test_a_fill_under_a_superseded_id_is_booked(desk: Any) -> None:
     order = desk.track()
     desk.report(S.OPEN, venue_id="900")
     desk.report(S.OPEN, venue_id="901")
@@ -156,7 +60,7 @@ def test_a_fill_under_a_superseded_id_is_booked(desk: Desk) -> None:
     assert order.exchange_order_id == "901"
 
 
-def test_an_update_that_names_two_orders_touches_neither(desk: Desk) -> None:
+def test_an_update_that_names_two_orders_touches_neither(desk: Any) -> None:
     first, second = desk.track("17"), desk.track("18")
     desk.report(S.OPEN, "17", "900")
     desk.report(S.OPEN, "18", "901")
@@ -167,7 +71,7 @@ def test_an_update_that_names_two_orders_touches_neither(desk: Desk) -> None:
     assert desk.kinds() == ["foreign", "foreign"]
 
 
-def test_an_update_for_another_pair_is_refused_and_reported(desk: Desk) -> None:
+def test_an_update_for_another_pair_is_refused_and_reported(desk: Any) -> None:
     order = desk.track()
     desk.report(S.CANCELED, pair="ETH-USDT")
     desk.fill("t1", "0.5", pair="ETH-USDT")  # flaw 10: accepted
@@ -177,7 +81,7 @@ def test_an_update_for_another_pair_is_refused_and_reported(desk: Desk) -> None:
     assert desk.words() == []
 
 
-def test_updates_with_no_id_match_no_order_without_one(desk: Desk) -> None:
+def test_updates_with_no_id_match_no_order_without_one(desk: Any) -> None:
     order = desk.track()
     desk.report(S.CANCELED, None, None)  # flaw 10: None matched None
     desk.fill("t1", "0.5", None, None)
@@ -189,7 +93,7 @@ def test_updates_with_no_id_match_no_order_without_one(desk: Desk) -> None:
 # -- trades are booked once in the account -------------------------------------------------------------------------
 
 
-def test_a_trade_id_on_another_order_of_the_pair_is_refused_and_reported(desk: Desk) -> None:
+def test_a_trade_id_on_another_order_of_the_pair_is_refused_and_reported(desk: Any) -> None:
     first, second = desk.track("17"), desk.track("18")
     desk.fill("t1", "0.5", "17", "900")
     desk.fill("t1", "0.5", "18", "901")
@@ -197,7 +101,7 @@ def test_a_trade_id_on_another_order_of_the_pair_is_refused_and_reported(desk: D
     assert desk.kinds() == ["foreign"]
 
 
-def test_equal_trade_ids_of_two_pairs_and_of_a_trade_with_oneself_are_two_fills(desk: Desk) -> None:
+def test_equal_trade_ids_of_two_pairs_and_of_a_trade_with_oneself_are_two_fills(desk: Any) -> None:
     orders = desk.track("17"), desk.track("18", "ETH-USDT"), desk.track("19", side=TradeType.SELL)
     desk.fill("t1", "0.5", "17", "900")
     desk.fill("t1", "0.5", "18", "900", "ETH-USDT")
@@ -207,7 +111,7 @@ def test_equal_trade_ids_of_two_pairs_and_of_a_trade_with_oneself_are_two_fills(
 
 
 @pytest.mark.parametrize(("amount", "price"), [("0", "60000"), ("-1", "60000"), ("0.5", "-1")])
-def test_an_impossible_fill_changes_nothing_and_is_reported(desk: Desk, amount: str, price: str) -> None:
+def test_an_impossible_fill_changes_nothing_and_is_reported(desk: Any, amount: str, price: str) -> None:
     order = desk.track()
     desk.fill("t1", amount, price=price)  # flaw 10: a fill of -3 accepted
     assert (order.executed_amount_base, order.current_state) == (0, S.PENDING_CREATE)
@@ -217,7 +121,7 @@ def test_an_impossible_fill_changes_nothing_and_is_reported(desk: Desk, amount: 
 # -- updates that come before the order is known --------------------------------------------------------------------
 
 
-def test_updates_by_venue_id_wait_until_the_ack_brings_it(desk: Desk) -> None:
+def test_updates_by_venue_id_wait_until_the_ack_brings_it(desk: Any) -> None:
     order = desk.track()
     desk.fill("t1", "0.4", None, "900")
     desk.report(S.PARTIALLY_FILLED, None, "900", cumulative_base=Decimal("0.4"))
@@ -230,7 +134,7 @@ def test_updates_by_venue_id_wait_until_the_ack_brings_it(desk: Desk) -> None:
     assert desk.counts["parked"] == desk.counts["orphan"] == 0
 
 
-def test_updates_wait_until_the_order_is_tracked(desk: Desk) -> None:
+def test_updates_wait_until_the_order_is_tracked(desk: Any) -> None:
     desk.fill("t1", "0.4")
     order = desk.track()
     assert order.executed_amount_base == Decimal("0.4")
@@ -239,7 +143,7 @@ def test_updates_wait_until_the_order_is_tracked(desk: Desk) -> None:
     assert back.executed_amount_base == Decimal("0.1")
 
 
-def test_a_fill_that_brings_the_venue_id_lets_the_others_in(desk: Desk) -> None:
+def test_a_fill_that_brings_the_venue_id_lets_the_others_in(desk: Any) -> None:
     order = desk.track()
     desk.fill("t1", "0.4", None, "900")
     desk.fill("t2", "0.6", "17", "900")
@@ -247,7 +151,7 @@ def test_a_fill_that_brings_the_venue_id_lets_the_others_in(desk: Desk) -> None:
     assert [event.exchange_trade_id for event in desk.told[1:3]] == ["t2", "t1"]
 
 
-def test_what_waits_too_long_is_told_as_an_orphan_once(desk: Desk) -> None:
+def test_what_waits_too_long_is_told_as_an_orphan_once(desk: Any) -> None:
     desk.fill("t1", "0.4", "999", "900")
     desk.report(S.PARTIALLY_FILLED, "999", "900")
     desk.report(S.CANCELED, "999", "900")  # an end of nobody's order needs no one's attention
@@ -264,8 +168,8 @@ def test_what_waits_too_long_is_told_as_an_orphan_once(desk: Desk) -> None:
     assert desk.track("999").executed_amount_base == 0  # too late to be matched: it was told
 
 
-def test_waiting_is_bounded_by_count() -> None:
-    desk = Desk(parked_updates_max=3)
+def test_waiting_is_bounded_by_count(kit: Any) -> None:
+    desk = kit.desk_class(parked_updates_max=3)
     for number in range(5):
         desk.fill(f"t{number}", "0.1", None, str(number))
     assert [event.trade_update.trade_id for event in desk.told] == ["t0", "t1"]
@@ -289,8 +193,8 @@ def test_parked_updates_are_found_by_either_id_and_only_on_their_pair() -> None:
 # -- orders that ended long ago ------------------------------------------------------------------------------------
 
 
-def test_a_late_fill_is_booked_as_long_as_the_order_is_remembered_and_an_orphan_after() -> None:
-    desk = Desk(finished_orders_ttl_s=60)
+def test_a_late_fill_is_booked_as_long_as_the_order_is_remembered_and_an_orphan_after(kit: Any) -> None:
+    desk = kit.desk_class(finished_orders_ttl_s=60)
     order = desk.track()
     desk.fill("t1", "0.4")
     desk.report(S.CANCELED)
@@ -307,8 +211,8 @@ def test_a_late_fill_is_booked_as_long_as_the_order_is_remembered_and_an_orphan_
     assert desk.counts["duplicate_fill"] == 1
 
 
-def test_ended_orders_are_bounded_by_count() -> None:
-    desk = Desk(finished_orders_max=2)
+def test_ended_orders_are_bounded_by_count(kit: Any) -> None:
+    desk = kit.desk_class(finished_orders_max=2)
     orders = [desk.track(str(number)) for number in range(1, 5)]
     for order in orders:
         desk.report(S.CANCELED, order.client_order_id, None)
@@ -318,7 +222,7 @@ def test_ended_orders_are_bounded_by_count() -> None:
 # -- orders that were not placed here ------------------------------------------------------------------------------
 
 
-def test_an_adopted_order_is_listed_filled_and_ended_like_others(desk: Desk) -> None:
+def test_an_adopted_order_is_listed_filled_and_ended_like_others(desk: Any) -> None:
     tracker = desk.tracker
     order = tracker.adopt_external_order(PAIR, "900", TradeType.BUY, "1", OrderType.LIMIT, "60000")
     assert order.is_external
@@ -330,7 +234,7 @@ def test_an_adopted_order_is_listed_filled_and_ended_like_others(desk: Desk) -> 
     assert InFlightOrder.from_json(order.to_json()).is_external
 
 
-def test_an_order_is_adopted_once(desk: Desk) -> None:
+def test_an_order_is_adopted_once(desk: Any) -> None:
     desk.tracker.adopt_external_order(PAIR, "900", TradeType.BUY, "1", OrderType.LIMIT, "60000", "web_abc")
     desk.track("17", exchange_order_id="901")
     for venue_id, order_id in (("900", None), ("902", "web_abc"), ("901", None)):
@@ -353,17 +257,17 @@ async def test_a_connector_adopts_an_order_asks_for_it_and_cancels_it(exchange: 
 # -- life after the end --------------------------------------------------------------------------------------------
 
 
-def end_rejected(desk: Desk, order: InFlightOrder) -> None:
+def end_rejected(desk: Any, order: InFlightOrder) -> None:
     desk.tracker.mark_failed(order, OrderRejectedError("no"))
 
 
-def end_absent(desk: Desk, order: InFlightOrder) -> None:
+def end_absent(desk: Any, order: InFlightOrder) -> None:
     desk.tracker.mark_absent(order, OrderNotFoundError("Order does not exist."))
 
 
 @pytest.mark.parametrize("end", [end_rejected, end_absent])
 def test_a_failed_order_that_the_venue_shows_alive_lives_on_as_an_external_one(
-    desk: Desk, end: Callable[[Desk, InFlightOrder], None]
+    desk: Any, end: Callable[[Any, InFlightOrder], None]
 ) -> None:
     order = desk.track()
     end(desk, order)
@@ -381,7 +285,7 @@ def test_a_failed_order_that_the_venue_shows_alive_lives_on_as_an_external_one(
     assert desk.kinds() == ["life_after_end"]  # said once
 
 
-def test_a_fill_can_be_the_first_sign_of_life(desk: Desk) -> None:
+def test_a_fill_can_be_the_first_sign_of_life(desk: Any) -> None:
     order = desk.track()
     end_absent(desk, order)
     desk.fill("t1", "0.4")  # flaw 6: booked somewhere, never completed
@@ -391,7 +295,7 @@ def test_a_fill_can_be_the_first_sign_of_life(desk: Desk) -> None:
     assert order.is_failure
 
 
-def test_without_a_venue_id_the_fill_is_booked_late_and_the_rest_is_adopted_when_it_is_known(desk: Desk) -> None:
+def test_without_a_venue_id_the_fill_is_booked_late_and_the_rest_is_adopted_when_it_is_known(desk: Any) -> None:
     order = desk.track()
     end_absent(desk, order)
     desk.fill("t1", "0.4", venue_id=None)
@@ -406,7 +310,7 @@ def test_without_a_venue_id_the_fill_is_booked_late_and_the_rest_is_adopted_when
     assert (order.executed_amount_base, survivor.executed_amount_base) == (Decimal("0.4"), Decimal("0.1"))
 
 
-def test_an_accepted_order_that_vanished_and_comes_back_lives_on_too(desk: Desk) -> None:
+def test_an_accepted_order_that_vanished_and_comes_back_lives_on_too(desk: Any) -> None:
     order = desk.track()
     desk.report(S.OPEN)
     end_absent(desk, order)
@@ -417,7 +321,7 @@ def test_an_accepted_order_that_vanished_and_comes_back_lives_on_too(desk: Desk)
     assert [other.is_external for other in desk.tracker.active_orders.values()] == [True]
 
 
-def test_a_late_report_of_a_cancelled_order_is_no_sign_of_life(desk: Desk) -> None:
+def test_a_late_report_of_a_cancelled_order_is_no_sign_of_life(desk: Any) -> None:
     desk.track()
     desk.report(S.CANCELED)
     desk.report(S.OPEN)
@@ -427,7 +331,7 @@ def test_a_late_report_of_a_cancelled_order_is_no_sign_of_life(desk: Desk) -> No
     assert desk.counts["terminal"] == 2
 
 
-def test_the_end_of_a_failed_order_that_executed_nothing_is_no_news(desk: Desk) -> None:
+def test_the_end_of_a_failed_order_that_executed_nothing_is_no_news(desk: Any) -> None:
     order = desk.track()
     end_absent(desk, order)
     desk.report(S.CANCELED, cumulative_base=Decimal(0))

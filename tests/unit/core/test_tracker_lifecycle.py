@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from qtxconn.core.client_order_tracker import ClientOrderTracker
-from qtxconn.core.clock import Clock
 from qtxconn.core.events import OrderFilledEvent
 from qtxconn.core.in_flight_order import InFlightOrder, legal_moves
-from qtxconn.core.pubsub import PubSub
 from qtxconn.core.types import (
     AddedToCostTradeFee,
     MarketEvent,
     OrderState,
     OrderType,
-    OrderUpdate,
     TokenAmount,
-    TradeType,
     TradeUpdate,
 )
 from qtxconn.errors import OrderRejectedError
@@ -32,68 +26,10 @@ LIVE = [state for state in S if not state.is_terminal]
 ENDS = [state for state in S if state.is_terminal]
 
 
-class HandClock(Clock):
-    def __init__(self) -> None:
-        self.elapsed_ns = 0
-
-    def now_ns(self) -> int:
-        return self.monotonic_ns()
-
-    def monotonic_ns(self) -> int:
-        self.elapsed_ns += 1
-        return self.elapsed_ns
-
-
-class Desk:
-    """One order of 1 BTC at 60000 in a tracker, and everything that is told of it."""
-
-    def __init__(self, **options: Any) -> None:
-        self.clock = HandClock()
-        self.pubsub = PubSub(logging.getLogger("test.lifecycle"))
-        self.tracker = ClientOrderTracker(self.pubsub, self.clock, **options)
-        self.told: list[Any] = []
-        self.alarms: list[Any] = []
-        for tag in MarketEvent:
-            self.pubsub.add_listener(tag, self.told.append)
-        self.pubsub.set_error_event_listener(self)
-        self.order = InFlightOrder(
-            "17", PAIR, OrderType.LIMIT, TradeType.BUY, Decimal(1), 1.0, Decimal(60000)
-        )  # fmt: skip
-        self.tracker.start_tracking_order(self.order)
-        self.times = itertools.count(1)
-
-    def on_error(self, event: Any) -> None:
-        self.alarms.append(event)
-
-    def report(self, state: OrderState, time: float | None = None, **misc: Any) -> None:
-        time = float(next(self.times)) if time is None else time
-        self.tracker.process_order_update(OrderUpdate(PAIR, time, state, "17", "900", misc or None))
-
-    def fill(self, trade_id: str, amount: str, price: str = "60000") -> None:
-        base = Decimal(amount)
-        fee = AddedToCostTradeFee(flat_fees=[TokenAmount("USDT", Decimal("0.01"))])
-        self.tracker.process_trade_update(
-            TradeUpdate(
-                trade_id, "17", "900", PAIR, float(next(self.times)), Decimal(price), base, base * Decimal(price), fee
-            )
-        )
-
-    def words(self) -> list[str]:
-        return [
-            type(event).__name__.removesuffix("Event").removeprefix("BuyOrder").removeprefix("Order")
-            for event in self.told
-        ]
-
-    def told_amounts(self) -> list[Decimal]:
-        return [event.amount for event in self.told if isinstance(event, OrderFilledEvent)]
-
-    def kinds(self) -> list[str]:
-        return [alarm.kind for alarm in self.alarms]
-
-
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def desk(desk: Any) -> Any:
+    desk.order = desk.track()
+    return desk
 
 
 # -- the table -----------------------------------------------------------------------------------------------------
@@ -108,7 +44,7 @@ def test_every_live_state_can_end_in_every_way_and_no_end_moves_on() -> None:
 # -- monotone ------------------------------------------------------------------------------------------------------
 
 
-def test_a_stale_report_takes_nothing_back(desk: Desk) -> None:
+def test_a_stale_report_takes_nothing_back(desk: Any) -> None:
     desk.fill("t1", "0.4")
     desk.report(S.PARTIALLY_FILLED, time=50.0)
     desk.report(S.OPEN, time=40.0)  # flaw 1: PARTIALLY_FILLED back to OPEN
@@ -119,7 +55,7 @@ def test_a_stale_report_takes_nothing_back(desk: Desk) -> None:
 
 @pytest.mark.parametrize("end", [S.CANCELED, S.EXPIRED])
 @pytest.mark.parametrize("late", list(S), ids=lambda state: state.name)
-def test_an_order_has_one_end_whatever_comes_after(desk: Desk, end: OrderState, late: OrderState) -> None:
+def test_an_order_has_one_end_whatever_comes_after(desk: Any, end: OrderState, late: OrderState) -> None:
     desk.report(S.OPEN)
     desk.report(end)
     told = desk.words()
@@ -130,13 +66,13 @@ def test_an_order_has_one_end_whatever_comes_after(desk: Desk, end: OrderState, 
     assert desk.tracker.update_counts["terminal"] == 2
 
 
-def test_two_acks_are_told_once(desk: Desk) -> None:
+def test_two_acks_are_told_once(desk: Any) -> None:
     desk.report(S.OPEN)
     desk.report(S.OPEN)
     assert desk.words() == ["Created"]
 
 
-def test_an_ack_after_the_end_still_brings_the_venue_id(desk: Desk) -> None:
+def test_an_ack_after_the_end_still_brings_the_venue_id(desk: Any) -> None:
     fill = TradeUpdate("t1", "17", "", PAIR, 1.0, Decimal(60000), Decimal(1), Decimal(60000), AddedToCostTradeFee())
     desk.tracker.process_trade_update(fill)
     assert desk.order.exchange_order_id is None
@@ -145,7 +81,7 @@ def test_an_ack_after_the_end_still_brings_the_venue_id(desk: Desk) -> None:
     assert desk.words() == ["Created", "Filled", "Completed"]
 
 
-def test_a_late_ack_and_a_partial_fill_leave_a_cancel_pending(desk: Desk) -> None:
+def test_a_late_ack_and_a_partial_fill_leave_a_cancel_pending(desk: Any) -> None:
     desk.tracker.mark_pending_cancel(desk.order)
     desk.report(S.OPEN)
     desk.fill("t1", "0.4")
@@ -155,7 +91,7 @@ def test_a_late_ack_and_a_partial_fill_leave_a_cancel_pending(desk: Desk) -> Non
     assert desk.words() == ["Created", "Filled"]  # flaw 3: never created
 
 
-def test_a_cancel_after_the_end_changes_nothing(desk: Desk) -> None:
+def test_a_cancel_after_the_end_changes_nothing(desk: Any) -> None:
     desk.fill("t1", "1")
     desk.report(S.CANCELED)
     desk.report(S.EXPIRED)
@@ -166,7 +102,7 @@ def test_a_cancel_after_the_end_changes_nothing(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(["status", "t1", "t2"])), ids="-".join)
-def test_split_streams_converge_in_any_order(desk: Desk, order: tuple[str, ...]) -> None:
+def test_split_streams_converge_in_any_order(desk: Any, order: tuple[str, ...]) -> None:
     for message in order:
         if message == "status":
             desk.report(S.FILLED, cumulative_base=Decimal(1))
@@ -177,7 +113,7 @@ def test_split_streams_converge_in_any_order(desk: Desk, order: tuple[str, ...])
     assert desk.told[-1].quote_asset_amount == 60000
 
 
-def test_an_overfill_is_refused_and_reported_and_not_clipped(desk: Desk) -> None:
+def test_an_overfill_is_refused_and_reported_and_not_clipped(desk: Any) -> None:
     desk.fill("t1", "0.6")
     desk.fill("t2", "0.5")
     assert desk.order.executed_amount_base == Decimal("0.6")
@@ -187,7 +123,7 @@ def test_an_overfill_is_refused_and_reported_and_not_clipped(desk: Desk) -> None
 # -- the audit ring ------------------------------------------------------------------------------------------------
 
 
-def test_the_transitions_say_when_from_where_and_why(desk: Desk) -> None:
+def test_the_transitions_say_when_from_where_and_why(desk: Any) -> None:
     desk.tracker.mark_submitted(desk.order)
     desk.report(S.OPEN)
     desk.report(S.OPEN)
@@ -209,7 +145,7 @@ def test_the_transitions_say_when_from_where_and_why(desk: Desk) -> None:
     assert desk.order.transitions == moves  # kept with the copy
 
 
-def test_the_ring_keeps_the_newest(desk: Desk) -> None:
+def test_the_ring_keeps_the_newest(desk: Any) -> None:
     desk.report(S.OPEN)
     for _ in range(20):
         desk.tracker.mark_pending_cancel(desk.order)
@@ -221,7 +157,7 @@ def test_the_ring_keeps_the_newest(desk: Desk) -> None:
     assert all(after.source is before.target for before, after in itertools.pairwise(moves))
 
 
-def test_what_was_ignored_is_counted_by_reason(desk: Desk) -> None:
+def test_what_was_ignored_is_counted_by_reason(desk: Any) -> None:
     desk.report(S.OPEN, time=50.0)
     desk.report(S.OPEN, time=51.0)
     desk.report(S.OPEN, time=40.0)
@@ -241,12 +177,14 @@ def test_what_was_ignored_is_counted_by_reason(desk: Desk) -> None:
 
 
 @pytest.fixture
-def sums() -> Desk:
+def sums(kit: Any) -> Any:
     """A venue that tells executed amounts and no executions."""
-    return Desk(itemised_fills=False)
+    sums = kit.desk_class(itemised_fills=False)
+    sums.order = sums.track()
+    return sums
 
 
-def test_where_only_sums_are_told_they_become_fills(sums: Desk) -> None:
+def test_where_only_sums_are_told_they_become_fills(sums: Any) -> None:
     sums.report(S.PARTIALLY_FILLED, cumulative_base=Decimal("0.4"), cumulative_quote=Decimal("23996"))
     sums.report(S.PARTIALLY_FILLED, cumulative_base=Decimal("0.4"), cumulative_quote=Decimal("23996"))
     sums.report(S.FILLED, cumulative_base=Decimal(1), cumulative_quote=Decimal("59990"))
@@ -257,43 +195,43 @@ def test_where_only_sums_are_told_they_become_fills(sums: Desk) -> None:
     assert len({event.exchange_trade_id for event in sums.told[1:3]}) == 2
 
 
-def test_without_a_quote_sum_the_orders_price_stands_in(sums: Desk) -> None:
+def test_without_a_quote_sum_the_orders_price_stands_in(sums: Any) -> None:
     sums.report(S.CANCELED, cumulative_base=Decimal("0.4"))
     assert sums.words() == ["Created", "Filled", "Cancelled"]
     assert sums.order.executed_amount_quote == Decimal(24000)
 
 
-def test_a_real_fill_replaces_what_was_inferred_and_is_not_told_again(sums: Desk) -> None:
+def test_a_real_fill_replaces_what_was_inferred_and_is_not_told_again(sums: Any) -> None:
     sums.report(S.PARTIALLY_FILLED, cumulative_base=Decimal("0.4"))
-    sums.fill("t1", "0.3", "59000")
-    sums.fill("t2", "0.1", "59000")
+    sums.fill("t1", "0.3", price="59000")
+    sums.fill("t2", "0.1", price="59000")
     assert sums.told_amounts() == [Decimal("0.4")]
     assert list(sums.order.order_fills) == ["t1", "t2"]
     assert sums.order.executed_amount_quote == Decimal("23600")
     assert sums.kinds() == ["fill_replaced", "fill_replaced"]
-    sums.fill("t1", "0.3", "59000")
+    sums.fill("t1", "0.3", price="59000")
     assert sums.tracker.update_counts["duplicate_fill"] == 1
 
 
-def test_a_real_fill_of_more_than_was_inferred_tells_the_rest(sums: Desk) -> None:
+def test_a_real_fill_of_more_than_was_inferred_tells_the_rest(sums: Any) -> None:
     sums.report(S.PARTIALLY_FILLED, cumulative_base=Decimal("0.4"))
-    sums.fill("t1", "1", "59000")
+    sums.fill("t1", "1", price="59000")
     assert sums.told_amounts() == [Decimal("0.4"), Decimal("0.6")]
     assert sum(sums.told_amounts()) == sums.order.executed_amount_base == 1
     assert sums.words()[-1] == "Completed"
     assert sums.told[-1].quote_asset_amount == 59000
 
 
-def test_a_real_fill_after_the_end_corrects_the_amounts_without_an_alarm_of_a_late_fill(sums: Desk) -> None:
+def test_a_real_fill_after_the_end_corrects_the_amounts_without_an_alarm_of_a_late_fill(sums: Any) -> None:
     sums.report(S.FILLED, cumulative_base=Decimal(1))
-    sums.fill("t1", "1", "59000")
+    sums.fill("t1", "1", price="59000")
     assert sums.words() == ["Created", "Filled", "Completed"]
     assert sums.kinds() == ["fill_replaced"]
     assert sums.order.executed_amount_quote == 59000
 
 
 @pytest.mark.parametrize("misc", [{"cumulative_base": Decimal(1)}, {}], ids=["counted", "not counted"])
-def test_an_end_whose_fills_cannot_be_had_does_not_stay_open_for_ever(desk: Desk, misc: dict[str, Decimal]) -> None:
+def test_an_end_whose_fills_cannot_be_had_does_not_stay_open_for_ever(desk: Any, misc: dict[str, Decimal]) -> None:
     desk.fill("t1", "0.4")
     desk.report(S.FILLED, **misc)
     desk.tracker.settle_with_provisional_fill(desk.order, 30.0)
@@ -317,13 +255,13 @@ async def test_a_connector_that_asks_in_vain_ends_the_order_in_time(exchange: An
     assert exchange.kinds() == ["created", "filled", "completed"]
 
 
-def test_inferred_fills_survive_json(sums: Desk) -> None:
+def test_inferred_fills_survive_json(sums: Any) -> None:
     sums.report(S.PARTIALLY_FILLED, cumulative_base=Decimal("0.4"))
     sums.tracker.stop_tracking_order("17")
     back = InFlightOrder.from_json(sums.order.to_json())
     sums.tracker.start_tracking_order(back)
     sums.order = back
-    sums.fill("t1", "0.4", "59000")
+    sums.fill("t1", "0.4", price="59000")
     assert back.executed_amount_base == Decimal("0.4")
     assert list(back.order_fills) == ["t1"]
 
@@ -331,7 +269,7 @@ def test_inferred_fills_survive_json(sums: Desk) -> None:
 # -- events --------------------------------------------------------------------------------------------------------
 
 
-def test_an_event_hands_on_the_amounts_and_the_fee_as_they_were_given(desk: Desk) -> None:
+def test_an_event_hands_on_the_amounts_and_the_fee_as_they_were_given(desk: Any) -> None:
     fees = AddedToCostTradeFee(flat_fees=[TokenAmount("USDT", Decimal("0.010")), TokenAmount("BNB", Decimal(1))])
     fill = TradeUpdate("t1", "17", "900", PAIR, 1.0, Decimal("60000.00"), Decimal("0.50"), Decimal(30000), fees)
     desk.tracker.process_trade_update(fill)
@@ -342,7 +280,7 @@ def test_an_event_hands_on_the_amounts_and_the_fee_as_they_were_given(desk: Desk
     assert event == OrderFilledEvent(*event)
 
 
-def test_fills_booked_by_a_listener_follow_in_order_with_their_own_amounts(desk: Desk) -> None:
+def test_fills_booked_by_a_listener_follow_in_order_with_their_own_amounts(desk: Any) -> None:
     def book_another(event: OrderFilledEvent) -> None:
         if event.exchange_trade_id == "t1":
             desk.fill("t2", "0.6")
@@ -353,7 +291,7 @@ def test_fills_booked_by_a_listener_follow_in_order_with_their_own_amounts(desk:
     assert desk.words() == ["Created", "Filled", "Filled", "Completed"]
 
 
-def test_a_refusal_carries_the_venues_words(desk: Desk) -> None:
+def test_a_refusal_carries_the_venues_words(desk: Any) -> None:
     desk.tracker.mark_failed(desk.order, OrderRejectedError("Margin is insufficient."))
     assert desk.words() == ["MarketOrderFailure"]
     assert (desk.told[0].error_message, desk.told[0].error_type) == ("Margin is insufficient.", "OrderRejectedError")

@@ -65,7 +65,7 @@ class ScriptedBinance:
             },
             "GET /fapi/v3/balance": [{"asset": "USDT", "balance": "1000", "availableBalance": "900"}],
             "GET /fapi/v2/positionRisk": [],
-            "GET /fapi/v1/positionSide/dual": {"dualSidePosition": False},
+            "GET /fapi/v1/accountConfig": {"dualSidePosition": False, "multiAssetsMargin": False},
             "POST /fapi/v1/listenKey": {"listenKey": "listen-to-me"},
             "PUT /fapi/v1/listenKey": {},
             "GET /fapi/v1/userTrades": [],

@@ -232,7 +232,9 @@ async def test_the_listen_key_is_renewed_and_replaced_if_that_fails(
 async def test_the_account_stream_moves_balances_and_positions(venue: ScriptedBinance) -> None:
     async with trading(venue) as (exchange, _):
         position = {"s": "BTCUSDT", "pa": "0.4", "ep": "50000", "up": "3", "ps": "BOTH"}
-        await venue.push("private", {"e": "ACCOUNT_CONFIG_UPDATE", "ac": {"s": "BTCUSDT", "l": 25}})
+        await venue.push(
+            "private", {"e": "ACCOUNT_CONFIG_UPDATE", "T": TIME_MS + 10**6, "ac": {"s": "BTCUSDT", "l": 25}}
+        )
         positions = [position, position | {"ps": "LONG", "pa": "9"}]
         update = {"m": "ORDER", "B": [{"a": "USDT", "wb": "995"}], "P": positions}
         await venue.push("private", {"e": "ACCOUNT_UPDATE", "a": update})
@@ -299,7 +301,7 @@ async def test_a_wrong_clock_is_noticed_and_a_read_repeated(venue: ScriptedBinan
 
 
 async def test_hedge_mode_says_how_to_fix_it(venue: ScriptedBinance) -> None:
-    venue.answers["GET /fapi/v1/positionSide/dual"] = {"dualSidePosition": True}
+    venue.answers["GET /fapi/v1/accountConfig"] = {"dualSidePosition": True, "multiAssetsMargin": False}
     with pytest.raises(ConfigurationError, match=r"HEDGE mode.*make it with position_mode=PositionMode\.HEDGE"):
         await connector(venue).connect()
 

@@ -17,6 +17,7 @@ from qtxconn.errors import (
     AuthenticationError,
     CircuitOpenError,
     NotReadyError,
+    OutcomeUnknownError,
     RateLimitedError,
     RequestTimeoutError,
     TimestampError,
@@ -26,11 +27,11 @@ from qtxconn.net.request_stream import RequestStream
 from qtxconn.net.throttler import RateLimit, Throttler
 
 ERRORS = {"auth": AuthenticationError, "time": TimestampError, "limit": RateLimitedError, "other": VenueError}
-Handle = Callable[[dict[str, Any]], dict[str, Any] | None]
+Handle = Callable[[dict[str, Any]], dict[str, Any] | str | None]
 
 
 class Server:
-    """Answers each request with what `handle` makes of it (None: not at all); notes requests and handshakes."""
+    """Answers each request with what `handle` makes of it (None: not at all; a text: as it is); notes what it gets."""
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -49,7 +50,9 @@ class Server:
             body = orjson.loads(message.data)
             self.requests.append(body)
             answer = self.handle(body)
-            if answer is not None:
+            if isinstance(answer, str):
+                await socket.send_str(answer)
+            elif answer is not None:
                 await socket.send_bytes(orjson.dumps({"id": body["id"]} | answer))
         return socket
 
@@ -202,3 +205,17 @@ async def test_a_refused_handshake_is_repeated_after_its_retry_after_only() -> N
     first, second, third = server.handshakes
     assert second - first >= 0.99
     assert third - second >= 0.99
+
+
+@pytest.mark.parametrize("frame", ["<html>", '{"id":null,"error":"other"}', "[]"], ids=["html", "no id", "list"])
+async def test_an_answer_that_cannot_be_read_leaves_nobody_waiting(frame: str) -> None:
+    server = Server()
+    async with running(server, timeout_s=60.0) as stream:
+        server.handle = lambda request: frame if request["method"] == "last" else None
+        waiting = [asyncio.ensure_future(stream.request(name, {}, weights={})) for name in ("first", "last")]
+        async with asyncio.timeout(20.0):
+            answers = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [OutcomeUnknownError] * 2  # also of a refusal: whose was it?
+        server.handle = lambda request: {"result": request["method"]}
+        assert await stream.request("next", {}, weights={}) == "next"  # on the same connection
+        assert len(server.handshakes) == 1
