@@ -97,9 +97,6 @@ class WsApi:
         self._gate = gate
         self._clock = clock
         self._rates = rates
-        self._windows = {
-            (limit["rateLimitType"], limit["interval"], limit["intervalNum"]): limit for limit in rates.limits.to_wire()
-        }
         self.connections: set[Connection] = set()
         self._sessions: set[Session] = set()
         self._key_methods: dict[str, Callable[[Account], Any]] = {
@@ -203,7 +200,8 @@ class WsApi:
         if signed.orders:
             used = self._rates.add_order(account.api_key, self._clock.now_ms())
             orders = zip(_ORDER_WINDOWS, used, strict=True)
-            limits = [self._windows[window] | {"count": count} for window, count in orders] + limits
+            windows = self._windows()
+            limits = [windows[window] | {"count": count} for window, count in orders] + limits
         return signed.run(self._venue, account, params), limits
 
     # -- sessions ----------------------------------------------------------------------------------------------
@@ -236,4 +234,9 @@ class WsApi:
 
     def _count(self, session: Session, weight: int) -> list[dict[str, Any]]:
         used = self._rates.add_weight(session.address, weight, self._clock.now_ms())
-        return [self._windows[_WEIGHT_WINDOW] | {"count": used}]
+        return [self._windows()[_WEIGHT_WINDOW] | {"count": used}]
+
+    def _windows(self) -> dict[tuple[str, str, int], dict[str, Any]]:
+        """Each limit as it is now, by type and interval."""
+        limits = self._rates.limits.to_wire()
+        return {(limit["rateLimitType"], limit["interval"], limit["intervalNum"]): limit for limit in limits}

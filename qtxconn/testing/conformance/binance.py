@@ -482,6 +482,7 @@ class BinanceTarget(Target):
     trading_pair = PAIR
     quote_asset = QUOTE
     order_paths = ("rest", "websocket")
+    connector_class = BinancePerpetual
 
     @asynccontextmanager
     async def venue(self, order_path: str) -> AsyncIterator[BinanceHand]:
@@ -507,7 +508,7 @@ class BinanceTarget(Target):
         assert isinstance(hand, BinanceHand)
         account = account or TESTED
         names = ("rest", "ws_public", "ws_market", "ws_private", "ws_trade")
-        return BinancePerpetual(
+        return self.connector_class(
             account.key,
             account.secret,
             [PAIR] if trading_pairs is None else trading_pairs,

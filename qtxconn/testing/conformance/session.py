@@ -313,14 +313,14 @@ class Session:
         failures = [e for e in self.events if type(e).__name__ == "MarketOrderFailureEvent"]
         return next(event for event in failures if event.order_id == order.client_order_id)
 
-    async def until(self, what: str, condition: Callable[[], object], wait_s: float = WAIT_S) -> None:
+    async def until(self, what: str, condition: Callable[[], object]) -> None:
         """Wait until the condition holds, or fail the case."""
         try:
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(WAIT_S):
                 while not condition():  # noqa: ASYNC110 - most of what is awaited has no event
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
-            raise AssertionError(f"not within {wait_s:g} s: {what}") from None
+            raise AssertionError(f"not within {WAIT_S:g} s: {what}") from None
 
     # -- the audit of every case -----------------------------------------------------------------------------
 

@@ -334,3 +334,16 @@ def test_two_symbols_and_a_taken_key(instrument, clock):
 
 def test_repr_of_an_account_hides_the_secret(venue, a):
     assert "secret" not in repr(a)
+
+
+def test_executions_of_one_order_and_from_one_trade_on(venue, a):
+    ambient(venue)
+    orders = [market(venue, a, BUY, "0.2") for _ in range(5)]
+    every = venue.executions(a, S)
+    assert [execution.order for execution in every] == orders
+    assert venue.executions(a, S, orders[1].order_id) == [every[1]]
+    assert venue.executions(a, S, orders[1].order_id, every[2].trade_id) == []
+    assert venue.executions(a, S, None, every[2].trade_id) == every[2:]
+    assert venue.executions(a, S, None, every[2].trade_id, 1) == [every[2]]
+    assert venue.executions(a, S, limit=2) == every[-2:]
+    assert venue.executions(a, S, 12345) == []

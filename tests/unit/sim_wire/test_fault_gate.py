@@ -222,6 +222,33 @@ async def test_the_market_at_run_time(control, client, venue) -> None:
     assert venue.account("carol").wallet_balance == 5
 
 
+async def test_the_limits_at_run_time(control, client) -> None:
+    before = (await control("GET", "/limits"))[1]
+    changed = {"weight_1m": 100_000, "orders_10s": 2, "orders_1m": 50, "refusals_before_ban": 7}
+    assert (await control("PUT", "/limits", changed))[1]["limits"] == changed
+    await client.place()
+    await client.place()
+    status, answer, _ = await client.signed("POST", "/fapi/v1/order")
+    assert (status, answer["code"]) == (429, -1015)
+    after = (await control("GET", "/limits"))[1]
+    assert after["peaks"]["orders_10s"] == 3
+    assert after["refusals"] == {"429": 1, "418": 0}
+    assert after["requests"]["127.0.0.1"] == before["requests"].get("127.0.0.1", 0) + 3
+    for wrong in ({"weight": 1}, {"orders_1m": 0}, {"orders_1m": "many"}, {"orders_1m": True}):
+        assert (await control("PUT", "/limits", wrong))[0] == 400
+    assert (await control("GET", "/limits"))[1]["limits"] == changed
+
+
+async def test_the_dates_of_dated_orders_come_when_they_are_told_to(control, client) -> None:
+    date_ms = (await client.get("/fapi/v1/time"))["serverTime"] + 700_000
+    dated = await client.place(timeInForce="GTD", goodTillDate=date_ms - date_ms % 1000)
+    other = await client.place()
+    await control("POST", "/good-till-dates")
+    path = "/fapi/v1/allOrders"
+    orders = {row["orderId"]: row["status"] for row in (await client.signed("GET", path, symbol="BTCUSDT"))[1]}
+    assert orders == {dated["orderId"]: "EXPIRED", other["orderId"]: "NEW"}
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
