@@ -81,7 +81,7 @@ class WebSocketClient:
         self._weights = weights or {}
         self._ws: aiohttp.ClientWebSocketResponse | None = None
         self._live = asyncio.Event()
-        self._failed = asyncio.Event()  # the latest attempt failed in a way that trying again does not mend
+        self._failed = asyncio.Event()  # trying again does not mend it, or run() has ended
         self._closing = asyncio.Event()
         self._stopped = asyncio.Event()
         self._stopped.set()
@@ -107,17 +107,20 @@ class WebSocketClient:
         self._stopped.clear()
         try:
             await asyncio.wait((work, closing), return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                work.result()  # only a bug ends it: raise that
+            if work.done() and (bug := work.exception()) is not None:
+                self.last_error = ConnectionClosedError(f"{self._name}: stopped by {type(bug).__name__}")
+                raise bug
         finally:
             self._ended = True
+            self._failed.set()
             work.cancel()
             closing.cancel()
             await asyncio.gather(work, closing, return_exceptions=True)
             self._stopped.set()
 
     async def wait_live(self, timeout_s: float) -> None:
-        """Return once live. Raises a refusal of the venue at once, RequestTimeoutError after `timeout_s`."""
+        """Return once live. Raises RequestTimeoutError after `timeout_s`; at once what trying again does not mend, and
+        ConnectionClosedError when `run()` has ended."""
         waits = [asyncio.ensure_future(event.wait()) for event in (self._live, self._failed)]
         try:
             await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
@@ -126,8 +129,8 @@ class WebSocketClient:
                 wait.cancel()
         if self._live.is_set():
             return
-        if self._failed.is_set() and self.last_error is not None:
-            raise self.last_error
+        if self._failed.is_set():
+            raise self.last_error or ConnectionClosedError(f"{self._name}: closed")
         cause = f": {self.last_error}" if self.last_error is not None else ""
         raise RequestTimeoutError(f"{self._name}: not connected after {timeout_s:g} s{cause}")
 

@@ -165,6 +165,25 @@ async def test_a_refused_key_is_told_at_once(server: Server) -> None:
             await ws.wait_live(TIMEOUT_S)
 
 
+async def test_who_waits_is_told_when_run_has_ended(server: Server) -> None:
+    async def broken() -> str:
+        raise ValueError("a bug, with a listen key in its text")
+
+    for url in (broken, server.url):
+        ws = client(server, url=url)
+        waiting = asyncio.create_task(ws.wait_live(TIMEOUT_S))
+        await asyncio.sleep(0)
+        running = asyncio.create_task(ws.run())
+        if url is broken:
+            with pytest.raises(ValueError, match="a bug"):
+                await running
+        else:
+            await asyncio.sleep(0)
+            running.cancel()
+        with pytest.raises(ConnectionClosedError, match="stopped by ValueError$" if url is broken else "closed"):
+            await waiting
+
+
 async def test_a_failing_subscription_breaks_the_connection_before_it_is_live(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
