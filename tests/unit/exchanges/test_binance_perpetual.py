@@ -368,6 +368,18 @@ async def test_fills_beyond_one_page_are_all_read(venue: ScriptedBinance, monkey
     assert ["startTime" in page for page in pages] == [True, False, False]
 
 
+async def test_a_venue_that_does_not_heed_the_page_is_asked_no_further(
+    venue: ScriptedBinance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(perpetual.constants, "FILLS_PER_PAGE", 2)
+    fills = [venue.user_trade(n, "0.001") for n in (1, 2)]
+    venue.answers["GET /fapi/v1/userTrades"] = fills
+    async with trading(venue) as (exchange, _):
+        async with asyncio.timeout(20.0):
+            assert await exchange._request_fills(PAIR, {"orderId": "77"}) == fills
+    assert len(venue.asked("GET /fapi/v1/userTrades")) == 2
+
+
 async def test_without_trading_no_key_and_nothing_private(venue: ScriptedBinance) -> None:
     urls = {f"ws_{kind}_url": f"ws://{venue.url}/{kind}" for kind in ("public", "market", "private")}
     exchange = BinancePerpetual(trading_pairs=[PAIR], trading_required=False, rest_url=f"http://{venue.url}", **urls)
