@@ -21,8 +21,8 @@ from qtxconn.errors import (
 
 
 def _is_refusal(error) -> bool:
-    """Whether a cancel or an amend was certainly not carried out, by the venue's word or because it was never sent: then
-    the order is as it was."""
+    """Whether a cancel or an amend was certainly not carried out, by the venue's word or because it was never sent:
+    then the order is as it was."""
     return isinstance(error, (VenueError, ThrottledError, NotReadyError)) and not isinstance(
         error, (OrderNotFoundError, OutcomeUnknownError)
     )
