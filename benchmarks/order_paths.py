@@ -136,9 +136,8 @@ def order_paths(bench: Bench) -> Iterator[list[Row]]:
         private, public = make_private_key()
         accounts += ["--account", f"{SESSION_KEY}:ed25519={public}"]
         secrets[SESSION] = SESSION_KEY, private
-    limits = constants.RATE_LIMITS
     # The venue allows a hundred times of what Binance does.
-    constants.RATE_LIMITS = tuple(rate._replace(limit=100 * rate.limit) for rate in limits)
+    limits = [rate._replace(limit=100 * rate.limit) for rate in constants.RATE_LIMITS]
     with asyncio.Runner() as runner:
         venue = VenueProcess(["--speak", "binance", *accounts])
         runner.run(venue.__aenter__())
@@ -150,7 +149,7 @@ def order_paths(bench: Bench) -> Iterator[list[Row]]:
         try:
             for name, (key, secret) in secrets.items():
                 path = "rest" if name == REST else "websocket"
-                exchanges[name] = BinancePerpetual(key, secret, [], order_path=path, **urls)
+                exchanges[name] = BinancePerpetual(key, secret, [], order_path=path, rate_limits=limits, **urls)
                 runner.run(exchanges[name].connect())
 
             def through(name: str) -> Callable[[], Sample]:
@@ -165,7 +164,6 @@ def order_paths(bench: Bench) -> Iterator[list[Row]]:
                 Row.ours(SESSION, through(SESSION), against=REST, needs="cryptography"),
             ]
         finally:
-            constants.RATE_LIMITS = limits
             for exchange in exchanges.values():
                 runner.run(exchange.disconnect())
             runner.run(venue.__aexit__(None, None, None))

@@ -29,7 +29,8 @@ namespace {
 
 constexpr std::int64_t kFirstTenths = 600000;
 constexpr std::int64_t kPrices = 1000;
-constexpr std::int64_t kPatienceNs = 300'000'000;  // for orders after the last tick
+constexpr std::int64_t kPatienceNs = 300'000'000;   // for orders after the last tick
+constexpr std::int64_t kGoodbyeNs = 5'000'000'000;  // for a client that is behind to see that it is over
 constexpr std::size_t kBurst = 10;
 
 std::int64_t tenths_of(std::int64_t tick) { return kFirstTenths + tick * 7 % kPrices; }
@@ -136,12 +137,12 @@ public:
         }
     }
 
-    // A trade: the client may go. Several times, should one be lost.
+    // A trade: the client may go. Until it has gone, for one that is far behind has no room for what is sent at first.
     void say_goodbye() {
         plain::Ticker trade{3, 0, 1, 1, 1, 0, 60000.0, 1.0};
-        for (; trade.sn_id < 5; usleep(1000)) {
+        const std::int64_t end_ns = measure::now_ns() + kGoodbyeNs;
+        for (; measure::now_ns() < end_ns && send_datagram(trade); usleep(1000)) {
             ++trade.sn_id;
-            send_datagram(trade);
         }
     }
 
@@ -164,10 +165,15 @@ private:
         send_datagram(ticker_);
     }
 
-    void send_datagram(const plain::Ticker& datagram) {
-        if (send(fd_, &datagram, sizeof datagram, 0) < 0 && errno != ECONNREFUSED) {
+    // Returns false if nobody listens there any more.
+    bool send_datagram(const plain::Ticker& datagram) {
+        if (send(fd_, &datagram, sizeof datagram, 0) >= 0) {
+            return true;
+        }
+        if (errno != ECONNREFUSED) {
             fail("send");
         }
+        return false;
     }
 
     void take_orders() {

@@ -3,11 +3,11 @@
 // Build: g++ -std=c++17 -O2 -march=x86-64-v2 -Iinclude -Ibenchmarks/limits benchmarks/limits/udp_feed.cpp -o udp_feed
 // -pthread Run:   udp_feed bare|ours JOB [OPTION], which prints one line of JSON
 //        decode SYMBOLS [KIND]  ns a packet from memory to book; also udp_feed exact (exact_book.hpp)
-//        drain               ns a packet from a full socket buffer to book
-//        blast               ns a packet from a sender at full speed, and how many were lost
-//        latency busy|epoll  one-way ns at 20,000 packets a second, from the intended send time
-//        allocations         (ours) allocations and page faults in 1,000,000 packets, socket to strategy
-//        count N KIND        N times 5,000 packets (ticker, trade, depth or mix), for callgrind
+//        drain               ns a packet from a full socket buffer to book; also udp_feed stamped (kernel receive
+//        times) blast               ns a packet from a sender at full speed, and how many were lost latency busy|epoll
+//        one-way ns at 20,000 packets a second, from the intended send time allocations         (ours) allocations and
+//        page faults in 1,000,000 packets, socket to strategy count N KIND        N times 5,000 packets (ticker, trade,
+//        depth or mix), for callgrind
 //
 // The mix is 60 % ticker, 25 % trade, 15 % depth of 20 levels a side. The bare program checks length, index and
 // sequence and stores the wire's doubles in flat arrays: it knows no ticks, no order of levels, no validity and no
@@ -351,17 +351,21 @@ constexpr int kBufferBytes = 4 << 20;
 constexpr int kSenderCpu = 0;
 int receiver_cpu() { return static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)) - 1; }
 
-// What a C program would do: recvmmsg into fixed buffers, decode, and no control data.
+// What a C program would do: recvmmsg into fixed buffers, decode, and no control data. `stamped`: it asks the kernel
+// for receive times and drop counts, as ours does.
 class BareReceiver {
 public:
-    BareReceiver(std::uint16_t port, int symbols) : bare(symbols), fd(open_connected("127.0.0.1", port, kBufferBytes)) {
-        const int off = 0;
-        setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &off, sizeof off);
-        setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &off, sizeof off);
+    BareReceiver(std::uint16_t port, int symbols, bool stamped = false)
+        : bare(symbols), fd(open_connected("127.0.0.1", port, kBufferBytes)), control_size(stamped ? kControlSize : 0) {
+        const int on = stamped ? 1 : 0;
+        setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
+        setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof on);
         for (std::size_t i = 0; i < kBatch; ++i) {
             parts[i] = {buffers[i], sizeof buffers[i]};
             messages[i].msg_hdr.msg_iov = &parts[i];
             messages[i].msg_hdr.msg_iovlen = 1;
+            messages[i].msg_hdr.msg_control = control[i];
+            messages[i].msg_hdr.msg_controllen = control_size;
         }
         if (send(fd, "hello", 5, 0) != 5) {
             std::exit(1);
@@ -373,6 +377,12 @@ public:
     int poll(Then&& then) {
         const int got = recvmmsg(fd, messages, kBatch, MSG_DONTWAIT, nullptr);
         for (int i = 0; i < got; ++i) {
+            if (control_size != 0) {
+                if (const cmsghdr* item = CMSG_FIRSTHDR(&messages[i].msg_hdr)) {
+                    std::memcpy(&stamp, CMSG_DATA(item), sizeof stamp);
+                }
+                messages[i].msg_hdr.msg_controllen = control_size;
+            }
             bare.apply(buffers[i], messages[i].msg_len);
             then(buffers[i]);
         }
@@ -382,6 +392,10 @@ public:
     static constexpr std::size_t kBatch = 32;
     Bare bare;
     int fd;
+    static constexpr std::size_t kControlSize = CMSG_SPACE(sizeof(timespec)) + CMSG_SPACE(sizeof(std::uint32_t));
+    const std::size_t control_size;
+    timespec stamp{};  // of the last packet
+    alignas(cmsghdr) char control[kBatch][kControlSize];
     std::uint8_t buffers[kBatch][2048];
     iovec parts[kBatch];
     mmsghdr messages[kBatch] = {};
@@ -438,11 +452,11 @@ double drain_with(int server, const Packets& packets, Poll&& poll) {
     return median(rounds);
 }
 
-void drain(bool is_bare) {
+void drain(const std::string& who) {
     const Packets packets = make_packets(30 * kFill, kSymbols, "mix");
     Wire wire;
-    if (is_bare) {
-        BareReceiver bare(wire.port, kSymbols);
+    if (who != "ours") {
+        BareReceiver bare(wire.port, kSymbols, who == "stamped");
         wire.accept();
         print(drain_with(wire.server, packets, [&] { return bare.poll([](const std::uint8_t*) {}); }), "");
     } else {
@@ -655,14 +669,15 @@ int main(int count, char** arguments) {
     const std::string job = count > 2 ? arguments[2] : "";
     const std::string option = count > 3 ? arguments[3] : "";
     const bool is_bare = who == "bare";
-    if ((!is_bare && who != "ours" && who != "exact") || job.empty()) {
-        std::fprintf(stderr, "usage: udp_feed bare|exact|ours decode|drain|blast|latency|allocations|count [OPTION]\n");
+    if ((!is_bare && who != "ours" && who != "exact" && who != "stamped") || job.empty()) {
+        std::fprintf(stderr,
+                     "usage: udp_feed bare|exact|stamped|ours decode|drain|blast|latency|allocations|count [OPTION]\n");
         return 2;
     }
     if (job == "decode") {
         decode(who, option.empty() ? 100 : std::atoi(option.c_str()), count > 4 ? arguments[4] : "mix");
     } else if (job == "drain") {
-        drain(is_bare);
+        drain(who);
     } else if (job == "blast") {
         blast(is_bare);
     } else if (job == "latency") {

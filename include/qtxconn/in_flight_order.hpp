@@ -208,19 +208,19 @@ struct InFlightOrder {
     std::uint32_t transition_count = 0;  // ever; the newest kTransitionsKept are kept
     OrderState state = OrderState::pending_create;
     OrderState reported = OrderState::pending_create;  // what the venue said last
-    OrderState resume = OrderState::open;              // where a refused cancel or amend goes back to
     std::uint8_t base_scale = 0;
     std::uint8_t quote_scale = 0;
     std::uint8_t price_scale = 0;
-    TradeType trade_type : 2;
-    OrderType order_type : 2;
+    OrderState resume : 5;  // where a refused cancel or amend goes back to
     PositionAction position : 2;
-    bool is_external : 1;          // not placed here: adopted
+    bool has_provisional : 1;   // among its fills
+    OrderState past_state : 5;  // from which the oldest move that is kept went
+    bool created_sent : 1;      // the Created event went out
+    bool terminal_sent : 1;     // the one terminal event went out
+    bool is_external : 1;       // not placed here: adopted
+    OrderType order_type : 5;
+    TradeType trade_type : 2;
     bool ended_by_absence : 1;     // no word of the venue ended it: it may show life yet
-    OrderState past_state : 5;     // from which the oldest move that is kept went
-    bool created_sent : 1;         // the Created event went out
-    bool terminal_sent : 1;        // the one terminal event went out
-    bool has_provisional : 1;      // among its fills
     std::int64_t price_units = 0;  // quote per base; 0 for a market order without a price
     std::int64_t created_ns = 0;
     std::int64_t submitted_ns = 0;  // first byte left
@@ -230,15 +230,16 @@ struct InFlightOrder {
     float move_gaps_ns[kTransitionsKept - 1] = {};  // time between a move and the one before it, the newest first
 
     InFlightOrder() noexcept
-        : trade_type(TradeType::buy),
-          order_type(OrderType::limit),
+        : resume(OrderState::open),
           position(PositionAction::nil),
-          is_external(false),
-          ended_by_absence(false),
+          has_provisional(false),
           past_state(OrderState::pending_create),
           created_sent(false),
           terminal_sent(false),
-          has_provisional(false) {}
+          is_external(false),
+          order_type(OrderType::limit),
+          trade_type(TradeType::buy),
+          ended_by_absence(false) {}
 
     std::uint32_t& link() noexcept { return next_by_client_id; }  // of a record that is free
 

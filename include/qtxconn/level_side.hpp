@@ -384,20 +384,22 @@ private:
     // Puts in those of the levels that the array does not have: `missing` in all. Two sorted runs are merged in place,
     // from the back on, until the deepest that is missing has its place.
     [[gnu::noinline]] void insert_missing(const BookLevel* level, std::size_t missing) {
-        std::size_t from = array_.size();
-        std::size_t to = from + missing;
-        reserve(to);
-        array_.resize(to);
+        const std::size_t count = array_.size();
+        reserve(count + missing);
+        array_.resize(count + missing);
+        BookLevel* const deepest = array_.data();
+        BookLevel* from = deepest + count;
+        BookLevel* to = from + missing;
         for (; to != from; ++level) {
             if (level->size <= 0) {
                 continue;
             }
             const std::uint64_t key = key_of(level->price);
-            while (from != 0 && key_of(array_[from - 1].price) > key) {
-                array_[--to] = array_[--from];
+            while (from != deepest && key_of(from[-1].price) > key) {
+                *--to = *--from;
             }
-            if (from == 0 || array_[from - 1].price != level->price) {
-                array_[--to] = *level;
+            if (from == deepest || from[-1].price != level->price) {
+                *--to = *level;
             }
         }
     }

@@ -273,6 +273,13 @@ class FundingInfo(NamedTuple):
     rate: Decimal
 
 
+class FeeRates(NamedTuple):
+    """What an account pays on a pair, as fractions of the traded amount (0.0004 = 4 bp); negative: it is paid."""
+
+    maker: Decimal
+    taker: Decimal
+
+
 class FundingPayment(NamedTuple):
     """A funding payment as the venue books it: `amount` in `asset`, negative when paid; `timestamp` in seconds."""
 

@@ -30,7 +30,7 @@ STRUCTS: dict[str, dict[str, str]] = {
         "Transition": "time_ns from to reason",
         "InFlightOrder": "client_id exchange_id amount_units executed_units reported_units quote_units venue_ns "
         "acked_ns first_fill_ns moved_ns moves generation symbol first_fill last_fill past_id transition_count state "
-        "reported resume base_scale quote_scale price_scale price_units created_ns submitted_ns amended_ns leverage "
+        "reported base_scale quote_scale price_scale price_units created_ns submitted_ns amended_ns leverage "
         "not_found_count move_gaps_ns",
     },
     "client_order_tracker.hpp": {

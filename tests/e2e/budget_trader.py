@@ -19,9 +19,13 @@ from qtxconn.exchanges.binance.perpetual import BinancePerpetual
 PAIR = "BTC-USDT"
 
 
-async def main(endpoints: dict[str, Any], key: str, secret: str, rate_budget: str, count: int) -> None:
+async def main(endpoints: dict[str, Any], key: str, secret: str, rate_budget: str, count: int, limit: int) -> None:
     urls = {f"{name}_url": endpoints[name] for name in ("rest", "ws_public", "ws_market", "ws_private", "ws_trade")}
-    exchange = BinancePerpetual(key, secret, [PAIR], rate_budget=rate_budget, dead_mans_switch_s=0.0, **urls)
+    rate_limits = [
+        rate._replace(limit=limit) if rate.limit_id == constants.ORDERS_10S else rate for rate in constants.RATE_LIMITS
+    ]
+    options = {"rate_limits": rate_limits, "rate_budget": rate_budget, "dead_mans_switch_s": 0.0}
+    exchange = BinancePerpetual(key, secret, [PAIR], **options, **urls)
     failures: dict[str, str] = {}
     exchange.add_listener(
         MarketEvent.OrderFailure, lambda event: failures.update({event.order_id: event.error_message})
@@ -45,8 +49,6 @@ async def main(endpoints: dict[str, Any], key: str, secret: str, rate_budget: st
 
 
 if __name__ == "__main__":
-    limit = int(sys.argv[6])
-    constants.RATE_LIMITS = tuple(
-        rate._replace(limit=limit) if rate.limit_id == constants.ORDERS_10S else rate for rate in constants.RATE_LIMITS
+    asyncio.run(
+        main(orjson.loads(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]), int(sys.argv[6]))
     )
-    asyncio.run(main(orjson.loads(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5])))

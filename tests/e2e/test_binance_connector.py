@@ -87,12 +87,14 @@ async def test_connects_and_keeps_a_book(venue: VenueProcess, order_path: str) -
         assert exchange.is_ready, exchange.not_ready_reason
         assert exchange.get_balance("USDT") == 50000
         assert exchange.get_position(PAIR) is None
+        assert exchange._throttler.used("request weight") <= 20 + 21 + 7  # of 2,400 a minute
         book = exchange.get_order_book(PAIR)
         first = book.last_update_id
         await until(lambda: book.last_update_id > first)
         assert book.valid
         assert book.best_bid < book.best_ask
         await until(lambda: exchange.get_mark_price(PAIR) is not None)
+        assert D(0) <= (await exchange.request_fee_rates(PAIR)).maker < (await exchange.request_fee_rates(PAIR)).taker
 
 
 async def test_a_resting_order_is_created_queried_and_cancelled(venue: VenueProcess, order_path: str) -> None:

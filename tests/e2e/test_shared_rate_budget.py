@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 
 import orjson
 import pytest
 
-from qtxconn.sim.binance.errors import ApiError
-from qtxconn.sim.binance.limits import Limits, RateCounter
+from qtxconn.sim.binance.limits import Limits
 from qtxconn.sim.binance.server import BinanceServer
 from qtxconn.sim.model import Instrument, Side
 from qtxconn.sim.process import WallClock
@@ -26,46 +24,15 @@ TRADER = Path(__file__).with_name("budget_trader.py")
 LIMIT = 30
 
 
-class NotingCounter(RateCounter):
-    """Keeps the refusals."""
-
-    def __init__(self, limits: Limits) -> None:
-        super().__init__(limits)
-        self.refusals: list[str] = []
-
-    def add_weight(self, address: str, weight: int, now_ms: int) -> int:
-        with self.noting():
-            return super().add_weight(address, weight, now_ms)
-
-    def add_order(self, api_key: str, now_ms: int) -> tuple[int, int]:
-        with self.noting():
-            return super().add_order(api_key, now_ms)
-
-    @contextmanager
-    def noting(self) -> Iterator[None]:
-        try:
-            yield
-        except ApiError as error:
-            self.refusals.append(error.msg)
-            raise
-
-
 @pytest.fixture
-def counter(monkeypatch: pytest.MonkeyPatch) -> NotingCounter:
-    counter = NotingCounter(Limits(orders_10s=LIMIT))
-    monkeypatch.setattr("qtxconn.sim.binance.server.RateCounter", lambda _: counter)
-    return counter
-
-
-@pytest.fixture
-async def server(counter: NotingCounter) -> AsyncIterator[BinanceServer]:
+async def server() -> AsyncIterator[BinanceServer]:
     venue = Venue([Instrument("BTCUSDT", "BTC", "USDT", Decimal("0.1"), Decimal("0.001"))], WallClock())
     engine = venue.engine("BTCUSDT")
     engine.add_ambient(Side.BUY, 600_000, 1_000)
     engine.add_ambient(Side.SELL, 600_001, 1_000)
     engine.publish()
     venue.open_account(KEY, SECRET)
-    server = BinanceServer(venue)
+    server = BinanceServer(venue, limits=Limits(orders_10s=LIMIT))
     await server.start()
     yield server
     await server.stop()
@@ -78,7 +45,7 @@ async def start(server: BinanceServer, rate_budget: str, orders: int) -> asyncio
 
 
 async def test_two_connectors_never_exceed_the_limit_and_a_killed_one_does_not_block_the_other(
-    server: BinanceServer, counter: NotingCounter, tmp_path: Path
+    server: BinanceServer, tmp_path: Path
 ) -> None:
     traders = [await start(server, str(tmp_path), LIMIT) for _ in range(2)]
     try:
@@ -89,7 +56,7 @@ async def test_two_connectors_never_exceed_the_limit_and_a_killed_one_does_not_b
         output, _ = await traders[1].communicate()
         assert output.splitlines() == [b"placed"] * (LIMIT - 5)  # beyond what was left of the first window
         assert traders[1].returncode == 0
-        assert counter.refusals == []
+        assert not server.rates.refusals
     finally:
         for trader in traders:
             if trader.returncode is None:
@@ -97,7 +64,7 @@ async def test_two_connectors_never_exceed_the_limit_and_a_killed_one_does_not_b
             await trader.wait()
 
 
-async def test_without_a_shared_budget_they_do(server: BinanceServer, counter: NotingCounter) -> None:
+async def test_without_a_shared_budget_they_do(server: BinanceServer) -> None:
     traders = [await start(server, "local", LIMIT) for _ in range(2)]
     await asyncio.gather(*(trader.communicate() for trader in traders))
-    assert any("Too many new orders" in text for text in counter.refusals)
+    assert server.rates.refusals[429]

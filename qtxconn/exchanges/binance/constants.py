@@ -5,10 +5,6 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import Enum
-from typing import NamedTuple
-
 from qtxconn.core.types import OrderState, OrderType
 from qtxconn.errors import (
     AuthenticationError,
@@ -25,6 +21,7 @@ from qtxconn.errors import (
     VenueError,
 )
 from qtxconn.net.throttler import RateLimit
+from qtxconn.net.venue_rest import Endpoint, Security
 
 REST_URL = "https://fapi.binance.com"
 # Since 2026 each kind of stream has a host path of its own; `/ws` and `/stream` hang below it.
@@ -66,51 +63,37 @@ USED_HEADERS = {
 
 # -- endpoints ---------------------------------------------------------------------------------------------
 
-
-class Security(Enum):
-    NONE = "none"
-    KEY = "key"  # the key in a header, no signature
-    SIGNED = "signed"
-
-
-class Endpoint(NamedTuple):
-    method: str
-    path: str
-    weights: Mapping[str, int] = {IP: 1}
-    security: Security = Security.SIGNED
-    priority: bool = False  # may use the reserved share of the limits
-    ws_method: str = ""  # of the WebSocket API
-
-
-SERVER_TIME = Endpoint("GET", "/fapi/v1/time", security=Security.NONE)
-EXCHANGE_INFO = Endpoint("GET", "/fapi/v1/exchangeInfo", security=Security.NONE)
+ONE = {IP: 1}
+SERVER_TIME = Endpoint("GET", "/fapi/v1/time", ONE, Security.NONE)
+EXCHANGE_INFO = Endpoint("GET", "/fapi/v1/exchangeInfo", ONE, Security.NONE)
 DEPTH = Endpoint("GET", "/fapi/v1/depth", {IP: 20}, Security.NONE)  # at DEPTH_LIMIT
-PREMIUM_INDEX = Endpoint("GET", "/fapi/v1/premiumIndex", security=Security.NONE)
+PREMIUM_INDEX = Endpoint("GET", "/fapi/v1/premiumIndex", ONE, Security.NONE)
 PLACE_ORDER = Endpoint("POST", "/fapi/v1/order", {ORDERS_10S: 1, ORDERS_1M: 1}, ws_method="order.place")
 AMEND_ORDER = Endpoint("PUT", "/fapi/v1/order", {IP: 1, ORDERS_10S: 1, ORDERS_1M: 1}, ws_method="order.modify")
-CANCEL_ORDER = Endpoint("DELETE", "/fapi/v1/order", priority=True, ws_method="order.cancel")
-QUERY_ORDER = Endpoint("GET", "/fapi/v1/order", priority=True)
+CANCEL_ORDER = Endpoint("DELETE", "/fapi/v1/order", ONE, priority=True, ws_method="order.cancel")
+QUERY_ORDER = Endpoint("GET", "/fapi/v1/order", ONE, priority=True)
 PLACE_BATCH = Endpoint("POST", "/fapi/v1/batchOrders", {IP: 5, ORDERS_10S: BATCH_SIZE_MAX, ORDERS_1M: BATCH_SIZE_MAX})
-CANCEL_BATCH = Endpoint("DELETE", "/fapi/v1/batchOrders", priority=True)
-OPEN_ORDERS = Endpoint("GET", "/fapi/v1/openOrders", priority=True)  # of one symbol
-CANCEL_ALL = Endpoint("DELETE", "/fapi/v1/allOpenOrders", priority=True)
+CANCEL_BATCH = Endpoint("DELETE", "/fapi/v1/batchOrders", ONE, priority=True)
+OPEN_ORDERS = Endpoint("GET", "/fapi/v1/openOrders", ONE, priority=True)  # of one symbol
+CANCEL_ALL = Endpoint("DELETE", "/fapi/v1/allOpenOrders", ONE, priority=True)
 PLACE_ALGO = Endpoint("POST", "/fapi/v1/algoOrder", {ORDERS_10S: 1, ORDERS_1M: 1}, ws_method="algoOrder.place")
-CANCEL_ALGO = Endpoint("DELETE", "/fapi/v1/algoOrder", priority=True, ws_method="algoOrder.cancel")
-QUERY_ALGO = Endpoint("GET", "/fapi/v1/algoOrder", priority=True)
-OPEN_ALGOS = Endpoint("GET", "/fapi/v1/openAlgoOrders", priority=True)  # of one symbol
-CANCEL_ALL_ALGOS = Endpoint("DELETE", "/fapi/v1/algoOpenOrders", priority=True)
+CANCEL_ALGO = Endpoint("DELETE", "/fapi/v1/algoOrder", ONE, priority=True, ws_method="algoOrder.cancel")
+QUERY_ALGO = Endpoint("GET", "/fapi/v1/algoOrder", ONE, priority=True)
+OPEN_ALGOS = Endpoint("GET", "/fapi/v1/openAlgoOrders", ONE, priority=True)  # of one symbol
+CANCEL_ALL_ALGOS = Endpoint("DELETE", "/fapi/v1/algoOpenOrders", ONE, priority=True)
 USER_TRADES = Endpoint("GET", "/fapi/v1/userTrades", {IP: 5})
 BALANCES = Endpoint("GET", "/fapi/v3/balance", {IP: 5})
 POSITIONS = Endpoint("GET", "/fapi/v2/positionRisk", {IP: 5})  # v3 leaves the leverage out
 ACCOUNT_CONFIG = Endpoint("GET", "/fapi/v1/accountConfig", {IP: 5})  # the position mode's own endpoint costs 30
-SET_POSITION_MODE = Endpoint("POST", "/fapi/v1/positionSide/dual")
-MARGIN_TYPE = Endpoint("POST", "/fapi/v1/marginType")
+SET_POSITION_MODE = Endpoint("POST", "/fapi/v1/positionSide/dual", ONE)
+MARGIN_TYPE = Endpoint("POST", "/fapi/v1/marginType", ONE)
 COUNTDOWN_CANCEL = Endpoint("POST", "/fapi/v1/countdownCancelAll", {IP: 10}, priority=True)
 INCOME = Endpoint("GET", "/fapi/v1/income", {IP: 30})
 FUNDING_RATES = Endpoint("GET", "/fapi/v1/fundingRate", {IP: 1, FUNDING_5M: 1}, Security.NONE)
-LEVERAGE = Endpoint("POST", "/fapi/v1/leverage")
-LISTEN_KEY_CREATE = Endpoint("POST", "/fapi/v1/listenKey", security=Security.KEY)
-LISTEN_KEY_RENEW = Endpoint("PUT", "/fapi/v1/listenKey", security=Security.KEY)
+FEE_RATES = Endpoint("GET", "/fapi/v1/commissionRate", {IP: 20})
+LEVERAGE = Endpoint("POST", "/fapi/v1/leverage", ONE)
+LISTEN_KEY_CREATE = Endpoint("POST", "/fapi/v1/listenKey", ONE, Security.KEY)
+LISTEN_KEY_RENEW = Endpoint("PUT", "/fapi/v1/listenKey", ONE, Security.KEY)
 
 WS_LOGON = "session.logon"
 WS_HANDSHAKE_WEIGHTS, WS_LOGON_WEIGHTS = {IP: 5}, {IP: 2}

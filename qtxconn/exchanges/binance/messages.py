@@ -19,6 +19,7 @@ from qtxconn.core.book_sync import DepthDiff, DepthSnapshot
 from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
     AddedToCostTradeFee,
+    FeeRates,
     FundingInfo,
     FundingPayment,
     OrderState,
@@ -346,6 +347,12 @@ def parse_position(payload: dict[str, Any], trading_pair: str) -> Position:
         amount(payload["positionAmt"]),
         amount(payload["leverage"]),
     )
+
+
+@wire("commissionRate")
+def parse_fee_rates(payload: dict[str, Any]) -> FeeRates:
+    """GET /fapi/v1/commissionRate."""
+    return FeeRates(amount(payload["makerCommissionRate"]), amount(payload["takerCommissionRate"]))
 
 
 @wire("income")

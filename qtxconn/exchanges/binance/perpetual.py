@@ -18,6 +18,7 @@ from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.order_journal import OrderJournalBase
 from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
+    FeeRates,
     FundingPayment,
     MarginType,
     OrderType,
@@ -35,30 +36,26 @@ from qtxconn.errors import (
     NotReadyError,
     OrderNotFoundError,
     OrderRejectedError,
-    QtxconnError,
     ThrottledError,
-    TimestampError,
     VenueError,
 )
 from qtxconn.exchanges.binance import constants, messages
 from qtxconn.exchanges.binance.auth import BinanceAuth
-from qtxconn.exchanges.binance.constants import Endpoint, Security
 from qtxconn.exchanges.binance.scanner import MarketScanner, UserScanner
 from qtxconn.net.book_feed import BookFeed
 from qtxconn.net.request_stream import RequestStream
-from qtxconn.net.rest import RestClient
 from qtxconn.net.shared_budget import shared_budget
 from qtxconn.net.subscribed_stream import SubscribedStream
 from qtxconn.net.throttler import RateLimit, Throttler
 from qtxconn.net.time_sync import TimeSync
 from qtxconn.net.user_stream import UserStream
+from qtxconn.net.venue_rest import Endpoint, Security, VenueRest
 
 T = TypeVar("T")
 ORDER_TIMEOUT_S = 10.0
 THROTTLE_WAIT_MAX_S = 10.0  # longer than this no order request waits for the rate limit
 ORDER_PATHS = ("rest", "websocket")
 STREAM_TIMEOUT_S = 10.0
-TIME_SYNC_INTERVAL_S = 300.0
 FUNDING_SPAN_MS = 60_000  # a payment is booked within this of the settlement
 
 
@@ -148,18 +145,19 @@ class BinancePerpetual(PerpetualDerivativeBase):
             self._clock,
             shared_budget(rate_budget, urlsplit(rest_url).netloc, self._auth.key_digest, self._clock),
         )
-        self._rest = RestClient(
+        self._rest = VenueRest(
             rest_url,
             clock=self._clock,
-            parse_error=messages.parse_error_body,
             throttler=self._throttler,
-            on_headers=self._observe_used_weights,
+            time=self._time,
+            authenticators={Security.SIGNED: self._auth.sign, Security.KEY: self._auth.identify},
+            parse_error=messages.parse_error_body,
+            request_server_ns=self._request_server_ns,
+            used_headers=constants.USED_HEADERS,
         )
-        self._ws_public_url, self._ws_market_url, self._ws_private_url = (
-            ws_public_url,
-            ws_market_url,
-            ws_private_url,
-        )
+        self._request = self._rest.call
+        self._ws_public_url, self._ws_market_url = ws_public_url, ws_market_url
+        self._ws_private_url = ws_private_url
         self._ws_trade_url = ws_trade_url if order_path == "websocket" else None
         self._order_stream: RequestStream | None = None
         self._user_stream: UserStream | None = None
@@ -178,36 +176,11 @@ class BinancePerpetual(PerpetualDerivativeBase):
     async def _start_network(self) -> None:
         await self._rest.start()
         if self._trading_required:
-            await self._time.sync(self._request_server_ns)
-            self._spawn(self._keep_time(), "time sync")
+            await self._rest.first_sync()
+            self._spawn(self._rest.keep_time(), "time sync")
 
     async def _stop_network(self) -> None:
         await self._rest.close()
-
-    async def _request(self, endpoint: Endpoint, params: Mapping[str, str] | None = None) -> Any:
-        """One REST call. A read refused for its timestamp is repeated once, after a time sync."""
-        auth = {Security.SIGNED: self._auth.sign, Security.KEY: self._auth.identify}.get(endpoint.security)
-        for last_attempt in (endpoint.method != "GET", True):
-            try:
-                return await self._rest.request(
-                    endpoint.method,
-                    endpoint.path,
-                    params=params,
-                    auth=auth,
-                    weights=endpoint.weights,
-                    priority=endpoint.priority,
-                )
-            except TimestampError:
-                await self._sync_time()
-                if last_attempt:
-                    raise
-        raise AssertionError("the last attempt returns or raises")
-
-    def _observe_used_weights(self, headers: Mapping[str, str]) -> None:
-        for header, limit_id in constants.USED_HEADERS.items():
-            used = headers.get(header, "")
-            if used.isdecimal():
-                self._throttler.observe_used(limit_id, int(used))
 
     async def _request_server_ns(self) -> int:
         answer = await self._request(constants.SERVER_TIME)
@@ -215,17 +188,6 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     def _venue_time_s(self) -> float:
         return (self._time.now_ns() - (self._time.uncertainty_ns or 0)) / 1e9
-
-    async def _sync_time(self) -> None:
-        try:
-            await self._time.sync(self._request_server_ns)
-        except QtxconnError as error:
-            self.logger().warning("the venue's time could not be read: %s", error)
-
-    async def _keep_time(self) -> None:
-        while True:
-            await self._clock.sleep(TIME_SYNC_INTERVAL_S)
-            await self._sync_time()
 
     async def _request_trading_rules(self) -> list[TradingRule]:
         return messages.parse_exchange_info(await self._request(constants.EXCHANGE_INFO))
@@ -235,6 +197,9 @@ class BinancePerpetual(PerpetualDerivativeBase):
             return self.trading_pair_associated_to_exchange_symbol(symbol)
         except KeyError:
             return None  # not a perpetual, or one that does not trade
+
+    def _symbol_param(self, trading_pair: str) -> dict[str, str]:
+        return {"symbol": self.exchange_symbol_associated_to_pair(trading_pair)}
 
     # -- orders --------------------------------------------------------------------------------------------
 
@@ -290,9 +255,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
         return self._parse_batch(answers, self._parse_placed)
 
     async def _place_cancel_batch(self, orders: list[InFlightOrder]) -> list[OrderUpdate | Exception]:
-        symbol = self.exchange_symbol_associated_to_pair(orders[0].trading_pair)
-        ids = [int(order.exchange_order_id) for order in orders]
-        params = {"symbol": symbol, "orderIdList": orjson.dumps(ids).decode()}
+        ids = orjson.dumps([int(order.exchange_order_id) for order in orders]).decode()
+        params = self._symbol_param(orders[0].trading_pair) | {"orderIdList": ids}
         return self._parse_batch(await self._request(constants.CANCEL_BATCH, params), self.parse_order_result)
 
     @staticmethod
@@ -330,20 +294,18 @@ class BinancePerpetual(PerpetualDerivativeBase):
     async def _place_cancel_all(self, trading_pair: str) -> None:
         """Cancels every open order of the pair at the venue, also those that are not tracked here; the conditional ones
         first, lest one is triggered in between."""
-        symbol = self.exchange_symbol_associated_to_pair(trading_pair)
-        await self._request(constants.CANCEL_ALL_ALGOS, {"symbol": symbol})
-        await self._request(constants.CANCEL_ALL, {"symbol": symbol})
+        symbol = self._symbol_param(trading_pair)
+        await self._request(constants.CANCEL_ALL_ALGOS, symbol)
+        await self._request(constants.CANCEL_ALL, symbol)
 
     async def _place_countdown_cancel(self, trading_pair: str, timeout_s: float) -> None:
-        symbol = self.exchange_symbol_associated_to_pair(trading_pair)
-        await self._request(
-            constants.COUNTDOWN_CANCEL, {"symbol": symbol, "countdownTime": str(round(timeout_s * 1e3))}
-        )
+        countdown = {"countdownTime": str(round(timeout_s * 1e3))}
+        await self._request(constants.COUNTDOWN_CANCEL, self._symbol_param(trading_pair) | countdown)
 
     async def _request_open_orders(self, trading_pair: str) -> list[OrderUpdate]:
-        symbol = self.exchange_symbol_associated_to_pair(trading_pair)
-        waiting = await self._request(constants.OPEN_ALGOS, {"symbol": symbol})
-        orders = await self._request(constants.OPEN_ORDERS, {"symbol": symbol})  # last: what is triggered moves there
+        symbol = self._symbol_param(trading_pair)
+        waiting = await self._request(constants.OPEN_ALGOS, symbol)
+        orders = await self._request(constants.OPEN_ORDERS, symbol)  # last: what is triggered moves there
         updates = [messages.parse_algo_order(order, trading_pair) for order in waiting]
         return updates + [messages.parse_order(order, trading_pair) for order in orders]
 
@@ -354,7 +316,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             update = messages.parse_algo_order(answer, tracked_order.trading_pair)
             if messages.algo_id_of(update.exchange_order_id) is not None:
                 return update._replace(client_order_id=tracked_order.client_order_id)
-            params = {"symbol": params["symbol"], "orderId": update.exchange_order_id}
+            params = self._symbol_param(tracked_order.trading_pair) | {"orderId": update.exchange_order_id}
         update = self.parse_order_result(await self._request(constants.QUERY_ORDER, params))
         return update._replace(client_order_id=tracked_order.client_order_id)
 
@@ -370,10 +332,10 @@ class BinancePerpetual(PerpetualDerivativeBase):
     def _order_params(self, order: InFlightOrder) -> dict[str, str]:
         """How the venue is told which order is meant: by our id, or by its own for one that was not placed from here or
         was placed by the algo service."""
-        symbol = self.exchange_symbol_associated_to_pair(order.trading_pair)
+        symbol = self._symbol_param(order.trading_pair)
         if order.exchange_order_id is not None and (order.is_external or order.order_type.is_conditional()):
-            return {"symbol": symbol, "orderId": order.exchange_order_id}
-        return {"symbol": symbol, "origClientOrderId": order.client_order_id}
+            return symbol | {"orderId": order.exchange_order_id}
+        return symbol | {"origClientOrderId": order.client_order_id}
 
     async def _all_trade_updates_for_order(self, order: InFlightOrder) -> list[TradeUpdate]:
         if order.exchange_order_id is None or self._waits(order):
@@ -387,10 +349,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     async def _request_fills(self, trading_pair: str, first: dict[str, str]) -> list[dict[str, Any]]:
         """All fills from the first page's condition on."""
-        params = {
-            "symbol": self.exchange_symbol_associated_to_pair(trading_pair),
-            "limit": str(constants.FILLS_PER_PAGE),
-        }
+        params = self._symbol_param(trading_pair) | {"limit": str(constants.FILLS_PER_PAGE)}
         fills: list[dict[str, Any]] = []
         page = await self._request(constants.USER_TRADES, params | first)
         first = {name: value for name, value in first.items() if name != "startTime"}  # not together with fromId
@@ -420,7 +379,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             throttler=self._throttler,
             build_request=self._build_ws_request,
             parse_answer=self._parse_ws_answer,
-            on_timestamp_error=self._sync_time,
+            on_timestamp_error=self._rest.sync_time,
             logon_method=constants.WS_LOGON if self._auth.can_log_on else "",
             handshake_weights=constants.WS_HANDSHAKE_WEIGHTS,
             logon_weights=constants.WS_LOGON_WEIGHTS,
@@ -484,17 +443,19 @@ class BinancePerpetual(PerpetualDerivativeBase):
         return PositionMode.HEDGE if answer["dualSidePosition"] else PositionMode.ONEWAY
 
     async def _set_trading_pair_leverage(self, trading_pair: str, leverage: int) -> None:
-        symbol = self.exchange_symbol_associated_to_pair(trading_pair)
-        await self._request(constants.LEVERAGE, {"symbol": symbol, "leverage": str(leverage)})
+        await self._request(constants.LEVERAGE, self._symbol_param(trading_pair) | {"leverage": str(leverage)})
+
+    async def request_fee_rates(self, trading_pair: str) -> FeeRates:
+        """What the account pays on the pair now."""
+        return messages.parse_fee_rates(await self._request(constants.FEE_RATES, self._symbol_param(trading_pair)))
 
     async def _place_position_mode(self, mode: PositionMode) -> None:
         is_hedged = "true" if mode is PositionMode.HEDGE else "false"
         await self._request_setting(constants.SET_POSITION_MODE, {"dualSidePosition": is_hedged})
 
     async def _place_margin_type(self, trading_pair: str, margin_type: MarginType) -> None:
-        symbol = self.exchange_symbol_associated_to_pair(trading_pair)
         word = "ISOLATED" if margin_type is MarginType.ISOLATED else "CROSSED"
-        await self._request_setting(constants.MARGIN_TYPE, {"symbol": symbol, "marginType": word})
+        await self._request_setting(constants.MARGIN_TYPE, self._symbol_param(trading_pair) | {"marginType": word})
 
     async def _request_setting(self, endpoint: Endpoint, params: dict[str, str]) -> None:
         try:
@@ -518,9 +479,9 @@ class BinancePerpetual(PerpetualDerivativeBase):
         return payments
 
     async def _request_settled_funding_rate(self, trading_pair: str, timestamp_s: float) -> Decimal | None:
-        symbol, around_ms = self.exchange_symbol_associated_to_pair(trading_pair), int(timestamp_s * 1e3)
+        around_ms = int(timestamp_s * 1e3)
         span = {"startTime": str(around_ms - FUNDING_SPAN_MS), "endTime": str(around_ms + FUNDING_SPAN_MS)}
-        rates = await self._request(constants.FUNDING_RATES, {"symbol": symbol} | span)
+        rates = await self._request(constants.FUNDING_RATES, self._symbol_param(trading_pair) | span)
         return messages.amount(rates[-1]["fundingRate"]) if rates else None
 
     # -- user stream ---------------------------------------------------------------------------------------

@@ -248,7 +248,7 @@ class TrackerMachine(RuleBasedStateMachine):
 
 
 TestTrackerMachine = TrackerMachine.TestCase
-TestTrackerMachine.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestTrackerMachine.settings = settings(max_examples=150, stateful_step_count=60)
 
 
 def test_thirty_thousand_random_steps_agree_with_the_model() -> None:

@@ -73,7 +73,7 @@ def process(directory: Path, how: str) -> Iterator[subprocess.Popen[bytes]]:
         child.stdout.close()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(st.integers(0, 2), st.floats(0, 0.9), st.integers(1, 4), st.booleans()), min_size=1, max_size=30
@@ -169,7 +169,7 @@ async def test_a_holder_of_the_lock_that_dies_or_stops_holds_nobody_up(tmp_path:
             os.kill(child.pid, signal.SIGCONT)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(0, 6000))
 def test_no_content_of_a_file_holds_anybody_up_for_longer_than_a_window(seed: int, size: int) -> None:
     import tempfile

@@ -47,6 +47,9 @@ class QtxServer(asyncio.DatagramProtocol):
         if self.mute:
             self.mute -= 1
             return
+        if text.startswith("-") or text == "ping":
+            for datagram in self.before_answer:
+                self.transport.sendto(datagram, source)
         if text.startswith("-"):
             self.transport.sendto(b"unsubscribed " + data[1:], source)
         elif text == self.error_for:

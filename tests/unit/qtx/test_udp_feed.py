@@ -162,6 +162,32 @@ class TestSubscribing:
         server.mute = 1
         assert not await feed.ping(timeout_s=0.05)
 
+    async def test_what_comes_before_the_answer_to_a_ping_or_an_unsubscription_is_applied(self, server, feed, book):
+        other = new_book("ETH-USDT")
+        await feed.subscribe(ETH, other)
+        server.before_answer = [single(TICKER_BID, 9, number, 60000.0, number / 1000) for number in range(1, 51)]
+        assert await feed.ping()
+        await until(lambda: book.best_bid_size == Decimal("0.05"))
+        server.before_answer = [single(TICKER_BID, 9, number, 60000.0, number / 1000) for number in range(51, 101)]
+        feed.unsubscribe("ETH-USDT")
+        await until(lambda: book.best_bid_size == Decimal("0.1"))
+        statistics = feed.get_statistics()
+        assert (statistics["gaps"], statistics["duplicates"], statistics["reorders"]) == (0, 0, 0)
+        assert book.valid
+
+    async def test_the_rate_of_messages_is_told(self, server, feed, book):
+        number = 0
+
+        def send_and_look() -> bool:
+            nonlocal number
+            number += 1
+            server.send(single(TICKER_BID, 9, number, 60000.0, 1.0))
+            return feed.get_statistics()["message_rate"] > 1
+
+        await until(send_and_look)
+        total = feed.get_statistics()["total_messages"]
+        assert 0 < feed.get_statistics()["message_rate"] <= total
+
     async def test_before_start(self, server):
         feed = UdpFeed("127.0.0.1", server.port)
         with pytest.raises(NetworkError, match="start"):

@@ -172,7 +172,7 @@ class Schedule:
             assert self.venue.available_balance(account) >= 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(sequence=st.lists(requests, max_size=60))
 def test_everything_holds_after_every_request(recorder_type, sequence):
     schedule = Schedule(recorder_type)
@@ -202,7 +202,7 @@ def naive_fills(orders: list[tuple[int, Side, int, int]]) -> list[tuple[int, int
     return fills
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(orders=st.lists(st.tuples(sides, prices, quantities), max_size=60))
 def test_fills_equal_those_of_a_naive_price_time_matcher(recorder_type, orders):
     venue = Venue([INSTRUMENT], SimClock())

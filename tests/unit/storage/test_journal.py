@@ -322,7 +322,7 @@ def test_several_torn_records_at_the_tail(path: Path) -> None:
     assert ids(path) == list(range(1, 10))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.binary(min_size=1, max_size=600), offset=st.integers(0, 5 * RECORD))
 def test_whatever_is_in_the_file_is_read_or_refused(
     data: bytes, offset: int, tmp_path_factory: pytest.TempPathFactory
@@ -345,7 +345,7 @@ texts = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, 
 fees = st.builds(TokenAmount, st.sampled_from(["USDT", "BNB", "a-name-of-15-by"]), st.decimals(-10, 10, places=8))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     side=st.sampled_from(TradeType),
     kind=st.sampled_from(OrderType),
