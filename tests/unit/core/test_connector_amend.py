@@ -204,6 +204,26 @@ async def test_fills_beyond_the_old_amount_are_booked_when_the_amend_was_made_el
     assert exchange.alarm_kinds() == []
 
 
+@pytest.mark.parametrize("read_again", ["_refresh_order", "_recover_orders"])
+async def test_an_amend_between_the_answers_about_order_and_fills_is_no_overfill(exchange, kit, read_again) -> None:
+    order = await open_order(exchange, kit)
+    exchange.venue.execute(order.client_order_id, "0.1")
+    exchange.hold["trades"] = asyncio.Event()
+    if read_again == "_recover_orders":
+        reading = asyncio.ensure_future(exchange._recover_orders(0.0))
+    else:
+        reading = asyncio.ensure_future(exchange._clock.advance(exchange.status_poll_interval_s + 1))
+    await kit.settle(lambda: "trades" in exchange.calls)  # the order has been read, its fills have not
+    exchange.venue.amend(order.client_order_id, Decimal("60000"), Decimal("0.9"))
+    exchange.venue.execute(order.client_order_id, "0.7")
+    exchange.hold["trades"].set()
+    await reading
+    await kit.settle(lambda: order.executed_amount_base == Decimal("0.8"))
+    assert order.amount == Decimal("0.9")
+    assert exchange.kinds() == ["created", "amended", "filled", "filled"]
+    assert exchange.alarm_kinds() == []
+
+
 async def test_market_orders_unconnected_and_unable_connectors_are_refused(exchange, kit, monkeypatch) -> None:
     market = exchange.order(exchange.buy(PAIR, "0.5", OrderType.MARKET))
     await kit.settle(lambda: market.current_state is OrderState.OPEN)
