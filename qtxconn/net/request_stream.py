@@ -92,6 +92,11 @@ class RequestStream:
         return self._circuit.is_open
 
     @property
+    def connections(self) -> int:
+        """Live connections so far."""
+        return self._client.connections
+
+    @property
     def logons(self) -> int:
         """Sessions opened so far."""
         return self._session
