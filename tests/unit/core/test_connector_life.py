@@ -107,6 +107,38 @@ async def test_books_that_do_not_come_are_named(idle, kit) -> None:
     assert asyncio.all_tasks() == before
 
 
+async def test_before_connect_and_after_disconnect_nothing_is_sent(kit) -> None:
+    exchange = kit.exchange_class(clock=kit.clock_class())
+    with pytest.raises(NotReadyError, match="missing connected"):
+        exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000")
+    await exchange.initialize()
+    with pytest.raises(NotReadyError, match="missing connected"):
+        exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000")
+    await exchange.connect()
+    order_id = exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000")
+    await kit.settle(lambda: exchange.events)
+    order = exchange.order(order_id)
+    await exchange.disconnect()
+    tasks, calls = asyncio.all_tasks(), list(exchange.calls)
+    for call in (
+        lambda: exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000"),
+        lambda: exchange.cancel(PAIR, order_id),
+        lambda: exchange.batch_order_cancel([order]),
+        lambda: exchange.amend(PAIR, order_id, price="59999"),
+    ):
+        with pytest.raises(NotReadyError, match="missing connected"):
+            call()
+    with pytest.raises(NotReadyError, match="missing connected"):
+        await exchange.cancel_all(0.01)
+    assert (asyncio.all_tasks(), exchange.calls) == (tasks, calls)
+    assert order.current_state is OrderState.OPEN  # not as if a cancel were on its way
+    watcher = kit.exchange_class(trading_required=False, clock=kit.clock_class())
+    async with watcher:
+        with pytest.raises(NotReadyError, match="trading_required=False"):
+            watcher.buy(PAIR, "0.5", OrderType.LIMIT, "60000")
+    assert "start_user_stream" not in watcher.calls
+
+
 async def test_orders_are_refused_while_connect_waits_for_books(idle, kit) -> None:
     idle.feeds_book = False
     call = asyncio.ensure_future(idle.connect())
