@@ -166,7 +166,7 @@ cdef class ConnectorOrders(OrderOutcomes):
             self._check_order_options(order_type, options)
         cdef Fixed c_amount = self._exact(amount, "amount")
         cdef Fixed c_price
-        if price is not None:
+        if price is not None and (is_limit or price == price):     # Hummingbot's market orders have the price NaN
             c_price = self._exact(price, "price")
         self._fit(rule, trade_type, &c_price, &c_amount, is_limit)
         trigger_price = None
@@ -293,7 +293,7 @@ cdef class ConnectorOrders(OrderOutcomes):
                     request.trade_type, request.trading_pair, request.amount, request.order_type, request.price,
                     request.position_action, dict(request.options),
                 )
-            except QtxconnError as error:
+            except Exception as error:      # whatever is wrong with it, those before it are tracked
                 results.append(BatchOrderResult(None, error))
             else:
                 tracked.append(order)
