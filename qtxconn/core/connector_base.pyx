@@ -62,13 +62,22 @@ cdef class ConnectorBase(ConnectorOrders):
     ):
         if isinstance(trading_pairs, str):
             raise ConfigurationError(f"trading_pairs is a list such as [{trading_pairs!r}], not one text")
+        pairs = list(trading_pairs or ())
+        twice = sorted({pair for pair in pairs if pairs.count(pair) > 1})
+        if twice:
+            raise ConfigurationError(f"trading_pairs names {', '.join(twice)} more than once")
+        if not all(letter in self.client_order_id_letters for letter in client_order_id_prefix):
+            raise ConfigurationError(
+                f"client_order_id_prefix {client_order_id_prefix!r}: {self.name} takes the characters "
+                f"{self.client_order_id_letters}"
+            )
         digits = len(str((1 << self.client_order_id_bits) - 1))
         if len(client_order_id_prefix) + digits > self.client_order_id_max_length:
             raise ConfigurationError(
                 f"client_order_id_prefix {client_order_id_prefix!r} is too long: {self.name} takes "
                 f"{self.client_order_id_max_length} characters and {digits} are needed for the number"
             )
-        self._trading_pairs = list(trading_pairs or ())
+        self._trading_pairs = pairs
         self._trading_required = trading_required
         surroundings = environment()
         self._clock = surroundings.clock if clock is None else clock
@@ -135,8 +144,8 @@ cdef class ConnectorBase(ConnectorOrders):
         """What readiness consists of, each True or False."""
         status = {
             "connected": self._connected,
-            "trading_rules": bool(self._trading_rules),
-            "order_books": bool(self._order_books) and all(book.valid for book in self._order_books.values()),
+            "trading_rules": self._initialized,
+            "order_books": self._initialized and all(book.valid for book in self._order_books.values()),
         }
         if self._trading_required:
             status["user_stream"] = self._live

@@ -70,6 +70,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     name = "binance_perpetual"
     qtx_venue = "binance-futures"
+    client_order_id_letters = constants.CLIENT_ORDER_ID_LETTERS
     client_order_id_max_length = constants.CLIENT_ORDER_ID_LENGTH_MAX
     is_cancel_request_in_exchange_synchronous = True
     supports_amend = supports_cancel_all = supports_open_orders = supports_countdown_cancel = True

@@ -232,6 +232,22 @@ async def test_an_unknown_pair_is_refused_with_the_near_ones_named(kit, pair: st
         await kit.exchange_class([pair], clock=kit.clock_class()).connect()
 
 
+async def test_without_pairs_the_account_alone_makes_it_ready(kit) -> None:
+    async with kit.exchange_class([], clock=kit.clock_class()) as exchange:
+        assert exchange.is_ready
+    assert exchange.not_ready_reason.startswith("memory is not ready: missing connected, trading_rules, order_books")
+
+
+async def test_what_the_stream_lost_of_the_account_is_read_in_time(exchange, kit) -> None:
+    exchange.calls.clear()
+    exchange.fail["balances"] = RequestTimeoutError("no answer")
+    await exchange._clock.advance(31)
+    assert exchange.calls == ["balances"]
+    exchange.fail.clear()
+    await exchange._clock.advance(30)
+    assert exchange.calls == ["balances", "balances", "positions"]
+
+
 async def test_hedge_mode_is_refused_with_what_to_do(idle) -> None:
     idle.position_mode_at_venue = PositionMode.HEDGE
     with pytest.raises(
@@ -245,6 +261,11 @@ def test_bad_arguments_are_refused_at_once(kit) -> None:
         kit.exchange_class("BTC-USDT")
     with pytest.raises(ConfigurationError, match="too long"):
         kit.exchange_class(client_order_id_prefix="x" * 18)
+    for prefix in ("é", "a b", "a\n"):
+        with pytest.raises(ConfigurationError, match=r"client_order_id_prefix .*: memory takes the characters"):
+            kit.exchange_class(client_order_id_prefix=prefix)
+    with pytest.raises(ConfigurationError, match="trading_pairs names BTC-USDT more than once"):
+        kit.exchange_class([PAIR, "ETH-USDT", PAIR])
     exchange = kit.exchange_class(client_order_id_prefix="x-bot")
     order_id = exchange.generate_client_order_id()
     assert order_id.startswith("x-bot")
