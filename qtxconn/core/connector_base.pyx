@@ -305,6 +305,7 @@ cdef class ConnectorBase(ConnectorOrders):
                     self._order_tracker.revert_pending(order)
                     self._resolve(order)
                 self._spawn(self._order_refresh_loop(), "order refresh")
+                self._spawn(self._account_refresh_loop(), "account refresh")
                 if self._dead_mans_switch is not None:
                     self._spawn(self._dead_mans_switch.run(), "dead-man's switch")
 
@@ -361,7 +362,20 @@ cdef class ConnectorBase(ConnectorOrders):
         Raises what the venue's answers raise: then it must be done again."""
         self._recovered_ns = self._clock.c_monotonic_ns()
         await self._recover_orders(self._stream_broke_s - RECOVERY_OVERLAP_S)
+        await self._refresh_account()
+
+    async def _refresh_account(self):
+        """Reads what the account's events tell, should one of them be lost."""
         await self._update_balances()
+
+    async def _account_refresh_loop(self):
+        """Every status_poll_interval_s: a stream can lose a message without breaking."""
+        while True:
+            await self._clock.sleep(self.status_poll_interval_s)
+            try:
+                await self._refresh_account()
+            except QtxconnError as error:
+                self._logger.info("the account could not be read: %s; trying again", error)
 
     def _user_stream_damaged(self, error):
         """For exchanges: a message could not be read. What it may have said is asked, at once, though not more often
