@@ -85,6 +85,7 @@ cdef class ConnectorBase(ConnectorOrders):
         self._pubsub = PubSub(self._logger)
         self._client_ids = surroundings.client_ids(self.name, self.client_order_id_bits)
         self._order_tracker = self._make_order_tracker(client_order_id_prefix)
+        self._order_tracker.market_price = self._market_price
         self._journal = self._order_tracker.journal = journal
         self._cancel_on_disconnect = cancel_on_disconnect
         if dead_mans_switch_s and trading_required:
@@ -175,6 +176,10 @@ cdef class ConnectorBase(ConnectorOrders):
     def current_timestamp(self) -> float:
         """Wall time in seconds."""
         return ns_to_seconds(self._clock.c_now_ns())
+
+    def _market_price(self, str trading_pair):
+        book = self._order_books.get(trading_pair)
+        return None if book is None else book.last_trade_price or book.mid_price
 
     # -- balances ----------------------------------------------------------------------------------------------
 
