@@ -15,15 +15,16 @@ from qtxconn.errors import (
     OrderNotFoundError,
     OutcomeUnknownError,
     QtxconnError,
-    RateLimitedError,
+    ThrottledError,
     VenueError,
 )
 
 
 def _is_refusal(error) -> bool:
-    """Whether the venue has said that a cancel or an amend is not to be: then the order is as it was."""
-    return isinstance(error, VenueError) and not isinstance(
-        error, (OrderNotFoundError, OutcomeUnknownError, RateLimitedError)
+    """Whether a cancel or an amend was certainly not carried out, by the venue's word or because it was never sent:
+    then the order is as it was."""
+    return isinstance(error, (VenueError, ThrottledError, NotReadyError)) and not isinstance(
+        error, (OrderNotFoundError, OutcomeUnknownError)
     )
 
 
@@ -88,7 +89,7 @@ cdef class OrderOutcomes(ConnectorHooks):
         if isinstance(error, OrderNotFoundError):
             self._order_tracker.note_not_found(order)
         if settled:
-            self._alarm("cancel_failed", f"{client_order_id}: cancel refused: {error}", client_order_id, error)
+            self._alarm("cancel_failed", f"{client_order_id}: not cancelled: {error}", client_order_id, error)
         else:
             self._logger.info("%s: cancel unanswered or order not found (%s); asking the venue", client_order_id, error)
         self._resolve(order, None if settled else error)
@@ -100,7 +101,7 @@ cdef class OrderOutcomes(ConnectorHooks):
             self._order_tracker.note_not_found(order)
         order_id = order.client_order_id
         if _is_refusal(error):
-            self._alarm("amend_failed", f"{order_id}: amend refused: {error}", order_id, error)
+            self._alarm("amend_failed", f"{order_id}: not amended: {error}", order_id, error)
         else:
             self._alarm("amend_unanswered", f"{order_id}: no word on the amend ({type(error).__name__}: {error}); "
                         "asking the venue", order_id, error)

@@ -16,7 +16,9 @@ from qtxconn.errors import (
     OrderRejectedError,
     OrderValidationError,
     OutcomeUnknownError,
+    RateLimitedError,
     RequestTimeoutError,
+    ThrottledError,
 )
 
 PAIR = "BTC-USDT"
@@ -24,6 +26,11 @@ SILENCES = [
     RequestTimeoutError("no answer in 5 s"),
     NetworkError("name resolution failed"),
     OutcomeUnknownError("Internal error", code=-1001, http_status=503),
+]
+REFUSALS = [  # or never sent
+    InvalidRequestError("No need to modify the order.", code=-5027),
+    RateLimitedError("slow down", code=-1003, http_status=429),
+    ThrottledError("not sent: the rate limit leaves no room for 30 s", retry_after=30.0),
 ]
 by_name = {"ids": lambda error: type(error).__name__}
 
@@ -86,9 +93,10 @@ async def test_a_change_that_breaks_the_rules_raises_and_sends_nothing(exchange,
     assert "amend" not in exchange.calls
 
 
-async def test_a_refused_amend_gives_the_order_back_as_it_was(exchange, kit) -> None:
+@pytest.mark.parametrize("error", REFUSALS, **by_name)
+async def test_a_refused_amend_gives_the_order_back_as_it_was(exchange, kit, error: Exception) -> None:
     order = await open_order(exchange, kit)
-    exchange.fail["amend"] = InvalidRequestError("No need to modify the order.", code=-5027)
+    exchange.fail["amend"] = error
     assert amend(exchange, order, price="60001")
     await kit.settle(lambda: exchange.alarms)
     assert exchange.alarm_kinds() == ["amend_failed"]
