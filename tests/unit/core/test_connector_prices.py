@@ -1,4 +1,4 @@
-"""What a connector says of prices, quanta and available balances under Hummingbot's names: exact, of the pair's book."""
+"""What a connector says of prices, quanta and balances under Hummingbot's names: exact, of the pair's book and rule."""
 
 from __future__ import annotations
 
