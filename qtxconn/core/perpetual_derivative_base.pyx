@@ -143,7 +143,7 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
             raise OrderValidationError(f"margin_type is {margin_type!r}; it must be a MarginType")
         await self._place_margin_type(trading_pair, margin_type)
 
-    def _position_action(self, trade_type, str trading_pair, position_action):
+    def _position_action(self, trade_type, str trading_pair, position_action, dict options):
         if position_action is PositionAction.NIL and self._position_mode is PositionMode.HEDGE:
             raise OrderValidationError(
                 "in hedge mode an order names its position_action, OPEN or CLOSE: an opening buy and a closing sell "
