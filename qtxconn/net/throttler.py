@@ -145,16 +145,21 @@ class Throttler:
             with self._budget.locked():
                 self._budget.pause_until(monotonic_ns, self._clock.monotonic_ns())
 
+    @property
+    def pause_s(self) -> float:
+        """Seconds for which nothing is granted; 0 or less: no pause is in force."""
+        now_ns = self._clock.monotonic_ns()
+        if self._budget is not None:
+            self._paused_until_ns = max(self._paused_until_ns, self._budget.paused_until_ns(now_ns))
+        return (self._paused_until_ns - now_ns) / 1e9
+
     async def pause_over(self, wait_max_s: float | None = None) -> None:
         """Return once no pause is in force: for who was granted weight and then had to wait for something else.
 
         Raises ThrottledError when that would take longer than `wait_max_s`.
         """
         while True:
-            now_ns = self._clock.monotonic_ns()
-            if self._budget is not None:
-                self._paused_until_ns = max(self._paused_until_ns, self._budget.paused_until_ns(now_ns))
-            wait_s = (self._paused_until_ns - now_ns) / 1e9
+            wait_s = self.pause_s
             if wait_s <= 0:
                 return
             if wait_max_s is not None and wait_s > wait_max_s:

@@ -173,6 +173,11 @@ class BinancePerpetual(PerpetualDerivativeBase):
     def supported_order_types(self) -> list[OrderType]:
         return list(constants.ORDER_TYPES)
 
+    @property
+    def status_dict(self) -> dict[str, bool]:
+        """Not ready either while the venue wants silence for longer than an order request waits."""
+        return super().status_dict | {"rate_limit": self._throttler.pause_s <= THROTTLE_WAIT_MAX_S}
+
     # -- network -------------------------------------------------------------------------------------------
 
     async def _start_network(self) -> None:

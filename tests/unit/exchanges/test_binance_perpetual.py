@@ -129,6 +129,15 @@ async def test_the_best_prices_are_those_of_the_newer_of_ticker_and_book(venue: 
         assert exchange.get_book_ticker(PAIR).update_id == 21  # a ticker from before the gap says nothing any more
 
 
+async def test_it_is_not_ready_while_the_venue_wants_silence(venue: ScriptedBinance) -> None:
+    async with trading(venue) as (exchange, _):
+        exchange._throttler.pause_until(exchange._clock.monotonic_ns() + 5 * 10**9)
+        assert exchange.is_ready  # an order waits for that
+        exchange._throttler.pause_until(exchange._clock.monotonic_ns() + 60 * 10**9)
+        assert exchange.not_ready_reason == "binance_perpetual is not ready: missing rate_limit"
+        exchange._throttler._paused_until_ns = 0  # disconnect() need not wait for it
+
+
 async def test_an_order_lives_and_fills_by_the_user_stream(venue: ScriptedBinance) -> None:
     async with trading(venue) as (exchange, events):
         order = buy(exchange)
