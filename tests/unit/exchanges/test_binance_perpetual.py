@@ -319,6 +319,8 @@ async def test_a_cancel_that_is_refused_for_its_timestamp_is_repeated_once(
         syncs = len(venue.asked("GET /fapi/v1/time"))
         told: list[Any] = []
         exchange.set_error_event_listener(SimpleNamespace(on_error=told.append))
+        while not exchange._rest._connections.locked():  # neither cancel nor time sync waits behind what is slow
+            await exchange._rest._connections.acquire()
         exchange.cancel(PAIR, order.client_order_id)
         await until(lambda: order.is_done or told)
         assert order.is_done == (refusals == 1)
