@@ -15,6 +15,7 @@ _EXPORTS = {
     "InFlightOrder": "qtxconn.core.in_flight_order",
     "MarketEvent": "qtxconn.core.types",
     "OrderBook": "qtxconn.core.order_book",
+    "OrderRequest": "qtxconn.core.types",
     "OrderState": "qtxconn.core.types",
     "OrderType": "qtxconn.core.types",
     "OrderUpdate": "qtxconn.core.types",

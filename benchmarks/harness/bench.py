@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.harness.jobs import BenchError, Sample
 from qtxconn.perf.latency import LatencyRecorder
+from scripts.cxx import cxx_command
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = ROOT / "benchmarks" / "limits"
@@ -29,16 +29,6 @@ REAL_TIME_PRIORITY = 10
 def cache_directory() -> Path:
     """Where compiled programs are kept: XDG_CACHE_HOME, or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qtxconn" / "bench"
-
-
-def find_compiler() -> str:
-    """CXX, or the first of g++, clang++ and c++."""
-    named = os.environ.get("CXX")
-    found = shutil.which(named) if named else next(filter(None, map(shutil.which, ("g++", "clang++", "c++"))), None)
-    if found is None:
-        missing = f"there is no {named!r}, which CXX names" if named else "there is no C++ compiler"
-        raise BenchError(f"{missing}: the limits are compiled on this machine; install g++, or set CXX")
-    return found
 
 
 def compile_flags() -> tuple[str, ...]:
@@ -115,8 +105,11 @@ class Bench:
         return f"/qtxbench_{os.getpid()}_{suffix}"
 
     @cached_property
-    def compiler(self) -> str:
-        return find_compiler()
+    def compiler(self) -> list[str]:
+        try:
+            return cxx_command()
+        except FileNotFoundError as error:
+            raise BenchError(f"the limits are compiled on this machine, and {error}") from None
 
     @cached_property
     def _headers(self) -> bytes:
@@ -133,7 +126,7 @@ class Bench:
         key = digest(self._compiler_version, *options, self._headers, path.read_bytes())
         program = cache_directory() / f"{path.stem}-{key}"
         if not program.exists():
-            self._make(program, [self.compiler, *options, str(path)])
+            self._make(program, [*self.compiler, *options, str(path)])
         return program
 
     def compile_cython(self, source: str) -> Path:
@@ -151,12 +144,12 @@ class Bench:
             translated = self.directory / f"{path.stem}.cpp"
             cython = [sys.executable, "-m", "cython", "-3", "--cplus", "-I", str(ROOT), str(path)]
             self._make(translated, cython)
-            self._make(module, [self.compiler, *options, str(translated)])
+            self._make(module, [*self.compiler, *options, str(translated)])
         return module.parent
 
     @cached_property
     def _compiler_version(self) -> str:
-        return subprocess.run([self.compiler, "--version"], capture_output=True, text=True, check=True).stdout
+        return subprocess.run([*self.compiler, "--version"], capture_output=True, text=True, check=True).stdout
 
     def _make(self, target: Path, command: list[str]) -> None:
         """Runs a compiler that takes -o; the target appears only when it is whole."""

@@ -94,7 +94,7 @@ def environment(bench: Bench) -> dict[str, Any]:
         "real_time": real_time,
         "socket_buffer_max": int(read("/proc/sys/net/core/rmem_max") or 0),
         "load_average": round(os.getloadavg()[0], 2),
-        "compiler": _output(bench.compiler, "--version").partition("\n")[0],
+        "compiler": _output(*bench.compiler, "--version").partition("\n")[0],
         "flags": " ".join(compile_flags()),
         "extension_build": _build_options(),
         "from_checkout": Path(qtxconn.__file__).resolve().is_relative_to(ROOT),

@@ -23,6 +23,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT))  # this file is run by its path
+
+from scripts.cxx import cxx_command  # noqa: E402
+
 RECORD = HERE / "icount.json"
 # The oldest x86-64 with AVX2, on which the goals were set (reference figures of callgrind know no -march=native).
 ARCHITECTURE = "-march=x86-64-v3"
@@ -33,22 +37,18 @@ TOLERANCE = 0.02
 ALLOCATORS = re.compile(r"^(malloc|calloc|realloc|posix_memalign|aligned_alloc|operator new.*)$")
 
 
-def compiler() -> str:
-    found = shutil.which(os.environ.get("CXX", "g++"))
-    return found or sys.exit("icount: no C++ compiler: install g++, or set CXX")
-
-
-def compiler_name(command: str) -> str:
+def compiler_name(command: list[str]) -> str:
     """ "g++ 12": the major version decides what code comes out."""
-    version = subprocess.run([command, "-dumpversion"], capture_output=True, text=True, check=True).stdout
-    return f"{Path(command).name} {version.partition('.')[0].strip()}"
+    version = subprocess.run([*command, "-dumpversion"], capture_output=True, text=True, check=True).stdout
+    program = [word for word in command if not word.startswith("-")][-1]  # behind a launcher, before its flags
+    return f"{Path(program).name} {version.partition('.')[0].strip()}"
 
 
 def drivers(directory: Path, pattern: str = "*") -> Iterator[tuple[str, Path]]:
     """(name, program) of every driver here whose name fits, compiled."""
     for source in sorted(HERE.glob(f"{pattern}.cpp")):
         program = directory / source.stem
-        done = subprocess.run([compiler(), *FLAGS, str(source), "-o", str(program)], check=False)
+        done = subprocess.run([*cxx_command(), *FLAGS, str(source), "-o", str(program)], check=False)
         if done.returncode != 0:
             sys.exit(f"icount: {source.name} does not compile")
         yield source.stem, program
@@ -133,9 +133,12 @@ def main() -> int:
     if shutil.which("valgrind") is None:
         print("icount: valgrind is not installed: skipped" if action == "check" else "icount: valgrind is needed")
         return 0 if action == "check" else 1
+    try:
+        name = compiler_name(cxx_command())
+    except FileNotFoundError as error:
+        sys.exit(f"icount: {error}")
     print(f"{'':28} {'Ir':>10} {'allocations':>10}   per operation")
     now = measure()
-    name = compiler_name(compiler())
     if action == "record":
         RECORD.write_text(json.dumps({"compiler": name, "flags": ARCHITECTURE, "operations": now}, indent=2) + "\n")
         return 0

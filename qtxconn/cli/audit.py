@@ -24,6 +24,7 @@ from qtxconn.perf.latency import LatencyRecorder
 _CREATED = (BuyOrderCreatedEvent, SellOrderCreatedEvent)
 _COMPLETED = (BuyOrderCompletedEvent, SellOrderCompletedEvent)
 _TERMINAL = (*_COMPLETED, OrderCancelledEvent, OrderExpiredEvent, MarketOrderFailureEvent)
+_NOT_OF_ORDERS = (MarketEvent.FundingInfo, MarketEvent.FundingPaymentCompleted, MarketEvent.TradeUpdate)
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ class Audit:
 
     def start(self) -> None:
         for tag in MarketEvent:
-            if tag is not MarketEvent.FundingInfo:
+            if tag not in _NOT_OF_ORDERS:
                 self.connector.add_listener(tag, self._on_event)
 
     def _on_event(self, event: Any) -> None:

@@ -14,6 +14,7 @@ from qtxconn.core.clock cimport Clock
 from qtxconn.core.fixed cimport Fixed, compare, fixed_from, fixed_to_decimal, fixed_to_text, subtract
 from qtxconn.core.in_flight_order cimport (
     InFlightOrder,
+    fill_to_trade_update,
     ns_to_seconds,
     seconds_to_ns,
     state_from_python,
@@ -48,7 +49,7 @@ from decimal import Context, Decimal
 from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.core.events import ErrorEvent, OrphanFillEvent, OrphanOrderEvent
 from qtxconn.core.parked_updates import ParkedUpdates
-from qtxconn.core.types import AddedToCostTradeFee, PositionAction, TradeUpdate
+from qtxconn.core.types import AddedToCostTradeFee, MarketEvent, PositionAction, TradeUpdate
 from qtxconn.errors import AmountError, OrderValidationError
 
 cdef uint64_t FIRST_FOREIGN_ID = 1ULL << 63     # above every id that OrderIdSource makes
@@ -696,8 +697,9 @@ cdef class ClientOrderTracker:
                         f"({order.executed_amount_base} of {order.amount} booked); the fill was refused")
             return
         if event.kind == OrderEventKind.replaced:
-            trade_id = venue_id_text(self.c_store(), self.c_store().fill(event.fill).trade_id)
-            self._alarm("fill_replaced", order, f"{order.client_order_id}: fill {trade_id} itemises "
+            real = fill_to_trade_update(self.c_store(), order, self.c_store().fill(event.fill))
+            self._pubsub.publish_to(MarketEvent.TradeUpdate, real)
+            self._alarm("fill_replaced", order, f"{order.client_order_id}: fill {real.trade_id} itemises "
                         f"{fixed_to_text(event.amount)} that was told as executed already; executed quote is "
                         f"{order.executed_amount_quote} now")
             return

@@ -21,12 +21,20 @@ from qtxconn.core.dead_mans_switch import DeadMansSwitch
 from qtxconn.core.environment import environment
 from qtxconn.core.order_restore import settle_restored_orders, track_restored_orders
 from qtxconn.core.pubsub import PubSub
-from qtxconn.errors import ConfigurationError, NotReadyError, QtxconnError
+from qtxconn.core.types import PriceType
+from qtxconn.errors import ConfigurationError, NotReadyError, OrderValidationError, QtxconnError
 
 BALANCE_REFRESH_S = 1.0     # available balances are not streamed: read after account events, this often at most
 RECOVERY_OVERLAP_S = 60.0   # executions are read again from this long before the user stream broke
 DAMAGE_INTERVAL_S = 5.0
 CLOCK_STEP_S = 60.0         # what is older by more than this was said after the venue's clock was set back
+
+_BOOK_PRICES = {
+    PriceType.MidPrice: "mid_price",
+    PriceType.BestBid: "best_bid",
+    PriceType.BestAsk: "best_ask",
+    PriceType.LastTrade: "last_trade_price",
+}
 
 
 cdef class ConnectorBase(ConnectorOrders):
@@ -121,6 +129,38 @@ cdef class ConnectorBase(ConnectorOrders):
         self._require_pair(trading_pair)
         return self._order_books[trading_pair]
 
+    # Hummingbot's names for what the books and rules know. Prices are Decimals in quote per base, None where the book
+    # has no such price; whether it is to be trusted its `valid` says. All raise OrderValidationError for a pair that is
+    # not traded here.
+
+    def get_mid_price(self, str trading_pair not None):
+        return self.get_order_book(trading_pair).mid_price
+
+    def get_price(self, str trading_pair not None, bint is_buy):
+        """The best price to buy at (the ask), or to sell at (the bid)."""
+        return self.get_order_book(trading_pair).get_price(is_buy)
+
+    def get_price_by_type(self, str trading_pair not None, price_type):
+        """The price that a PriceType names: MidPrice, BestBid, BestAsk or LastTrade of the book."""
+        book = self.get_order_book(trading_pair)
+        try:
+            return getattr(book, _BOOK_PRICES[price_type])
+        except KeyError:
+            names = ", ".join(f"PriceType.{known.name}" for known in _BOOK_PRICES)
+            raise OrderValidationError(f"a book has no {price_type}; it has {names}") from None
+
+    def get_vwap_for_volume(self, str trading_pair not None, bint is_buy, volume):
+        """OrderBook.get_vwap_for_volume of the pair's book; the other queries are asked of the book itself."""
+        return self.get_order_book(trading_pair).get_vwap_for_volume(is_buy, volume)
+
+    def get_order_price_quantum(self, str trading_pair not None, price=None):
+        """The pair's tick, in quote per base; it is the same at every price."""
+        return self._require_pair(trading_pair).min_price_increment
+
+    def get_order_size_quantum(self, str trading_pair not None, order_size=None):
+        """The pair's lot, in base asset; it is the same for every size."""
+        return self._require_pair(trading_pair).min_base_amount_increment
+
     @property
     def in_flight_orders(self) -> dict:
         """{client order id: InFlightOrder} of all orders that have not ended."""
@@ -175,6 +215,11 @@ cdef class ConnectorBase(ConnectorOrders):
 
     def get_available_balance(self, str asset not None):
         return self._balances.get(asset, (Decimal(0), Decimal(0)))[1]
+
+    @property
+    def available_balances(self) -> dict:
+        """{asset: available balance} of every asset that the venue lists."""
+        return {asset: available for asset, (_, available) in self._balances.items()}
 
     def get_all_balances(self) -> dict:
         return {asset: total for asset, (total, _) in self._balances.items()}

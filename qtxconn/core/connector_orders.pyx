@@ -177,7 +177,7 @@ cdef class ConnectorOrders(OrderOutcomes):
             fixed_to_decimal(c_amount),
             self.current_timestamp,
             fixed_to_decimal(c_price) if c_price.units else None,
-            position=self._position_action(trade_type, trading_pair, position_action),
+            position=self._position_action(trade_type, trading_pair, position_action, options),
             trigger_price=trigger_price,
         )
         if self._journal is not None:
@@ -228,8 +228,8 @@ cdef class ConnectorOrders(OrderOutcomes):
         except AmountError as error:
             raise OrderValidationError(f"{what}: {error}") from None
 
-    def _position_action(self, trade_type, str trading_pair, position_action):
-        """For derivatives: fills in what the caller left open."""
+    def _position_action(self, trade_type, str trading_pair, position_action, dict options):
+        """For derivatives: fills in what the caller left open, and adds to `options` what follows from it."""
         return position_action
 
     def _submit_order(self, InFlightOrder order):

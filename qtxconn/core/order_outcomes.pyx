@@ -15,16 +15,25 @@ from qtxconn.errors import (
     OrderNotFoundError,
     OutcomeUnknownError,
     QtxconnError,
-    RateLimitedError,
+    ThrottledError,
     VenueError,
 )
 
 
 def _is_refusal(error) -> bool:
-    """Whether the venue has said that a cancel or an amend is not to be: then the order is as it was."""
-    return isinstance(error, VenueError) and not isinstance(
-        error, (OrderNotFoundError, OutcomeUnknownError, RateLimitedError)
+    """Whether a cancel or an amend was certainly not carried out, by the venue's word or because it was never sent:
+    then the order is as it was."""
+    return isinstance(error, (VenueError, ThrottledError, NotReadyError)) and not isinstance(
+        error, (OrderNotFoundError, OutcomeUnknownError)
     )
+
+
+def _outgrow(fills, InFlightOrder order) -> bool:
+    """Whether these fills are more than the order as it is known: then an amend came between the venue's answers, and
+    the order has to be asked for again before they are applied."""
+    booked = order.order_fills
+    new = sum(fill.fill_base_amount for fill in fills if fill.trade_id not in booked)
+    return order.executed_amount_base + new > order.amount
 
 
 cdef class OrderOutcomes(ConnectorHooks):
@@ -80,7 +89,7 @@ cdef class OrderOutcomes(ConnectorHooks):
         if isinstance(error, OrderNotFoundError):
             self._order_tracker.note_not_found(order)
         if settled:
-            self._alarm("cancel_failed", f"{client_order_id}: cancel refused: {error}", client_order_id, error)
+            self._alarm("cancel_failed", f"{client_order_id}: not cancelled: {error}", client_order_id, error)
         else:
             self._logger.info("%s: cancel unanswered or order not found (%s); asking the venue", client_order_id, error)
         self._resolve(order, None if settled else error)
@@ -92,7 +101,7 @@ cdef class OrderOutcomes(ConnectorHooks):
             self._order_tracker.note_not_found(order)
         order_id = order.client_order_id
         if _is_refusal(error):
-            self._alarm("amend_failed", f"{order_id}: amend refused: {error}", order_id, error)
+            self._alarm("amend_failed", f"{order_id}: not amended: {error}", order_id, error)
         else:
             self._alarm("amend_unanswered", f"{order_id}: no word on the amend ({type(error).__name__}: {error}); "
                         "asking the venue", order_id, error)
@@ -192,7 +201,11 @@ cdef class OrderOutcomes(ConnectorHooks):
             self._order_accepted(order.client_order_id, venue_id, update.update_timestamp)
         counted = (update.misc_updates or {}).get("cumulative_base")
         if counted is None or counted > executed:
-            for fill in await self._all_trade_updates_for_order(order):
+            fills = await self._all_trade_updates_for_order(order)
+            if _outgrow(fills, order):
+                update = await self._request_order_status(order)
+                self._process_amend(update)
+            for fill in fills:
                 self._order_tracker.process_trade_update(fill)
         self._order_tracker.process_order_update(update)
 
@@ -200,7 +213,7 @@ cdef class OrderOutcomes(ConnectorHooks):
         """Reads the states of all open orders, and what was executed on their pairs from this venue time on. Raises
         what the venue's answers raise, but for an order that is not found: its own look-up decides."""
         orders = list(self._order_tracker.active_orders.values())
-        updates = []
+        found = {}      # (pair, venue id) -> order, its state, its fills
         answers = await asyncio.gather(*map(self._request_order_status, orders), return_exceptions=True)
         for order, answer in zip(orders, answers, strict=True):
             if isinstance(answer, OrderNotFoundError):
@@ -209,14 +222,17 @@ cdef class OrderOutcomes(ConnectorHooks):
                 raise answer
             else:
                 self._process_amend(answer)
-                updates.append(answer)
-        client_ids = {(update.trading_pair, update.exchange_order_id): update.client_order_id for update in updates}
+                found[answer.trading_pair, answer.exchange_order_id] = (order, answer, [])
         for trading_pair in {order.trading_pair for order in orders}:
             for fill in await self._trade_updates_since(trading_pair, since_s):
-                client_order_id = client_ids.get((trading_pair, fill.exchange_order_id))
-                if client_order_id is not None:
-                    self._order_tracker.process_trade_update(fill._replace(client_order_id=client_order_id))
-        for update in updates:
+                if (trading_pair, fill.exchange_order_id) in found:
+                    found[trading_pair, fill.exchange_order_id][2].append(fill)
+        for order, update, fills in found.values():
+            if _outgrow(fills, order):
+                update = await self._request_order_status(order)
+                self._process_amend(update)
+            for fill in fills:
+                self._order_tracker.process_trade_update(fill._replace(client_order_id=update.client_order_id))
             self._order_tracker.process_order_update(update)
 
     async def _order_refresh_loop(self):

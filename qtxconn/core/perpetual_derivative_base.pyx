@@ -17,6 +17,7 @@ from qtxconn.core.types import (
 from qtxconn.errors import ConfigurationError, OrderValidationError, QtxconnError, VenueError
 
 FUNDING_LOOKUP_DELAYS_S = (0.0, 1.0, 5.0, 30.0)
+FUNDING_RETRY_S = 10.0
 FUNDING_OVERLAP_S = 3600.0      # payments are asked for again from this long before the newest one
 
 
@@ -142,7 +143,7 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
             raise OrderValidationError(f"margin_type is {margin_type!r}; it must be a MarginType")
         await self._place_margin_type(trading_pair, margin_type)
 
-    def _position_action(self, trade_type, str trading_pair, position_action):
+    def _position_action(self, trade_type, str trading_pair, position_action, dict options):
         if position_action is PositionAction.NIL and self._position_mode is PositionMode.HEDGE:
             raise OrderValidationError(
                 "in hedge mode an order names its position_action, OPEN or CLOSE: an opening buy and a closing sell "
@@ -238,13 +239,17 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
         self._spawn(self._book_funding_payments(), "funding payments")
 
     async def _book_funding_payments(self):
-        # The venue's record may come later than its announcement.
+        # The venue's record may come later than its announcement. A look-up that fails is none.
         for delay in FUNDING_LOOKUP_DELAYS_S:
             await self._clock.sleep(delay)
-            try:
-                await self._update_funding_payments()
-            except QtxconnError as error:
-                self._logger.warning("funding payments could not be read: %s; trying again", error)
+            while True:
+                try:
+                    await self._update_funding_payments()
+                    break
+                except QtxconnError as error:
+                    self._logger.warning("funding payments could not be read: %s; trying again in %.0f s", error,
+                                         FUNDING_RETRY_S)
+                await self._clock.sleep(FUNDING_RETRY_S)
 
     async def _update_funding_payments(self):
         """Tells every payment since the first connect() that is not booked yet, each once by the venue's id."""

@@ -11,7 +11,7 @@ cdef class SpotExchangeBase(ConnectorBase):
 
     connector_type = ConnectorType.SPOT
 
-    def _position_action(self, trade_type, str trading_pair, position_action):
+    def _position_action(self, trade_type, str trading_pair, position_action, dict options):
         if position_action is not PositionAction.NIL:
             raise OrderValidationError(f"{self.name} is a spot market: orders have no position_action")
         return position_action

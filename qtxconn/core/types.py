@@ -111,7 +111,7 @@ class MarketEvent(Enum):
     OrderFilled = 107
     OrderExpired = 108
     OrderUpdate = 109
-    TradeUpdate = 110
+    TradeUpdate = 110  # carries the TradeUpdate of a fill that took the place of provisional ones
     OrderFailure = 198
     BuyOrderCreated = 200
     SellOrderCreated = 201

@@ -92,6 +92,11 @@ class RequestStream:
         return self._circuit.is_open
 
     @property
+    def connections(self) -> int:
+        """Live connections so far."""
+        return self._client.connections
+
+    @property
     def logons(self) -> int:
         """Sessions opened so far."""
         return self._session
@@ -105,8 +110,16 @@ class RequestStream:
         unknown), ThrottledError when the rate limit keeps it from being sent in time; and, with nothing sent either,
         NotReadyError when the stream is down and CircuitOpenError when its requests have failed too often in a row. The
         last two are for priority requests too: whoever has another way takes that.
+
+        A priority request (a cancel) that is refused for its timestamp is repeated once, when the time is synchronised.
         """
-        return await self._circuit.run(partial(self._request, method, params, weights, priority))
+        send = partial(self._request, method, params, weights, priority)
+        try:
+            return await self._circuit.run(send)
+        except TimestampError:
+            if not priority:
+                raise
+        return await self._circuit.run(send)
 
     # -- inside --------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import orjson
 from yarl import URL
 
 from qtxconn.errors import (
+    ConfigurationError,
     ConnectionClosedError,
     MessageError,
     NetworkError,
@@ -63,6 +64,7 @@ class RestClient:
     `on_headers(headers)` sees the headers of every answer (used weights).
     `wait_max_s`: longer than this no request waits for the rate limit; it is refused with ThrottledError.
     `connections_max`: of requests without priority; those with it never wait for a connection.
+    Raises ConfigurationError where `base_url` is none.
     """
 
     def __init__(
@@ -80,6 +82,8 @@ class RestClient:
         backoff: Callable[[], Backoff] = Backoff,
         connections_max: int = 32,
     ) -> None:
+        if not base_url.startswith(("http://", "https://")):
+            raise ConfigurationError(f"rest_url: is {base_url!r}; it must begin with http:// or https://")
         self._base_url = base_url.rstrip("/")
         self._clock = clock
         self._parse_error = parse_error

@@ -16,7 +16,8 @@ class TimeSync:
     """Server time = monotonic clock + offset; a step of the local wall clock does not move it.
 
     Of the last samples the one with the least uncertainty counts: half its round trip, plus the resolution of
-    the server's stamp, plus possible drift since. Without a sample the local wall clock is all there is.
+    the server's stamp, plus possible drift since. Without a sample the local wall clock is all there is. A sample that
+    contradicts the others ends them: one of the clocks was set, or this machine was suspended.
     """
 
     def __init__(self, clock: Clock, *, samples_max: int = 16, resolution_ns: int = 1_000_000) -> None:
@@ -28,7 +29,13 @@ class TimeSync:
         """One round trip: local monotonic ns before and after, the server's time in it (ns since 1970)."""
         if received_ns >= sent_ns:
             middle_ns = (sent_ns + received_ns) // 2
-            self._samples.append((received_ns, server_ns - middle_ns, received_ns - sent_ns))
+            sample = (received_ns, server_ns - middle_ns, received_ns - sent_ns)
+            if self._samples:
+                best = self._best(received_ns)
+                margin_ns = self._uncertainty_ns(best, received_ns) + self._uncertainty_ns(sample, received_ns)
+                if abs(sample[1] - best[1]) > margin_ns:
+                    self._samples.clear()
+            self._samples.append(sample)
 
     async def sync(self, request_server_ns: Callable[[], Awaitable[int]], rounds: int = 3) -> None:
         """Ask `rounds` times. Raises what the request raises; samples already taken are kept."""

@@ -25,8 +25,8 @@ class Security(Enum):
 
 
 class Endpoint(NamedTuple):
-    """`weights` by rate limit; `priority`: may use the reserved share of them; `ws_method`: its name in a WebSocket API
-    that takes the same parameters."""
+    """`weights` by rate limit; `priority`: a cancel, or a question about orders, which may use the reserved share of
+    them and may be repeated; `ws_method`: its name in a WebSocket API that takes the same parameters."""
 
     method: str
     path: str
@@ -62,8 +62,9 @@ class VenueRest(RestClient):
         self._used_headers = used_headers
 
     async def call(self, endpoint: Endpoint, params: Mapping[str, str] | None = None) -> Any:
-        """One request. A read that is refused for its timestamp is repeated once, after a time sync."""
-        for last_attempt in (endpoint.method != "GET", True):
+        """One request. A read or a cancel that is refused for its timestamp is repeated once, after a time sync; an
+        order is not: it came too late."""
+        for last_attempt in (endpoint.method != "GET" and not endpoint.priority, True):
             try:
                 return await self.request(
                     endpoint.method,

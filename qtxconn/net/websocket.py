@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 2.0
+REACH_ATTEMPTS = 3  # that a host cannot be reached is told after so many in a row
 STABLE_AFTER_NS = 10 * 10**9  # a connection that lived this long starts the backoff anew
 RATE_LIMIT_STATUSES = (418, 429)
 DATA = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
@@ -81,7 +82,8 @@ class WebSocketClient:
         self._weights = weights or {}
         self._ws: aiohttp.ClientWebSocketResponse | None = None
         self._live = asyncio.Event()
-        self._failed = asyncio.Event()  # the latest attempt failed in a way that trying again does not mend
+        self._unreached = 0  # attempts in a row
+        self._failed = asyncio.Event()  # trying again does not mend it, or run() has ended
         self._closing = asyncio.Event()
         self._stopped = asyncio.Event()
         self._stopped.set()
@@ -107,17 +109,20 @@ class WebSocketClient:
         self._stopped.clear()
         try:
             await asyncio.wait((work, closing), return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                work.result()  # only a bug ends it: raise that
+            if work.done() and (bug := work.exception()) is not None:
+                self.last_error = ConnectionClosedError(f"{self._name}: stopped by {type(bug).__name__}")
+                raise bug
         finally:
             self._ended = True
+            self._failed.set()
             work.cancel()
             closing.cancel()
             await asyncio.gather(work, closing, return_exceptions=True)
             self._stopped.set()
 
     async def wait_live(self, timeout_s: float) -> None:
-        """Return once live. Raises a refusal of the venue at once, RequestTimeoutError after `timeout_s`."""
+        """Return once live. Raises RequestTimeoutError after `timeout_s`; at once what trying again does not mend,
+        NetworkError where nobody takes the connection, and ConnectionClosedError when `run()` has ended."""
         waits = [asyncio.ensure_future(event.wait()) for event in (self._live, self._failed)]
         try:
             await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
@@ -126,8 +131,8 @@ class WebSocketClient:
                 wait.cancel()
         if self._live.is_set():
             return
-        if self._failed.is_set() and self.last_error is not None:
-            raise self.last_error
+        if self._failed.is_set():
+            raise self.last_error or ConnectionClosedError(f"{self._name}: closed")
         cause = f": {self.last_error}" if self.last_error is not None else ""
         raise RequestTimeoutError(f"{self._name}: not connected after {timeout_s:g} s{cause}")
 
@@ -238,6 +243,7 @@ class WebSocketClient:
         url = self._url if isinstance(self._url, str) else await self._url()
         if self._throttler is not None:
             await self._throttler.acquire(self._weights)
+        unreached, self._unreached = self._unreached, 0
         failure: QtxconnError
         try:
             async with asyncio.timeout(self._connect_timeout_s):
@@ -256,6 +262,11 @@ class WebSocketClient:
                     self._throttler.pause_until(self._clock.monotonic_ns() + round(retry_after * 1e9))
         except aiohttp.ClientConnectorError as error:
             failure = NetworkError(f"{self._name}: {describe_connect_error(error)}")
+            self._unreached = unreached + 1
+            if self._unreached >= REACH_ATTEMPTS:
+                self._failed.set()
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+            failure = ConfigurationError(f"{self._name}: its URL does not begin with ws:// or wss://, or names no host")
         except (aiohttp.ClientError, ConnectionError) as error:
             failure = NetworkError(f"{self._name}: cannot connect ({type(error).__name__})")
         raise failure  # outside the handlers: aiohttp's exceptions quote the URL, which may hold a listen key

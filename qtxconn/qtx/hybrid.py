@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import inspect
 import types
+import weakref
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
@@ -49,7 +50,7 @@ from qtxconn.qtx.order_queue import (
 from qtxconn.qtx.symbols import qtx_symbol
 from qtxconn.qtx.udp_feed import UdpFeed
 
-_ORDER_TYPE_OF_TIME_IN_FORCE = {"GTC": TYPE_GTC, "IOC": TYPE_IOC, "FOK": TYPE_FOK, "GTX": TYPE_POST_ONLY}
+_ORDER_TYPE_OF_TIME_IN_FORCE = {None: TYPE_GTC, "GTC": TYPE_GTC, "IOC": TYPE_IOC, "FOK": TYPE_FOK}
 
 
 @runtime_checkable
@@ -86,7 +87,8 @@ class QtxHybridMixin:
     Market data comes over UDP into the books. Orders and cancels are published to shared memory inside `buy()`,
     `sell()` and `cancel()`; answers arrive on the event loop. Everything else, above all the user stream and order
     queries, stays the exchange's: an order without an answer in time is UNKNOWN and is looked up there. Without a
-    segment name orders take the exchange's own path.
+    segment name orders take the exchange's own path, and so does always what a slot cannot say: a conditional order,
+    one that is reduce-only (PositionAction.CLOSE is), and options other than time_in_force GTC, IOC and FOK.
     """
 
     qtx_venue: str  # the exchange class declares it: "binance-futures"
@@ -113,15 +115,16 @@ class QtxHybridMixin:
                 options[keyword] = secret
         super().__init__(trading_pairs=list(config.trading_pairs), trading_required=config.trading_required, **options)
         self.qtx_config = config
-        if self._uses_queue:  # a slot holds one order, sooner than any request; it has options of its own
+        if self._uses_queue:  # a slot holds one order, sooner than any request
             self.batch_size_max = self.batch_cancel_size_max = 0
             self.supports_cancel_all = False
-            self.order_options = None
             if getattr(self, "position_mode", None) is PositionMode.HEDGE:
                 raise ConfigurationError("position_mode: the order queue has no position side; it must be ONEWAY")
+            self.supported_position_modes = (PositionMode.ONEWAY,)
         self._qtx_feed: UdpFeed | None = None
         self._qtx_queue: OrderQueue | None = None
         self._qtx_requests: dict[int, _Request] = {}  # by slot, oldest first
+        self._qtx_bypassing: weakref.WeakSet[InFlightOrder] = weakref.WeakSet()  # orders that no slot held
         self._qtx_registered = False  # the order manager has our key: orders may follow
         self._qtx_reopening: asyncio.Task[None] | None = None
         self.book_to_slot_latency = LatencyRecorder("book -> order slot")
@@ -245,9 +248,14 @@ class QtxHybridMixin:
     # -- submitting --------------------------------------------------------------------------------------------
 
     def _position_action(
-        self, trade_type: TradeType, trading_pair: str, position_action: PositionAction
+        self, trade_type: TradeType, trading_pair: str, position_action: PositionAction, options: dict[str, Any]
     ) -> PositionAction:
-        """OPEN or CLOSE where the caller left it open: against the position is CLOSE (one-way mode)."""
+        """OPEN or CLOSE where the caller left it open: against the position is CLOSE. That is a name only, and such an
+        order may turn the position; where the caller says CLOSE the order is reduce-only."""
+        if self._qtx_queue is None or not _fits_slot(options):
+            return super()._position_action(trade_type, trading_pair, position_action, options)
+        if position_action is PositionAction.CLOSE:
+            options["reduce_only"] = True
         if position_action is not PositionAction.NIL:
             return position_action
         held = self.get_position_amount(trading_pair)
@@ -256,10 +264,12 @@ class QtxHybridMixin:
 
     def _submit_order(self, order: InFlightOrder) -> None:
         queue = self._qtx_queue
-        if queue is None or order.order_type.is_conditional():  # the queue knows no triggers
+        options = self._order_options.get(order.client_order_id, {})
+        if queue is None or order.order_type.is_conditional() or not _fits_slot(options):
+            self._qtx_bypassing.add(order)
             super()._submit_order(order)
             return
-        options = self._order_options.pop(order.client_order_id, {})
+        self._take_order_options(order.client_order_id)
         try:
             price, wire_type = self._limit_price(order), _wire_order_type(order.order_type, options)
             if not self._qtx_registered:
@@ -305,8 +315,8 @@ class QtxHybridMixin:
 
     def _submit_cancel(self, order: InFlightOrder) -> None:
         queue = self._qtx_queue
-        # The queue names orders by the numbers that we gave them, and knows no triggers.
-        if queue is None or order.is_external or order.order_type.is_conditional():
+        # The queue names orders by the numbers that we gave them. What it did not place may be on its way yet.
+        if queue is None or order.is_external or order.order_type.is_conditional() or order in self._qtx_bypassing:
             super()._submit_cancel(order)
             return
         try:
@@ -451,22 +461,21 @@ class QtxHybridMixin:
             )
 
 
+def _fits_slot(options: dict[str, Any]) -> bool:
+    """Whether a slot can say what these options of buy() and sell() ask for."""
+    return not options or all(
+        value in _ORDER_TYPE_OF_TIME_IN_FORCE if name == "time_in_force" else name == "reduce_only" and value is False
+        for name, value in options.items()
+    )
+
+
 def _wire_order_type(order_type: OrderType, options: dict[str, Any]) -> int:
     """The segment's order type. MARKET becomes an immediate-or-cancel limit: its remainder does not rest."""
-    time_in_force = options.pop("time_in_force", None)
-    if options:
-        raise OrderValidationError(f"unknown order option {', '.join(sorted(options))}; there is time_in_force")
     if order_type is OrderType.MARKET:
         return TYPE_IOC
     if order_type is OrderType.LIMIT_MAKER:
         return TYPE_POST_ONLY
-    if time_in_force is None:
-        return TYPE_GTC
-    try:
-        return _ORDER_TYPE_OF_TIME_IN_FORCE[time_in_force]
-    except KeyError:
-        valid = ", ".join(_ORDER_TYPE_OF_TIME_IN_FORCE)
-        raise OrderValidationError(f"time_in_force is {time_in_force!r}; it must be one of {valid}") from None
+    return _ORDER_TYPE_OF_TIME_IN_FORCE[options.get("time_in_force")]
 
 
 def _refuse_unknown_options(options: dict[str, Any], known: list[str]) -> None:

@@ -158,13 +158,14 @@ class OrderHistory:
         """Records the connector's orders as they end, and those that have ended already."""
         tracker, name = connector._order_tracker, connector.name
 
-        def on_end(event: Any) -> None:
-            order = tracker.fetch_cached_order(event.order_id)
+        def record(order_id: str) -> None:
+            order = tracker.fetch_cached_order(order_id)
             if order is not None:
                 self.add(name, order)
 
         for tag in (*_ENDS, MarketEvent.OrderFilled):  # a fill of an order that has ended came late
-            connector.add_listener(tag, on_end)
+            connector.add_listener(tag, lambda event: record(event.order_id))
+        connector.add_listener(MarketEvent.TradeUpdate, lambda real: record(real.client_order_id))
         for order in tracker.cached_orders.values():
             self.add(name, order)
 

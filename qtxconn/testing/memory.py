@@ -363,6 +363,9 @@ class MemoryPerpetual(PerpetualDerivativeBase):
             self._resume_at_ns = max(self._resume_at_ns, resume_at_ns)
             raise
 
+    def _venue_time_s(self) -> float:
+        return self._market.venue.clock.now_ns() / 1e9
+
     async def _request_trading_rules(self) -> list[TradingRule]:
         return [
             TradingRule(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from scripts.cxx import cxx_command
 
 HERE = Path(__file__).resolve().parent
 INCLUDE = HERE.parent.parent / "include"
@@ -18,10 +19,8 @@ COMPILE_TIMEOUT_S, RUN_TIMEOUT_S = 110, 110
 
 
 @pytest.fixture(scope="module")
-def compiler() -> str:
-    found = shutil.which(os.environ.get("CXX", "g++"))
-    assert found, "a C++ compiler is needed: install g++ or set CXX"
-    return found
+def compiler() -> list[str]:
+    return cxx_command()
 
 
 def run(command: list[str], timeout_s: float, env: dict[str, str] | None = None) -> None:
@@ -30,27 +29,27 @@ def run(command: list[str], timeout_s: float, env: dict[str, str] | None = None)
 
 
 @pytest.mark.parametrize("header", HEADERS, ids=lambda path: path.name)
-def test_header_compiles_alone_without_a_warning(header: Path, compiler: str, tmp_path: Path) -> None:
+def test_header_compiles_alone_without_a_warning(header: Path, compiler: list[str], tmp_path: Path) -> None:
     # Twice: the second shows that it guards against being included again.
     source = tmp_path / "alone.cpp"
     name = header.relative_to(INCLUDE)
     source.write_text(f'#include "{name}"\n#include "{name}"\n')
-    run([compiler, *WARNINGS, "-fsyntax-only", f"-I{INCLUDE}", str(source)], COMPILE_TIMEOUT_S)
+    run([*compiler, *WARNINGS, "-fsyntax-only", f"-I{INCLUDE}", str(source)], COMPILE_TIMEOUT_S)
     assert "Python.h" not in header.read_text()
 
 
-def test_a_warning_would_be_found(compiler: str, tmp_path: Path) -> None:
+def test_a_warning_would_be_found(compiler: list[str], tmp_path: Path) -> None:
     source = tmp_path / "narrows.cpp"
     source.write_text("int f(long long wide) { int narrow = wide; return narrow; }\n")
     with pytest.raises(AssertionError, match="conversion"):
-        run([compiler, *WARNINGS, "-fsyntax-only", str(source)], COMPILE_TIMEOUT_S)
+        run([*compiler, *WARNINGS, "-fsyntax-only", str(source)], COMPILE_TIMEOUT_S)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_cpp(source: Path, compiler: str, tmp_path: Path) -> None:
+def test_cpp(source: Path, compiler: list[str], tmp_path: Path) -> None:
     program = tmp_path / source.stem
     run(
-        [compiler, *WARNINGS, "-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined",
+        [*compiler, *WARNINGS, "-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined",
          "-fno-sanitize-recover=all", f"-I{INCLUDE}", str(source), "-o", str(program), "-pthread"],
         COMPILE_TIMEOUT_S,
     )  # fmt: skip

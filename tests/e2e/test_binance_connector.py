@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -225,11 +226,28 @@ async def test_orders_take_the_websocket_api_while_it_is_up_and_rest_meanwhile(
         order_id = exchange.buy(PAIR, LOT, OrderType.LIMIT, passive_price(exchange))
         order = exchange.in_flight_orders[order_id]
         await until(lambda: order.current_state is OrderState.OPEN)
+        assert exchange.amend(PAIR, order_id, amount=2 * LOT)
+        await until(lambda: order.amount == 2 * LOT)
         exchange.cancel(PAIR, order_id)
         await until(lambda: order.is_done)
-        assert of_order(events, order_id) == ["BuyOrderCreatedEvent", "OrderCancelledEvent"]
-        assert over_rest.count("POST /fapi/v1/order") == (not is_up)
-        assert over_rest.count("DELETE /fapi/v1/order") == (not is_up)
+        assert of_order(events, order_id) == ["BuyOrderCreatedEvent", "OrderAmendedEvent", "OrderCancelledEvent"]
+        for method in ("POST", "PUT", "DELETE"):
+            assert over_rest.count(f"{method} /fapi/v1/order") == (not is_up)
+
+
+async def test_a_cancel_that_is_refused_for_its_timestamp_is_repeated(venue: VenueProcess, order_path: str) -> None:
+    async with trading(venue, order_path) as (exchange, _):
+        alarms: list[Any] = []
+        exchange.set_error_event_listener(SimpleNamespace(on_error=alarms.append))
+        order_id = exchange.buy(PAIR, LOT, OrderType.LIMIT, passive_price(exchange))
+        order = exchange.in_flight_orders[order_id]
+        await until(lambda: order.current_state is OrderState.OPEN)
+        where = "DELETE /fapi/v1/order" if order_path == "rest" else "ws order.cancel"
+        await tell(venue, "/faults", fault="error before", where=where, count=1, status=400, code=-1021)
+        assert exchange.cancel(PAIR, order_id)
+        await until(lambda: order.is_done)
+        assert order.current_state is OrderState.CANCELED
+        assert alarms == []
 
 
 async def test_a_batch_has_a_result_for_each_order(venue: VenueProcess, order_path: str) -> None:

@@ -25,7 +25,7 @@ from qtxconn.sim.launch import VenueProcess
 KEY, SECRET = "kill9-canary-key", "kill9-canary-secret"
 TRADER = Path(__file__).with_name("kill9_trader.py")
 KILLS = int(os.environ.get("QTXCONN_KILLS", "20"))
-KILLS_AT_A_VENUE = 50
+KILLS_AT_A_VENUE = 20  # each connect() costs weight, and a minute has 2,400
 READY_S = 60.0
 TRADES_S = 3.0  # the longest that a process which kills itself is waited for
 POINTS = [

@@ -20,6 +20,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT))  # this file is run by its path
+
+from scripts.cxx import cxx_command  # noqa: E402
+
 DRIVER = HERE / "driver.cpp"
 CORPUS = HERE / "corpus"
 # Signed overflow is undefined, as in a plain build, so that UBSan sees it.
@@ -56,13 +60,16 @@ def compile_target(source: Path, directory: Path, libfuzzer: bool) -> Path:
         sanitize = "-fsanitize=fuzzer,address,undefined"
         commands = [["clang++", *FLAGS, sanitize, include, str(source), "-o", str(program)]]
     else:
-        compiler = shutil.which(os.environ.get("CXX", "g++")) or sys.exit("fuzz: neither clang++ nor g++ is here")
+        try:
+            compiler = cxx_command()
+        except FileNotFoundError as error:
+            sys.exit(f"fuzz: {error}")
         sanitize, coverage = "-fsanitize=address,undefined", "-fsanitize-coverage=trace-pc"
         parts = [directory / f"{source.stem}.o", directory / "driver.o"]
         commands = [
-            [compiler, *FLAGS, sanitize, coverage, include, "-c", str(source), "-o", str(parts[0])],
-            [compiler, *FLAGS, sanitize, "-c", str(DRIVER), "-o", str(parts[1])],
-            [compiler, sanitize, *map(str, parts), "-pthread", "-o", str(program)],
+            [*compiler, *FLAGS, sanitize, coverage, include, "-c", str(source), "-o", str(parts[0])],
+            [*compiler, *FLAGS, sanitize, "-c", str(DRIVER), "-o", str(parts[1])],
+            [*compiler, sanitize, *map(str, parts), "-pthread", "-o", str(program)],
         ]
     for command in commands:
         subprocess.run(command, check=True)

@@ -35,12 +35,22 @@ class BinanceAuth:
     def __init__(
         self, api_key: str, api_secret: str, now_ms: Callable[[], int], recv_window_ms: int, passphrase: str = ""
     ) -> None:
+        for name, value in (("api_key", api_key), ("api_secret", api_secret)):
+            if not isinstance(value, str):
+                raise ConfigurationError(f"binance_perpetual_{name}: must be text, not {type(value).__name__}")
+        is_pem, is_path = api_secret.lstrip().startswith("-----BEGIN"), api_secret.endswith(".pem")
+        for name, value in (("api_key", api_key), ("api_secret", "" if is_pem or is_path else api_secret)):
+            if not (value.isascii() and value.isprintable() and value == value.strip()):
+                raise ConfigurationError(
+                    f"binance_perpetual_{name}: has a line break, a space at an end or a character that is not ASCII; "
+                    "copy it again"
+                )
         self._key = api_key
         self.key_digest = sha256(api_key.encode()).hexdigest()  # tells accounts apart without giving the key away
         self.can_log_on = False  # the venue takes session.logon with Ed25519 keys only
-        if api_secret.lstrip().startswith("-----BEGIN"):
+        if is_pem:
             self._signer, self.can_log_on = _private_key_signer(api_secret.encode(), passphrase)
-        elif api_secret.endswith(".pem"):
+        elif is_path:
             self._signer, self.can_log_on = _private_key_signer(_read_key_file(api_secret), passphrase)
         else:
             self._signer = _hmac_signer(api_secret.encode())

@@ -64,7 +64,7 @@ USED_HEADERS = {
 # -- endpoints ---------------------------------------------------------------------------------------------
 
 ONE = {IP: 1}
-SERVER_TIME = Endpoint("GET", "/fapi/v1/time", ONE, Security.NONE)
+SERVER_TIME = Endpoint("GET", "/fapi/v1/time", ONE, Security.NONE, priority=True)  # a cancel may wait for it
 EXCHANGE_INFO = Endpoint("GET", "/fapi/v1/exchangeInfo", ONE, Security.NONE)
 DEPTH = Endpoint("GET", "/fapi/v1/depth", {IP: 20}, Security.NONE)  # at DEPTH_LIMIT
 PREMIUM_INDEX = Endpoint("GET", "/fapi/v1/premiumIndex", ONE, Security.NONE)

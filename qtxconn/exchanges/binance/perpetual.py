@@ -350,15 +350,15 @@ class BinancePerpetual(PerpetualDerivativeBase):
     async def _request_fills(self, trading_pair: str, first: dict[str, str]) -> list[dict[str, Any]]:
         """All fills from the first page's condition on."""
         params = self._symbol_param(trading_pair) | {"limit": str(constants.FILLS_PER_PAGE)}
-        fills: list[dict[str, Any]] = []
+        fills: dict[int, dict[str, Any]] = {}
         page = await self._request(constants.USER_TRADES, params | first)
         first = {name: value for name, value in first.items() if name != "startTime"}  # not together with fromId
-        while page:
-            fills += page
+        while new := {int(fill["id"]): fill for fill in page if int(fill["id"]) not in fills}:
+            fills |= new  # none: fromId was not heeded
             if len(page) < constants.FILLS_PER_PAGE:
                 break
-            page = await self._request(constants.USER_TRADES, params | first | {"fromId": str(int(page[-1]["id"]) + 1)})
-        return fills
+            page = await self._request(constants.USER_TRADES, params | first | {"fromId": str(max(fills) + 1)})
+        return list(fills.values())
 
     async def _request_order(self, endpoint: Endpoint, params: dict[str, str]) -> Any:
         """One request that changes an order: over the WebSocket API where that is the order path, up and answering."""

@@ -313,14 +313,15 @@ class Session:
         failures = [e for e in self.events if type(e).__name__ == "MarketOrderFailureEvent"]
         return next(event for event in failures if event.order_id == order.client_order_id)
 
-    async def until(self, what: str, condition: Callable[[], object]) -> None:
-        """Wait until the condition holds, or fail the case."""
+    async def until(self, what: str, condition: Callable[[], object], wait_s: float | None = None) -> None:
+        """Wait until the condition holds, or fail the case; WAIT_S unless told otherwise."""
+        wait_s = WAIT_S if wait_s is None else wait_s
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(wait_s):
                 while not condition():  # noqa: ASYNC110 - most of what is awaited has no event
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
-            raise AssertionError(f"not within {WAIT_S:g} s: {what}") from None
+            raise AssertionError(f"not within {wait_s:g} s: {what}") from None
 
     # -- the audit of every case -----------------------------------------------------------------------------
 

@@ -359,6 +359,10 @@ class MemoryExchange(PerpetualDerivativeBase):
         await self._enter("trades")
         return list(self.venue.orders[order.client_order_id]["trades"])
 
+    async def _trade_updates_since(self, trading_pair: str, since_s: float) -> list[TradeUpdate]:
+        await self._enter("trades")
+        return [trade for order in self.venue.orders.values() for trade in order["trades"]]
+
     def parse_error(self, code: Any, message: str, http_status: int | None = None) -> OrderRejectedError:
         return OrderRejectedError(message, code=code, http_status=http_status)
 

@@ -16,7 +16,9 @@ from qtxconn.errors import (
     OrderRejectedError,
     OrderValidationError,
     OutcomeUnknownError,
+    RateLimitedError,
     RequestTimeoutError,
+    ThrottledError,
 )
 
 PAIR = "BTC-USDT"
@@ -24,6 +26,11 @@ SILENCES = [
     RequestTimeoutError("no answer in 5 s"),
     NetworkError("name resolution failed"),
     OutcomeUnknownError("Internal error", code=-1001, http_status=503),
+]
+REFUSALS = [  # or never sent
+    InvalidRequestError("No need to modify the order.", code=-5027),
+    RateLimitedError("slow down", code=-1003, http_status=429),
+    ThrottledError("not sent: the rate limit leaves no room for 30 s", retry_after=30.0),
 ]
 by_name = {"ids": lambda error: type(error).__name__}
 
@@ -86,9 +93,10 @@ async def test_a_change_that_breaks_the_rules_raises_and_sends_nothing(exchange,
     assert "amend" not in exchange.calls
 
 
-async def test_a_refused_amend_gives_the_order_back_as_it_was(exchange, kit) -> None:
+@pytest.mark.parametrize("error", REFUSALS, **by_name)
+async def test_a_refused_amend_gives_the_order_back_as_it_was(exchange, kit, error: Exception) -> None:
     order = await open_order(exchange, kit)
-    exchange.fail["amend"] = InvalidRequestError("No need to modify the order.", code=-5027)
+    exchange.fail["amend"] = error
     assert amend(exchange, order, price="60001")
     await kit.settle(lambda: exchange.alarms)
     assert exchange.alarm_kinds() == ["amend_failed"]
@@ -201,6 +209,26 @@ async def test_fills_beyond_the_old_amount_are_booked_when_the_amend_was_made_el
     assert order.executed_amount_base == Decimal("0.8")
     assert order.amount == Decimal("0.9")
     assert exchange.kinds() == ["created", "amended", "filled"]
+    assert exchange.alarm_kinds() == []
+
+
+@pytest.mark.parametrize("read_again", ["_refresh_order", "_recover_orders"])
+async def test_an_amend_between_the_answers_about_order_and_fills_is_no_overfill(exchange, kit, read_again) -> None:
+    order = await open_order(exchange, kit)
+    exchange.venue.execute(order.client_order_id, "0.1")
+    exchange.hold["trades"] = asyncio.Event()
+    if read_again == "_recover_orders":
+        reading = asyncio.ensure_future(exchange._recover_orders(0.0))
+    else:
+        reading = asyncio.ensure_future(exchange._clock.advance(exchange.status_poll_interval_s + 1))
+    await kit.settle(lambda: "trades" in exchange.calls)  # the order has been read, its fills have not
+    exchange.venue.amend(order.client_order_id, Decimal("60000"), Decimal("0.9"))
+    exchange.venue.execute(order.client_order_id, "0.7")
+    exchange.hold["trades"].set()
+    await reading
+    await kit.settle(lambda: order.executed_amount_base == Decimal("0.8"))
+    assert order.amount == Decimal("0.9")
+    assert exchange.kinds() == ["created", "amended", "filled", "filled"]
     assert exchange.alarm_kinds() == []
 
 

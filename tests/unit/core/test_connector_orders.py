@@ -20,6 +20,7 @@ from qtxconn.errors import (
     OutcomeUnknownError,
     RateLimitedError,
     RequestTimeoutError,
+    ThrottledError,
     VenueError,
 )
 
@@ -667,12 +668,22 @@ async def test_a_cancel_without_an_answer_asks_what_became_of_it(exchange, kit, 
     assert exchange.kinds() == ["created", "cancelled"]
 
 
-async def test_a_refused_cancel_is_told_and_the_order_lives_on(exchange, kit) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        VenueError("not now", code=-1),
+        RateLimitedError("slow down", http_status=429),
+        ThrottledError("not sent", retry_after=30.0),
+    ],
+    **by_name,
+)
+async def test_a_refused_cancel_is_told_and_the_order_lives_on(exchange, kit, error: Exception) -> None:
     order_id = buy(exchange)
     await kit.settle(lambda: exchange.events)
-    exchange.fail["cancel"] = VenueError("not now", code=-1)
+    exchange.fail["cancel"] = exchange.fail["query"] = error
     exchange.cancel(PAIR, order_id)
-    await kit.settle(lambda: exchange.alarms)
+    await kit.settle(lambda: exchange.alarms)  # while the venue answers no question either
+    del exchange.fail["query"]
     await kit.turns()
     assert exchange.order(order_id).current_state is OrderState.OPEN
     assert exchange.alarm_kinds() == ["cancel_failed"]

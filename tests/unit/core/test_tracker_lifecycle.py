@@ -225,7 +225,7 @@ def test_a_real_fill_of_more_than_was_inferred_tells_the_rest(sums: Any) -> None
 def test_a_real_fill_after_the_end_corrects_the_amounts_without_an_alarm_of_a_late_fill(sums: Any) -> None:
     sums.report(S.FILLED, cumulative_base=Decimal(1))
     sums.fill("t1", "1", price="59000")
-    assert sums.words() == ["Created", "Filled", "Completed"]
+    assert sums.words() == ["Created", "Filled", "Completed", "TradeUpdate"]
     assert sums.kinds() == ["fill_replaced"]
     assert sums.order.executed_amount_quote == 59000
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from qtxconn.errors import ConfigurationError
 from qtxconn.exchanges.binance.auth import BinanceAuth
 from qtxconn.net.rest import RestRequest
 
@@ -34,6 +35,14 @@ def auth(now_ms: int = 1578963600000) -> BinanceAuth:
 )
 def test_published_signatures(payload: str, signature: str) -> None:
     assert auth().signature(payload) == signature
+
+
+@pytest.mark.parametrize("bad", [f"{KEY}\n", f" {KEY}", "kéy", "k\0y", 17, None], ids=ascii)
+@pytest.mark.parametrize("name", ["api_key", "api_secret"])
+def test_a_key_that_no_header_can_carry_is_refused_at_once(name: str, bad: object) -> None:
+    with pytest.raises(ConfigurationError, match=f"binance_perpetual_{name}: ") as told:
+        BinanceAuth(**{"api_key": KEY, "api_secret": SECRET, "now_ms": lambda: 0, "recv_window_ms": 1} | {name: bad})
+    assert KEY not in str(told.value)
 
 
 def test_a_websocket_request_is_signed_over_its_sorted_parameters() -> None:

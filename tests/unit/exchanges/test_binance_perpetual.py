@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -300,6 +301,34 @@ async def test_a_wrong_clock_is_noticed_and_a_read_repeated(venue: ScriptedBinan
     assert len(venue.asked("GET /fapi/v1/time")) == 6
 
 
+@pytest.mark.parametrize("refusals", [1, 2])
+async def test_a_cancel_that_is_refused_for_its_timestamp_is_repeated_once(
+    venue: ScriptedBinance, refusals: int
+) -> None:
+    cancelled = venue.answers[CANCEL]
+
+    def refuse(params: dict[str, str]) -> Any:
+        if len(venue.asked(CANCEL)) <= refusals:
+            raise Refusal(-1021, "Timestamp for this request is outside of the recvWindow.")
+        return cancelled(params)
+
+    venue.answers[CANCEL] = refuse
+    async with trading(venue) as (exchange, _):
+        order = buy(exchange)
+        await until(lambda: order.current_state is OrderState.OPEN)
+        syncs = len(venue.asked("GET /fapi/v1/time"))
+        told: list[Any] = []
+        exchange.set_error_event_listener(SimpleNamespace(on_error=told.append))
+        while not exchange._rest._connections.locked():  # neither cancel nor time sync waits behind what is slow
+            await exchange._rest._connections.acquire()
+        exchange.cancel(PAIR, order.client_order_id)
+        await until(lambda: order.is_done or told)
+        assert order.is_done == (refusals == 1)
+        assert [event.kind for event in told] == ([] if refusals == 1 else ["cancel_failed"])
+    assert len(venue.asked(CANCEL)) == 2
+    assert len(venue.asked("GET /fapi/v1/time")) == syncs + 3 * refusals
+
+
 async def test_hedge_mode_says_how_to_fix_it(venue: ScriptedBinance) -> None:
     venue.answers["GET /fapi/v1/accountConfig"] = {"dualSidePosition": True, "multiAssetsMargin": False}
     with pytest.raises(ConfigurationError, match=r"HEDGE mode.*make it with position_mode=PositionMode\.HEDGE"):
@@ -339,6 +368,18 @@ async def test_fills_beyond_one_page_are_all_read(venue: ScriptedBinance, monkey
     pages = venue.asked("GET /fapi/v1/userTrades")
     assert [page.get("fromId") for page in pages] == [None, "3", "5"]
     assert ["startTime" in page for page in pages] == [True, False, False]
+
+
+async def test_a_venue_that_does_not_heed_the_page_is_asked_no_further(
+    venue: ScriptedBinance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(perpetual.constants, "FILLS_PER_PAGE", 2)
+    fills = [venue.user_trade(n, "0.001") for n in (1, 2)]
+    venue.answers["GET /fapi/v1/userTrades"] = fills
+    async with trading(venue) as (exchange, _):
+        async with asyncio.timeout(20.0):
+            assert await exchange._request_fills(PAIR, {"orderId": "77"}) == fills
+    assert len(venue.asked("GET /fapi/v1/userTrades")) == 2
 
 
 async def test_without_trading_no_key_and_nothing_private(venue: ScriptedBinance) -> None:

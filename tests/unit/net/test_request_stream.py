@@ -184,6 +184,29 @@ async def test_time_is_synchronised_before_the_error_is_raised() -> None:
         assert synced == [1]
 
 
+@pytest.mark.parametrize("refusals", [1, 2])
+async def test_a_cancel_that_is_refused_for_its_timestamp_is_repeated_once(refusals: int) -> None:
+    told: list[str] = []
+
+    async def sync() -> None:
+        told.append("sync")
+
+    def handle(body: dict[str, Any]) -> dict[str, Any]:
+        told.append(body["method"])
+        return {"error": "time"} if told.count("cancel") <= refusals else {"result": "done"}
+
+    server = Server()
+    server.handle = handle
+    async with running(server, on_timestamp_error=sync) as stream:
+        if refusals == 1:
+            assert await ask(stream, "cancel", priority=True) == "done"
+            assert told == ["cancel", "sync", "cancel"]
+        else:
+            with pytest.raises(TimestampError):
+                await ask(stream, "cancel", priority=True)
+            assert told == ["cancel", "sync"] * 2
+
+
 async def test_a_rate_limit_answer_holds_back_everything_that_follows() -> None:
     throttler = Throttler([RateLimit("pool", 100, 60.0)], SYSTEM_CLOCK)
     server = Server()

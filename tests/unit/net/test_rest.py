@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from qtxconn.errors import (
+    ConfigurationError,
     ConnectionClosedError,
     MessageError,
     NetworkError,
@@ -209,6 +210,12 @@ async def test_nobody_listening_names_host_and_port() -> None:
     async with client(f"http://127.0.0.1:{port}") as rest:
         with pytest.raises(NetworkError, match=rf"cannot connect to 127\.0\.0\.1:{port}"):
             await rest.request("POST", "/order")
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "fapi.binance.com", "", "ws://127.0.0.1"])
+async def test_a_url_without_its_scheme_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"rest_url: .*must begin with http"):
+        client(url)
 
 
 async def test_a_certificate_that_cannot_be_verified_is_refused() -> None:

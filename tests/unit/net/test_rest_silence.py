@@ -13,7 +13,7 @@ from aiohttp import web
 
 from qtxconn.core.clock import SYSTEM_CLOCK
 from qtxconn.errors import RateLimitedError, ThrottledError
-from qtxconn.net.rest import RestClient
+from qtxconn.net.rest import RestClient, RestRequest
 from qtxconn.net.throttler import RateLimit, Throttler
 
 RETRY_AFTER_S = 1
@@ -127,3 +127,23 @@ async def test_a_cancel_does_not_wait_for_a_connection() -> None:
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert sum(isinstance(result, ThrottledError) for result in results) == 3  # the others have waited long enough
         assert len(server.times) == 3
+
+
+async def test_a_request_is_signed_when_it_is_sent() -> None:
+    server, signed = Server(), []
+
+    def sign(request: RestRequest) -> RestRequest:
+        signed.append(request.path)
+        return request
+
+    async with client_of(server, connections_max=1) as client:
+        held = asyncio.create_task(client.request("POST", "/held", auth=sign))
+        waiting = asyncio.create_task(client.request("POST", "/order", auth=sign))
+        while not server.times:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+        assert await client.request("DELETE", "/order", auth=sign, priority=True) == {}
+        assert signed == ["/held", "/order"]  # the cancel, not the order that waits
+        held.cancel()
+        assert await waiting == {}
+        assert len(signed) == 3

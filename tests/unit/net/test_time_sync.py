@@ -55,6 +55,15 @@ async def test_the_quickest_answer_counts_until_it_is_old() -> None:
     assert sync.uncertainty_ns == 1 * MS
 
 
+async def test_a_clock_that_was_set_is_followed_at_once() -> None:
+    clock = FakeClock()
+    sync = TimeSync(clock)
+    sync.record(clock.monotonic_ns(), clock.monotonic_ns(), clock.now_ns())
+    await clock.advance(1.0)
+    sync.record(clock.monotonic_ns() - 100 * MS, clock.monotonic_ns(), clock.now_ns() + 60_000 * MS)
+    assert sync.offset_ns == 60_050 * MS  # though the older round trip was the shorter one
+
+
 async def test_sync_asks_and_keeps_what_it_got_before_an_error() -> None:
     clock = FakeClock()
     sync = TimeSync(clock)

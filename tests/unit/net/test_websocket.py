@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -11,7 +12,13 @@ import orjson
 import pytest
 from aiohttp import WSMsgType, web
 
-from qtxconn.errors import AuthenticationError, ConnectionClosedError, NetworkError, RequestTimeoutError
+from qtxconn.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionClosedError,
+    NetworkError,
+    RequestTimeoutError,
+)
 from qtxconn.net.backoff import Backoff
 from qtxconn.net.websocket import WebSocketClient
 
@@ -163,6 +170,51 @@ async def test_a_refused_key_is_told_at_once(server: Server) -> None:
     async with running(ws, live=False):
         with pytest.raises(AuthenticationError):
             await ws.wait_live(TIMEOUT_S)
+
+
+async def test_a_host_that_refuses_is_told_at_once_though_not_at_its_first_refusal(server: Server) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # taken, and nobody listens
+        dead = f"ws://127.0.0.1:{nobody.getsockname()[1]}/"
+        ws = client(server, url=dead)
+        async with running(ws, live=False):
+            with pytest.raises(NetworkError, match=r"cannot connect to 127\.0\.0\.1") as told:
+                await ws.wait_live(TIMEOUT_S)
+            assert type(told.value) is NetworkError
+        urls = iter([dead, dead])
+
+        async def url() -> str:
+            return next(urls, server.url)
+
+        async with running(client(server, url=url)):
+            pass  # a moment's refusal is survived
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "stream.binance.com/ws", "ftp://127.0.0.1", "http://"])
+async def test_a_url_without_its_scheme_is_told_at_once(server: Server, url: str) -> None:
+    ws = client(server, url=url)
+    async with running(ws, live=False):
+        with pytest.raises(ConfigurationError, match="does not begin with ws://"):
+            await ws.wait_live(TIMEOUT_S)
+
+
+async def test_who_waits_is_told_when_run_has_ended(server: Server) -> None:
+    async def broken() -> str:
+        raise ValueError("a bug, with a listen key in its text")
+
+    for url in (broken, server.url):
+        ws = client(server, url=url)
+        waiting = asyncio.create_task(ws.wait_live(TIMEOUT_S))
+        await asyncio.sleep(0)
+        running = asyncio.create_task(ws.run())
+        if url is broken:
+            with pytest.raises(ValueError, match="a bug"):
+                await running
+        else:
+            await asyncio.sleep(0)
+            running.cancel()
+        with pytest.raises(ConnectionClosedError, match="stopped by ValueError$" if url is broken else "closed"):
+            await waiting
 
 
 async def test_a_failing_subscription_breaks_the_connection_before_it_is_live(

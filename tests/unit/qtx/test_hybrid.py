@@ -29,6 +29,7 @@ from qtxconn.errors import (
     NotReadyError,
     OrderNotFoundError,
     OrderRejectedError,
+    OrderValidationError,
     SegmentError,
     VenueError,
 )
@@ -51,6 +52,9 @@ class ToyPerpetual(PerpetualDerivativeBase):
 
     name = "toy_perpetual"
     qtx_venue = "binance-futures"
+    order_options = ("time_in_force", "good_till_date", "reduce_only", "trigger_price")
+    times_in_force = ("GTC", "IOC", "FOK", "GTD")
+    supported_position_modes = (PositionMode.ONEWAY, PositionMode.HEDGE)
     lookup_delays_s = (0.0, 0.01)
     submit_dead_after_s = 30.0
 
@@ -62,15 +66,17 @@ class ToyPerpetual(PerpetualDerivativeBase):
         trading_required: bool = True,
         *,
         rest_url: str = "https://toy.invalid",
+        position_mode: PositionMode = PositionMode.ONEWAY,
     ) -> None:
-        super().__init__(trading_pairs, trading_required)
+        super().__init__(trading_pairs, trading_required, position_mode=position_mode)
         self.credentials = toy_perpetual_api_key, toy_perpetual_api_secret
         self.rest_url = rest_url
         self.own_path: list[tuple[str, str]] = []
+        self.asked: dict[str, Any] = {}  # the keywords of the last _place_order
         self.truth: dict[str, OrderState] = {}  # what a query answers
 
     def supported_order_types(self) -> list[OrderType]:
-        return [OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.MARKET]
+        return [OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.MARKET, OrderType.STOP_MARKET]
 
     async def _request_trading_rules(self) -> list[TradingRule]:
         return [
@@ -93,13 +99,14 @@ class ToyPerpetual(PerpetualDerivativeBase):
         pass
 
     async def _request_position_mode(self) -> PositionMode:
-        return PositionMode.ONEWAY
+        return self.position_mode
 
     async def _start_market_data(self) -> None:
         raise AssertionError("the hybrid has its own")
 
     async def _place_order(self, order_id: str, *args: Any, **kwargs: Any) -> tuple[str, float]:
         self.own_path.append(("place", order_id))
+        self.asked = kwargs
         return "own-1", 1.0
 
     async def _place_cancel(self, order_id: str, tracked_order: Any) -> bool:
@@ -325,7 +332,7 @@ class TestOrders:
             (OrderType.LIMIT_MAKER, {}, 1),
             (OrderType.LIMIT, {"time_in_force": "IOC"}, 0),
             (OrderType.LIMIT, {"time_in_force": "FOK"}, 3),
-            (OrderType.LIMIT, {"time_in_force": "GTX"}, 1),
+            (OrderType.LIMIT, {"time_in_force": "GTC", "reduce_only": False}, 2),
         ],
     )
     async def test_order_types(self, connector, manager, order_type, options, wire):
@@ -334,11 +341,68 @@ class TestOrders:
         assert manager.orders[0].order_type == wire
         assert manager.orders[0].side == -1
 
-    @pytest.mark.parametrize("options", [{"time_in_force": "GTD"}, {"colour": "red"}])
-    async def test_options_that_do_not_exist_end_the_order_here(self, connector, manager, options):
-        order_id = connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"), **options)
-        assert connector._order_tracker.fetch_order(order_id).current_state is OrderState.FAILED
+    @pytest.mark.parametrize(
+        ("order_type", "options", "message"),
+        [
+            (OrderType.LIMIT, {"colour": "red"}, "no order option colour"),
+            (OrderType.LIMIT, {"time_in_force": "GTX"}, "must be one of GTC, IOC, FOK, GTD; for post-only use"),
+            (OrderType.LIMIT, {"time_in_force": "GTD"}, "good_till_date"),
+            (OrderType.LIMIT_MAKER, {"time_in_force": "IOC"}, "is for LIMIT orders"),
+            (OrderType.LIMIT, {"reduce_only": 1}, "must be True or False"),
+        ],
+    )
+    async def test_wrong_options_raise_and_leave_nothing(self, connector, manager, order_type, options, message):
+        with pytest.raises(OrderValidationError, match=message):
+            connector.buy("BTC-USDT", Decimal("0.001"), order_type, Decimal("59990"), **options)
+        assert connector.in_flight_orders == {}
+        assert connector._order_options == {}
+        assert (manager.orders, connector.own_path) == ([], [])
+
+    @pytest.mark.parametrize(
+        ("order_type", "options", "asked"),
+        [
+            (OrderType.LIMIT, {"position_action": PositionAction.CLOSE}, {"reduce_only": True}),
+            (OrderType.MARKET, {"position_action": PositionAction.CLOSE, "reduce_only": False}, {"reduce_only": True}),
+            (OrderType.LIMIT, {"reduce_only": True}, {"reduce_only": True}),
+            (OrderType.LIMIT, {"time_in_force": "GTD", "good_till_date": 4e9}, {"good_till_date": 4e9}),
+            (OrderType.STOP_MARKET, {"trigger_price": Decimal(50000)}, {"trigger_price": Decimal(50000)}),
+        ],
+    )
+    async def test_what_no_slot_can_say_goes_the_exchanges_own_way(
+        self, connector, manager, order_type, options, asked
+    ):
+        connector._set_position(
+            Position("BTC-USDT", PositionSide.BOTH, Decimal(0), Decimal(60000), Decimal("0.001"), Decimal(1))
+        )
+        order_id = connector.sell("BTC-USDT", Decimal("0.003"), order_type, Decimal(60010), **options)
+        order = connector.in_flight_orders[order_id]
+        connector.cancel("BTC-USDT", order_id)  # it waits for the order, which the queue's would not
+        await until(lambda: order.is_done)
+        assert connector.own_path == [("place", order_id), ("cancel", order_id)]
+        action = options.get("position_action", PositionAction.NIL)
+        assert connector.asked.items() >= (asked | {"position_action": action}).items()
         assert manager.orders == []
+
+    async def test_closing_needs_no_queue(self, server):
+        manager = Manager()
+        async with make(server, manager) as connector:
+            manager.close()
+            await until(lambda: not connector.is_ready)
+            order_id = connector.sell(
+                "BTC-USDT", Decimal("0.001"), OrderType.MARKET, position_action=PositionAction.CLOSE
+            )
+            await until(lambda: ("place", order_id) in connector.own_path)
+
+    async def test_in_hedge_mode_an_order_names_its_position_action(self, server, manager):
+        with pytest.raises(ConfigurationError, match="it must be ONEWAY"):
+            make(server, manager, position_mode=PositionMode.HEDGE)
+        async with make(server, position_mode=PositionMode.HEDGE) as connector:
+            with pytest.raises(OrderValidationError, match="names its position_action"):
+                connector.buy("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("59990"))
+
+    async def test_the_queue_knows_one_way_mode_alone(self, connector):
+        with pytest.raises(OrderValidationError, match=r"knows PositionMode\.ONEWAY$"):
+            await connector.set_position_mode(PositionMode.HEDGE)
 
     @pytest.mark.parametrize(
         ("side", "slippage", "price"),
@@ -363,7 +427,7 @@ class TestOrders:
         assert connector._order_tracker.fetch_order(order_id).current_state is OrderState.FAILED
         assert manager.orders == []
 
-    async def test_open_and_close_follow_from_the_position(self, connector):
+    async def test_open_and_close_follow_from_the_position(self, connector, manager):
         def action(side: str, **options: Any) -> str:
             place = getattr(connector, side)
             order_id = place("BTC-USDT", Decimal("0.001"), OrderType.LIMIT, Decimal("60000"), **options)
@@ -376,6 +440,7 @@ class TestOrders:
         assert action("buy") is PositionAction.CLOSE
         assert action("sell") is PositionAction.OPEN
         assert action("buy", position_action=PositionAction.OPEN) is PositionAction.OPEN
+        await until(lambda: len(manager.orders) == 4)  # a name, and no other way
 
     async def test_the_venues_refusal_fails_the_order(self, connector, manager):
         manager.reply = lambda request: b'{"status":400,"error":{"code":-2019,"msg":"Margin is insufficient."}}'

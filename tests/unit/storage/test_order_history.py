@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -103,6 +104,23 @@ def test_real_fills_are_recorded_in_place_of_provisional_ones(history: OrderHist
     assert history.flush()
     assert [(fill.trade_id, fill.base) for fill in history.fills()] == [("t1", D("0.7"))]
     assert [order.executed_quote for order in history.orders()] == [D(70)]
+
+
+@pytest.mark.parametrize("base", ["0.4", "0.3"])
+def test_a_real_fill_that_says_what_was_known_is_recorded_too(history: OrderHistory, base: str) -> None:
+    pubsub = PubSub(logging.getLogger("test"))
+    tracker = ClientOrderTracker(pubsub, itemised_fills=False)
+    history.attach(SimpleNamespace(name="memory", _order_tracker=tracker, add_listener=pubsub.add_listener))
+    tracker.start_tracking_order(InFlightOrder("1", PAIR, OrderType.LIMIT, TradeType.BUY, D(1), 1.0, D(100)))
+    misc = {"cumulative_base": D("0.4"), "cumulative_quote": D(40)}
+    tracker.process_order_update(OrderUpdate(PAIR, 2.0, OrderState.CANCELED, "1", "v1", misc))
+    assert history.flush()
+    fee = AddedToCostTradeFee(flat_fees=[TokenAmount("USDT", D("0.01"))])
+    tracker.process_trade_update(TradeUpdate("t1", "1", "v1", PAIR, 3.0, D(100), D(base), D(base) * 100, fee))
+    assert history.flush()
+    fills = {fill.trade_id: fill for fill in history.fills()}
+    assert (fills["t1"].base, fills["t1"].fees) == (D(base), (TokenAmount("USDT", D("0.01")),))
+    assert sum(fill.base for fill in fills.values()) == D("0.4")
 
 
 async def test_what_ended_before_a_kill_is_recorded_at_the_next_start(tmp_path: Path, history: OrderHistory) -> None:

@@ -1,5 +1,5 @@
-"""A hybrid connector with a journal on the embedded venue: orders of one life are known, and can be cancelled, in the
-next."""
+"""A hybrid connector on the embedded venue: orders of one life are known, and can be cancelled, in the next; closing
+never opens the other side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qtxconn import OrderState, OrderType, QtxPerpetualDerivative
+from qtxconn import OrderState, OrderType, PositionAction, QtxPerpetualDerivative
 from qtxconn.sim.launch import VenueProcess
 from qtxconn.storage.journal import OrderJournal, read_journal
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 PAIR = "BTC-USDT"
 
 
-def hybrid(ends: dict[str, Any], journal: OrderJournal) -> QtxPerpetualDerivative:
+def hybrid(ends: dict[str, Any], journal: OrderJournal | None = None) -> QtxPerpetualDerivative:
     host, _, port = ends["qtx_udp"].rpartition(":")
     return QtxPerpetualDerivative(
         exchange_backend="binance",
@@ -66,3 +66,23 @@ async def test_orders_through_shared_memory_survive_the_connector(tmp_path: Path
             await order.wait_until_done()
             assert order.current_state is OrderState.CANCELED
         second._journal.close()
+
+
+async def test_closing_never_opens_the_other_side() -> None:
+    async with VenueProcess(["--speak", "binance"]) as venue, hybrid(venue.endpoints) as connector:
+
+        async def ended(order_id: str) -> OrderState:
+            order = connector.in_flight_orders[order_id]
+            await order.wait_until_done()
+            return order.current_state
+
+        def close(amount: Decimal) -> str:
+            return connector.sell(PAIR, amount, OrderType.MARKET, position_action=PositionAction.CLOSE)
+
+        lot = Decimal("0.002")
+        assert await ended(connector.buy(PAIR, lot, OrderType.MARKET)) is OrderState.FILLED
+        assert await ended(close(2 * lot)) is OrderState.FAILED  # this venue refuses it, another fills a part
+        assert await ended(close(lot)) is OrderState.FILLED
+        assert await ended(close(lot)) is OrderState.FAILED
+        await connector._update_positions()
+        assert connector.get_position_amount(PAIR) == 0

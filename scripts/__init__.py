@@ -1,0 +1,1 @@
+"""What building, testing and benchmarking from a checkout need besides the package."""
