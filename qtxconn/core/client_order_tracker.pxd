@@ -28,6 +28,7 @@ cdef class ClientOrderTracker:
     cdef readonly int orphan_count              # updates of orders that never became known
     cdef readonly int adopted_count
     cdef public OrderJournalBase journal  # what happens to orders is written to it before listeners hear of it
+    cdef public object market_price         # (trading pair) -> Decimal or None, for executions without a price
     cdef PubSub _pubsub
     cdef list _sinks            # OrderEventSinks, told before the pubsub's listeners
     cdef object _logger

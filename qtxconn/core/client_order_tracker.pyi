@@ -1,5 +1,6 @@
 """Types of the order tracker."""
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from qtxconn.core.clock import Clock
@@ -11,6 +12,7 @@ from qtxconn.core.types import OrderType, OrderUpdate, PositionAction, TradeType
 
 class ClientOrderTracker:
     journal: OrderJournalBase | None
+    market_price: Callable[[str], Decimal | None] | None
     def __init__(
         self,
         pubsub: PubSub,

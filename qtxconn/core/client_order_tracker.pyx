@@ -82,6 +82,7 @@ _APPLIED_NAMES = {
     <int>Applied.superseded: "superseded",
 }
 cdef object _Decimal = Decimal      # a C global: looked up without a dictionary
+_QUOTE = Context(prec=18)       # all that can be kept
 _AVERAGE = Context(prec=15)     # a provisional fill's price is a quotient, and only an estimate
 
 
@@ -580,9 +581,10 @@ cdef class ClientOrderTracker:
         if missing.units <= 0:
             return
         amount = fixed_to_decimal(missing)
-        quote = order.price * amount if order.price is not None else Decimal(0)
         if order._reported_quote is not None and order._reported_quote > order.executed_amount_quote:
             quote = order._reported_quote - order.executed_amount_quote
+        else:
+            quote = _QUOTE.multiply(self._estimated_price(order), amount)
         self.process_trade_update(TradeUpdate(
             trade_id=provisional_trade_id(record.client_id, executed),
             client_order_id=order.client_order_id,
@@ -594,6 +596,18 @@ cdef class ClientOrderTracker:
             fill_quote_amount=quote,
             fee=AddedToCostTradeFee(),
         ))
+
+    def _estimated_price(self, InFlightOrder order):
+        """Where the venue has not said it: the order's own, that of its other executions, its trigger, the market."""
+        for price in (order.price, order.average_executed_price, order.trigger_price):
+            if price:
+                return price
+        price = None if self.market_price is None else self.market_price(order.trading_pair)
+        if price is None:
+            self._alarm("no_price", order, f"{order.client_order_id}: the venue counts an execution and tells no price "
+                        "of it, and there is none in the market: it is booked at 0")
+            return Decimal(0)
+        return price
 
     # -- what we know ourselves --------------------------------------------------------------------------------
 

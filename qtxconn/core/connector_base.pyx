@@ -70,13 +70,22 @@ cdef class ConnectorBase(ConnectorOrders):
     ):
         if isinstance(trading_pairs, str):
             raise ConfigurationError(f"trading_pairs is a list such as [{trading_pairs!r}], not one text")
+        pairs = list(trading_pairs or ())
+        twice = sorted({pair for pair in pairs if pairs.count(pair) > 1})
+        if twice:
+            raise ConfigurationError(f"trading_pairs names {', '.join(twice)} more than once")
+        if not all(letter in self.client_order_id_letters for letter in client_order_id_prefix):
+            raise ConfigurationError(
+                f"client_order_id_prefix {client_order_id_prefix!r}: {self.name} takes the characters "
+                f"{self.client_order_id_letters}"
+            )
         digits = len(str((1 << self.client_order_id_bits) - 1))
         if len(client_order_id_prefix) + digits > self.client_order_id_max_length:
             raise ConfigurationError(
                 f"client_order_id_prefix {client_order_id_prefix!r} is too long: {self.name} takes "
                 f"{self.client_order_id_max_length} characters and {digits} are needed for the number"
             )
-        self._trading_pairs = list(trading_pairs or ())
+        self._trading_pairs = pairs
         self._trading_required = trading_required
         surroundings = environment()
         self._clock = surroundings.clock if clock is None else clock
@@ -84,6 +93,7 @@ cdef class ConnectorBase(ConnectorOrders):
         self._pubsub = PubSub(self._logger)
         self._client_ids = surroundings.client_ids(self.name, self.client_order_id_bits)
         self._order_tracker = self._make_order_tracker(client_order_id_prefix)
+        self._order_tracker.market_price = self._market_price
         self._journal = self._order_tracker.journal = journal
         self._cancel_on_disconnect = cancel_on_disconnect
         if dead_mans_switch_s and trading_required:
@@ -175,8 +185,8 @@ cdef class ConnectorBase(ConnectorOrders):
         """What readiness consists of, each True or False."""
         status = {
             "connected": self._connected,
-            "trading_rules": bool(self._trading_rules),
-            "order_books": bool(self._order_books) and all(book.valid for book in self._order_books.values()),
+            "trading_rules": self._initialized,
+            "order_books": self._initialized and all(book.valid for book in self._order_books.values()),
         }
         if self._trading_required:
             status["user_stream"] = self._live
@@ -206,6 +216,10 @@ cdef class ConnectorBase(ConnectorOrders):
     def current_timestamp(self) -> float:
         """Wall time in seconds."""
         return ns_to_seconds(self._clock.c_now_ns())
+
+    def _market_price(self, str trading_pair):
+        book = self._order_books.get(trading_pair)
+        return None if book is None else book.last_trade_price or book.mid_price
 
     # -- balances ----------------------------------------------------------------------------------------------
 
@@ -341,6 +355,7 @@ cdef class ConnectorBase(ConnectorOrders):
                     self._order_tracker.revert_pending(order)
                     self._resolve(order)
                 self._spawn(self._order_refresh_loop(), "order refresh")
+                self._spawn(self._account_refresh_loop(), "account refresh")
                 if self._dead_mans_switch is not None:
                     self._spawn(self._dead_mans_switch.run(), "dead-man's switch")
 
@@ -397,7 +412,20 @@ cdef class ConnectorBase(ConnectorOrders):
         Raises what the venue's answers raise: then it must be done again."""
         self._recovered_ns = self._clock.c_monotonic_ns()
         await self._recover_orders(self._stream_broke_s - RECOVERY_OVERLAP_S)
+        await self._refresh_account()
+
+    async def _refresh_account(self):
+        """Reads what the account's events tell, should one of them be lost."""
         await self._update_balances()
+
+    async def _account_refresh_loop(self):
+        """Every status_poll_interval_s: a stream can lose a message without breaking."""
+        while True:
+            await self._clock.sleep(self.status_poll_interval_s)
+            try:
+                await self._refresh_account()
+            except QtxconnError as error:
+                self._logger.info("the account could not be read: %s; trying again", error)
 
     def _user_stream_damaged(self, error):
         """For exchanges: a message could not be read. What it may have said is asked, at once, though not more often

@@ -17,6 +17,7 @@ class ConnectorHooks:
     domain: str
     connector_type: ConnectorType | None
     client_order_id_max_length: int
+    client_order_id_letters: str
     client_order_id_bits: int
     is_cancel_request_in_exchange_synchronous: bool
     cancels_by_client_id: bool

@@ -4,6 +4,8 @@ All hooks run on the event loop. One that only has a docstring here may be left 
 exchange that trades.
 """
 
+import string
+
 from qtxconn.core.in_flight_order cimport InFlightOrder
 
 from qtxconn.core.types import PositionAction
@@ -36,6 +38,7 @@ cdef class ConnectorHooks:
     domain = ""
     connector_type = None
     client_order_id_max_length = 36
+    client_order_id_letters = string.ascii_letters + string.digits + "-_"   # that the venue takes
     client_order_id_bits = 63   # of the number in it; fewer where the venue takes only small numbers
     is_cancel_request_in_exchange_synchronous = True
     cancels_by_client_id = True     # else a cancel waits here until the venue's id is known

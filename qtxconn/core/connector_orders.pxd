@@ -24,6 +24,7 @@ cdef class ConnectorOrders(OrderOutcomes):
         self, object trade_type, str trading_pair, object amount, object order_type, object price,
         object position_action, dict options
     )
+    cdef int c_require_connected(self) except -1
     cdef int _fit(self, TradingRule rule, object trade_type, Fixed* price, Fixed* amount, bint is_limit) except -1
     cdef object _fit_trigger(self, TradingRule rule, bint up, object trigger_price)
     cdef Fixed _exact(self, object value, str what) except *

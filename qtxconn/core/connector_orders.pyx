@@ -87,6 +87,11 @@ cdef class ConnectorOrders(OrderOutcomes):
             if self.client_order_id_bits == 63 or self._order_tracker.fetch_order(client_order_id) is None:
                 return client_order_id
 
+    cdef int c_require_connected(self) except -1:
+        if not (self._connected and self._trading_required):
+            raise NotReadyError(self.not_ready_reason or f"{self.name} was made with trading_required=False")
+        return 0
+
     def _require_pair(self, str trading_pair):
         rule = self._trading_rules.get(trading_pair)
         if rule is None:
@@ -146,12 +151,11 @@ cdef class ConnectorOrders(OrderOutcomes):
         self, object trade_type, str trading_pair, object amount, object order_type, object price,
         object position_action, dict options
     ):
+        self.c_require_connected()
         cdef TradingRule rule = self._require_pair(trading_pair)
-        if not (self._connected and self._trading_required):
-            raise NotReadyError(self.not_ready_reason or f"{self.name} was made with trading_required=False")
         if order_type not in self.supported_order_types():
-            names = ", ".join(kind.name for kind in self.supported_order_types())
-            raise OrderValidationError(f"{self.name} does not support {order_type} orders; it supports {names}")
+            names = ", ".join(f"OrderType.{kind.name}" for kind in self.supported_order_types())
+            raise OrderValidationError(f"order_type is {order_type!r}; {self.name} takes {names}")
         is_limit = order_type.is_limit_type()
         if not (rule.supports_limit_orders if is_limit else rule.supports_market_orders):
             raise OrderValidationError(f"{trading_pair} takes no {order_type.name} orders at {self.name}")
@@ -162,7 +166,7 @@ cdef class ConnectorOrders(OrderOutcomes):
             self._check_order_options(order_type, options)
         cdef Fixed c_amount = self._exact(amount, "amount")
         cdef Fixed c_price
-        if price is not None:
+        if price is not None and (is_limit or price == price):     # Hummingbot's market orders have the price NaN
             c_price = self._exact(price, "price")
         self._fit(rule, trade_type, &c_price, &c_amount, is_limit)
         trigger_price = None
@@ -289,7 +293,7 @@ cdef class ConnectorOrders(OrderOutcomes):
                     request.trade_type, request.trading_pair, request.amount, request.order_type, request.price,
                     request.position_action, dict(request.options),
                 )
-            except QtxconnError as error:
+            except Exception as error:      # whatever is wrong with it, those before it are tracked
                 results.append(BatchOrderResult(None, error))
             else:
                 tracked.append(order)
@@ -339,7 +343,9 @@ cdef class ConnectorOrders(OrderOutcomes):
 
     def batch_order_cancel(self, orders) -> list:
         """Asks the venue to cancel several orders (whatever has `trading_pair` and `client_order_id`) with as few
-        requests as it allows: for each, in their order, whether it was asked, as cancel() returns it."""
+        requests as it allows: for each, in their order, whether it was asked, as cancel() returns it. Raises
+        NotReadyError as cancel() does."""
+        self.c_require_connected()
         asked = []
         waiting = {}        # pair -> orders
         for named in orders:
@@ -389,7 +395,8 @@ cdef class ConnectorOrders(OrderOutcomes):
 
     def cancel(self, str trading_pair not None, str client_order_id not None) -> bool:
         """Asks the venue to cancel; events tell the result. False, with nothing sent, if the order has ended, is being
-        cancelled already, or is not known here."""
+        cancelled already, or is not known here. Raises NotReadyError before connect() and after disconnect()."""
+        self.c_require_connected()
         order = self._order_tracker.fetch_tracked_order(client_order_id)
         if order is None or order.trading_pair != trading_pair or order.is_pending_cancel_confirmation:
             return False
@@ -420,8 +427,10 @@ cdef class ConnectorOrders(OrderOutcomes):
         venue still has and that is not known here (it is told as OrphanOrderEvent too).
 
         Where several orders of a pair are open and the venue can empty the pair at once (`supports_cancel_all`), that
-        is what is asked: it also ends what was placed on the pair from elsewhere.
+        is what is asked: it also ends what was placed on the pair from elsewhere. Raises NotReadyError as cancel()
+        does.
         """
+        self.c_require_connected()
         orders = list(self._order_tracker.active_orders.values())
         by_pair = {}
         for order in orders:
@@ -550,9 +559,8 @@ cdef class ConnectorOrders(OrderOutcomes):
         on another amend, on a cancel. Raises OrderValidationError where the change breaks the rules, is none, or would
         leave nothing to execute, and NotReadyError before connect().
         """
+        self.c_require_connected()
         cdef TradingRule rule = self._require_pair(trading_pair)
-        if not self._connected:
-            raise NotReadyError(self.not_ready_reason)
         if not self.supports_amend:
             raise OrderValidationError(f"{self.name} does not amend orders: cancel and place anew")
         if price is None and amount is None:

@@ -11,6 +11,9 @@ from qtxconn.core.in_flight_order cimport InFlightOrder
 from qtxconn.core.events import ErrorEvent
 from qtxconn.core.types import OrderState, OrderUpdate
 from qtxconn.errors import (
+    InvalidRequestError,
+    MessageError,
+    NetworkError,
     NotReadyError,
     OrderNotFoundError,
     OutcomeUnknownError,
@@ -26,6 +29,12 @@ def _is_refusal(error) -> bool:
     return isinstance(error, (VenueError, ThrottledError, NotReadyError)) and not isinstance(
         error, (OrderNotFoundError, OutcomeUnknownError)
     )
+
+
+def _is_denial(error, InFlightOrder order) -> bool:
+    """Whether the venue says that there is no such order; of an adopted one also, that what was given as its id is
+    none."""
+    return isinstance(error, OrderNotFoundError) or (order.is_external and isinstance(error, InvalidRequestError))
 
 
 def _outgrow(fills, InFlightOrder order) -> bool:
@@ -159,21 +168,26 @@ cdef class OrderOutcomes(ConnectorHooks):
                 await self._clock.sleep(delay)
             try:
                 await self._refresh_order(order)
-            except OrderNotFoundError as error:
+            except Exception as error:
+                if order.is_done:
+                    break       # it was refused while we asked
+                if not _is_denial(error, order):
+                    self._logger.info("%s: asking the venue failed (%s); trying again", order.client_order_id, error,
+                                      exc_info=None if isinstance(error, QtxconnError) else error)
+                    if attempt == len(self.lookup_delays_s) and not isinstance(error, NetworkError):
+                        self._alarm("lookup_failed", f"{order.client_order_id}: the venue's answers do not say what "
+                                    f"became of the order ({type(error).__name__}: {error}); asking on",
+                                    order.client_order_id, error)
+                    continue
                 # Evidence only once the request can no longer be accepted; before that it may still be on its way.
                 # Counted from the first question, by a clock that no step moves: a single miss ends no order. And from
                 # the last word of the order: what the venue's stream shows, its queries may not see yet.
                 now_ns = self._clock.monotonic_ns()
-                if order.is_done:
-                    break       # it was refused while we asked
                 seen = (order.acked_ns, order.last_update_timestamp)
                 if order.client_order_id in self._placing or seen != life:
                     since_ns, life = now_ns, seen
                 elif now_ns - since_ns >= self.submit_dead_after_s * 1e9:
                     self._order_absent(order, error)
-            except Exception as error:
-                self._logger.info("%s: asking the venue failed (%s); trying again", order.client_order_id, error,
-                                  exc_info=None if isinstance(error, QtxconnError) else error)
             else:
                 if order.current_state is not OrderState.UNKNOWN and not order.awaits_fills:
                     break
@@ -186,8 +200,10 @@ cdef class OrderOutcomes(ConnectorHooks):
         """The venue says, and keeps saying, that there is no such order. One that it never acknowledged has failed;
         one that it had acknowledged has ended there in a way we did not see."""
         if order.acked_ns != 0:
-            self._alarm("order_vanished", f"{order.client_order_id}: the venue had accepted it and no longer knows it "
-                        f"({error}); it counts as cancelled", order.client_order_id, error)
+            past = "it was adopted, and the venue does not know it" if order.is_external else (
+                "the venue had accepted it and no longer knows it")
+            self._alarm("order_vanished", f"{order.client_order_id}: {past} ({error}); it counts as cancelled",
+                        order.client_order_id, error)
         self._order_tracker.mark_absent(order, error)
 
     async def _refresh_order(self, InFlightOrder order):
@@ -211,20 +227,27 @@ cdef class OrderOutcomes(ConnectorHooks):
 
     async def _recover_orders(self, double since_s):
         """Reads the states of all open orders, and what was executed on their pairs from this venue time on. Raises
-        what the venue's answers raise, but for an order that is not found: its own look-up decides."""
+        what the venue's answers raise, but for what is wrong with single orders: one that is not found, or of which an
+        answer cannot be read, must not keep the others from being recovered. Its own look-up decides."""
         orders = list(self._order_tracker.active_orders.values())
         found = {}      # (pair, venue id) -> order, its state, its fills
         answers = await asyncio.gather(*map(self._request_order_status, orders), return_exceptions=True)
         for order, answer in zip(orders, answers, strict=True):
-            if isinstance(answer, OrderNotFoundError):
-                self._logger.info("%s: %s; its own look-up decides", order.client_order_id, answer)
+            if isinstance(answer, MessageError) or _is_denial(answer, order):
+                self._look_up_alone(order, answer)
             elif isinstance(answer, BaseException):
                 raise answer
             else:
                 self._process_amend(answer)
                 found[answer.trading_pair, answer.exchange_order_id] = (order, answer, [])
         for trading_pair in {order.trading_pair for order in orders}:
-            for fill in await self._trade_updates_since(trading_pair, since_s):
+            try:
+                fills = await self._trade_updates_since(trading_pair, since_s)
+            except MessageError as error:
+                for key in [key for key in found if key[0] == trading_pair]:
+                    self._look_up_alone(found.pop(key)[0], error)
+                continue
+            for fill in fills:
                 if (trading_pair, fill.exchange_order_id) in found:
                     found[trading_pair, fill.exchange_order_id][2].append(fill)
         for order, update, fills in found.values():
@@ -234,6 +257,10 @@ cdef class OrderOutcomes(ConnectorHooks):
             for fill in fills:
                 self._order_tracker.process_trade_update(fill._replace(client_order_id=update.client_order_id))
             self._order_tracker.process_order_update(update)
+
+    def _look_up_alone(self, InFlightOrder order, error):
+        self._logger.info("%s: %s; its own look-up decides", order.client_order_id, error)
+        self._resolve(order)
 
     async def _order_refresh_loop(self):
         """Every second: orders whose end is reported but whose fills are missing. Every status_poll_interval_s, and

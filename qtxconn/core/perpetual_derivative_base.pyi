@@ -15,7 +15,6 @@ from qtxconn.core.types import (
 )
 
 FUNDING_LOOKUP_DELAYS_S: tuple[float, ...]
-FUNDING_RETRY_S: float
 FUNDING_OVERLAP_S: float
 FUNDING_RETRY_S: float
 

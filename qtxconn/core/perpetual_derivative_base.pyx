@@ -228,9 +228,12 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
 
     async def _recover(self):
         await ConnectorBase._recover(self)
-        await self._update_positions()
         if self.reports_funding_payments:
             self._funding_paid()
+
+    async def _refresh_account(self):
+        await ConnectorBase._refresh_account(self)
+        await self._update_positions()
 
     # -- funding payments --------------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures
 
 from __future__ import annotations
 
+import string
+
 from qtxconn.core.types import OrderState, OrderType
 from qtxconn.errors import (
     AuthenticationError,
@@ -31,6 +33,7 @@ WS_PRIVATE_URL = "wss://fstream.binance.com/private"
 WS_TRADE_URL = "wss://ws-fapi.binance.com/ws-fapi/v1"
 
 CLIENT_ORDER_ID_LENGTH_MAX = 36
+CLIENT_ORDER_ID_LETTERS = string.ascii_letters + string.digits + ".:/_-"
 RECV_WINDOW_MS = 5_000
 LISTEN_KEY_RENEWAL_S = 25 * 60  # a key lives 60 minutes
 DEPTH_LIMIT = 1_000

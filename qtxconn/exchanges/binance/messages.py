@@ -69,12 +69,13 @@ class AccountUpdate(NamedTuple):
 
 
 class BookTicker(NamedTuple):
+    """The best prices, quote per base, and the amounts at them, base, as of the venue's update `update_id`."""
+
     update_id: int
     best_bid: Decimal
     best_bid_size: Decimal
     best_ask: Decimal
     best_ask_size: Decimal
-    timestamp_ns: int
 
 
 class PublicTrade(NamedTuple):
@@ -436,12 +437,11 @@ def parse_depth_diff(event: dict[str, Any], received_ns: int = 0) -> DepthDiff:
 def parse_book_ticker(event: dict[str, Any]) -> BookTicker:
     """A `<symbol>@bookTicker` event."""
     return BookTicker(
-        event["u"],
+        int(event["u"]),
         amount(event["b"]),
         amount(event["B"]),
         amount(event["a"]),
         amount(event["A"]),
-        event["T"] * MS_NS,
     )
 
 

@@ -70,6 +70,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     name = "binance_perpetual"
     qtx_venue = "binance-futures"
+    client_order_id_letters = constants.CLIENT_ORDER_ID_LETTERS
     client_order_id_max_length = constants.CLIENT_ORDER_ID_LENGTH_MAX
     is_cancel_request_in_exchange_synchronous = True
     supports_amend = supports_cancel_all = supports_open_orders = supports_countdown_cancel = True
@@ -163,6 +164,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._user_stream: UserStream | None = None
         self._market_streams: list[SubscribedStream] = []
         self._book_feeds: dict[str, BookFeed] = {}  # by the exchange's symbol
+        self._book_tickers: dict[str, tuple[int, messages.BookTicker]] = {}  # by pair; since when the book was valid
         self._market_scanner = MarketScanner()
         self._user_scanner = UserScanner(self._order_tracker, self._pair_of)
         self.is_multi_assets_mode = False  # of the account: whether other assets than the quote's margin a position
@@ -588,7 +590,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         await self._start_funding_info()
 
     async def _start_order_books(self) -> None:
-        """Books and trades of all trading pairs from the public streams."""
+        """Books, tickers and trades of all trading pairs from the public streams."""
         streams = []
         for pair in self._trading_pairs:
             symbol = self.exchange_symbol_associated_to_pair(pair)
@@ -601,7 +603,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             self._book_feeds[symbol] = feed
             self._market_scanner.add_book(symbol, feed)
             self._spawn(feed.run(), f"{pair} book")
-            streams += [f"{symbol.lower()}@depth@100ms", f"{symbol.lower()}@trade"]
+            streams += [f"{symbol.lower()}@{channel}" for channel in ("depth@100ms", "bookTicker", "trade")]
         await self._start_market_stream(self._ws_public_url, "public stream", streams, self._book_feeds)
 
     async def _start_funding_info(self) -> None:
@@ -622,6 +624,20 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._market_streams.clear()
         self._market_scanner.remove_books()
         self._book_feeds.clear()
+        self._book_tickers.clear()
+
+    def get_book_ticker(self, trading_pair: str) -> messages.BookTicker | None:
+        """The newest best prices: the book's, or those of a ticker that is newer by the venue's update id, up to 100 ms
+        before the book has them. None while the book is not valid."""
+        book = self.get_order_book(trading_pair)
+        if not book.valid:
+            return None
+        since_ns, ticker = self._book_tickers.get(trading_pair, (0, None))
+        if ticker is not None and since_ns == book.valid_since_ns and ticker.update_id > book.last_update_id:
+            return ticker
+        return messages.BookTicker(
+            book.last_update_id, book.best_bid, book.best_bid_size, book.best_ask, book.best_ask_size
+        )
 
     async def _start_market_stream(
         self, url: str, name: str, channels: list[str], feeds: Mapping[str, BookFeed]
@@ -672,6 +688,11 @@ class BinancePerpetual(PerpetualDerivativeBase):
         match event["e"]:
             case "depthUpdate":
                 self._book_feeds[symbol].process_diff(messages.parse_depth_diff(event, received_ns))
+            case "bookTicker":
+                ticker = messages.parse_book_ticker(event)
+                since_ns, known = self._order_books[pair].valid_since_ns, self._book_tickers.get(pair)
+                if known is None or known[0] != since_ns or ticker.update_id > known[1].update_id:
+                    self._book_tickers[pair] = since_ns, ticker
             case "trade":
                 trade = messages.parse_trade(event)
                 self._order_books[pair].apply_trade(

@@ -104,6 +104,13 @@ async def test_a_bad_order_in_a_batch_is_refused_alone(exchange, kit) -> None:
     await kit.settle(lambda: exchange.kinds().count("created") == 2)
 
 
+async def test_an_order_of_a_batch_that_cannot_even_be_read_keeps_no_other_from_being_sent(exchange, kit) -> None:
+    results = exchange.batch_order_create([GOOD, GOOD._replace(options=None), GOOD])
+    assert [type(result.error) for result in results] == [type(None), TypeError, type(None)]
+    await kit.settle(lambda: len(exchange.events) == 2)
+    assert exchange.batches == [[results[0].order_id, results[2].order_id]]
+
+
 async def test_each_order_of_a_batch_has_its_own_result(exchange, kit) -> None:
     exchange.refused = {0: OrderRejectedError("no"), 2: RequestTimeoutError("backend")}
     ids = [result.order_id for result in exchange.batch_order_create([GOOD] * 3)]

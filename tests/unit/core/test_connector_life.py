@@ -107,6 +107,38 @@ async def test_books_that_do_not_come_are_named(idle, kit) -> None:
     assert asyncio.all_tasks() == before
 
 
+async def test_before_connect_and_after_disconnect_nothing_is_sent(kit) -> None:
+    exchange = kit.exchange_class(clock=kit.clock_class())
+    with pytest.raises(NotReadyError, match="missing connected"):
+        exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000")
+    await exchange.initialize()
+    with pytest.raises(NotReadyError, match="missing connected"):
+        exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000")
+    await exchange.connect()
+    order_id = exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000")
+    await kit.settle(lambda: exchange.events)
+    order = exchange.order(order_id)
+    await exchange.disconnect()
+    tasks, calls = asyncio.all_tasks(), list(exchange.calls)
+    for call in (
+        lambda: exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000"),
+        lambda: exchange.cancel(PAIR, order_id),
+        lambda: exchange.batch_order_cancel([order]),
+        lambda: exchange.amend(PAIR, order_id, price="59999"),
+    ):
+        with pytest.raises(NotReadyError, match="missing connected"):
+            call()
+    with pytest.raises(NotReadyError, match="missing connected"):
+        await exchange.cancel_all(0.01)
+    assert (asyncio.all_tasks(), exchange.calls) == (tasks, calls)
+    assert order.current_state is OrderState.OPEN  # not as if a cancel were on its way
+    watcher = kit.exchange_class(trading_required=False, clock=kit.clock_class())
+    async with watcher:
+        with pytest.raises(NotReadyError, match="trading_required=False"):
+            watcher.buy(PAIR, "0.5", OrderType.LIMIT, "60000")
+    assert "start_user_stream" not in watcher.calls
+
+
 async def test_orders_are_refused_while_connect_waits_for_books(idle, kit) -> None:
     idle.feeds_book = False
     call = asyncio.ensure_future(idle.connect())
@@ -200,6 +232,22 @@ async def test_an_unknown_pair_is_refused_with_the_near_ones_named(kit, pair: st
         await kit.exchange_class([pair], clock=kit.clock_class()).connect()
 
 
+async def test_without_pairs_the_account_alone_makes_it_ready(kit) -> None:
+    async with kit.exchange_class([], clock=kit.clock_class()) as exchange:
+        assert exchange.is_ready
+    assert exchange.not_ready_reason.startswith("memory is not ready: missing connected, trading_rules, order_books")
+
+
+async def test_what_the_stream_lost_of_the_account_is_read_in_time(exchange, kit) -> None:
+    exchange.calls.clear()
+    exchange.fail["balances"] = RequestTimeoutError("no answer")
+    await exchange._clock.advance(31)
+    assert exchange.calls == ["balances"]
+    exchange.fail.clear()
+    await exchange._clock.advance(30)
+    assert exchange.calls == ["balances", "balances", "positions"]
+
+
 async def test_hedge_mode_is_refused_with_what_to_do(idle) -> None:
     idle.position_mode_at_venue = PositionMode.HEDGE
     with pytest.raises(
@@ -213,6 +261,11 @@ def test_bad_arguments_are_refused_at_once(kit) -> None:
         kit.exchange_class("BTC-USDT")
     with pytest.raises(ConfigurationError, match="too long"):
         kit.exchange_class(client_order_id_prefix="x" * 18)
+    for prefix in ("é", "a b", "a\n"):
+        with pytest.raises(ConfigurationError, match=r"client_order_id_prefix .*: memory takes the characters"):
+            kit.exchange_class(client_order_id_prefix=prefix)
+    with pytest.raises(ConfigurationError, match="trading_pairs names BTC-USDT more than once"):
+        kit.exchange_class([PAIR, "ETH-USDT", PAIR])
     exchange = kit.exchange_class(client_order_id_prefix="x-bot")
     order_id = exchange.generate_client_order_id()
     assert order_id.startswith("x-bot")

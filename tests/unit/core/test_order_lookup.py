@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from qtxconn.core.in_flight_order import InFlightOrder
-from qtxconn.core.types import OrderState, OrderType, OrderUpdate, TradeUpdate
-from qtxconn.errors import OrderNotFoundError, RequestTimeoutError
+from qtxconn.core.types import OrderState, OrderType, OrderUpdate, TradeType, TradeUpdate
+from qtxconn.errors import InvalidRequestError, MessageError, OrderNotFoundError, RequestTimeoutError
 
 PAIR = "BTC-USDT"
 
@@ -114,3 +116,42 @@ async def test_a_fill_that_comes_while_the_venue_is_asked_does_not_hide_one_that
     exchange.hold.pop("query").set()
     await kit.turns()
     assert exchange.order(order_id).executed_amount_base == exchange.venue.orders[order_id]["done"]
+
+
+@pytest.mark.parametrize("hook", ["_request_order_status", "_trade_updates_since"])
+async def test_an_answer_that_cannot_be_read_keeps_no_other_order_from_being_recovered(
+    exchange, kit, monkeypatch, hook: str
+) -> None:
+    odd, plain = (exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000") for _ in range(2))
+    await kit.settle(lambda: len(exchange.events) == 2)
+    whole = getattr(exchange, hook)
+
+    async def damaged(asked, *more):
+        if hook == "_trade_updates_since" or asked.client_order_id == odd:
+            raise MessageError("unknown order status 'WEIRD'")
+        return await whole(asked, *more)
+
+    monkeypatch.setattr(type(exchange), hook, lambda _, *asked: damaged(*asked))
+    exchange.venue.execute(plain, "0.5")
+    await exchange._recover_orders(0.0)
+    await kit.settle(lambda: exchange.order(plain).is_done)
+    assert exchange.order(odd).is_open
+    await exchange._clock.advance(100)
+    told = [alarm.order_id for alarm in exchange.alarms if alarm.kind == "lookup_failed"]
+    assert told == ([odd] if hook == "_request_order_status" else [])  # once, though it is asked on
+    monkeypatch.undo()
+    exchange.venue.execute(odd, "0.5")
+    await exchange._clock.advance(31)
+    assert exchange.order(odd).current_state is OrderState.FILLED
+
+
+async def test_an_adopted_order_whose_id_the_venue_calls_malformed_ends_with_an_alarm(exchange, kit) -> None:
+    exchange.fail["query"] = InvalidRequestError("Illegal characters found in parameter 'orderId'.", code=-1100)
+    ours = exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000")
+    await kit.settle(lambda: exchange.events)
+    adopted = exchange.adopt_external_order(PAIR, "nonsense", TradeType.BUY, "1", price="60000")
+    order = exchange.order(adopted)
+    await exchange._clock.advance(60)
+    assert order.current_state is OrderState.CANCELED
+    assert [alarm.kind for alarm in exchange.alarms if alarm.order_id == adopted] == ["order_vanished"]
+    assert exchange.order(ours).is_open  # of an id of our own it says nothing

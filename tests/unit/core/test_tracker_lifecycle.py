@@ -16,6 +16,7 @@ from qtxconn.core.types import (
     OrderState,
     OrderType,
     TokenAmount,
+    TradeType,
     TradeUpdate,
 )
 from qtxconn.errors import OrderRejectedError
@@ -199,6 +200,28 @@ def test_without_a_quote_sum_the_orders_price_stands_in(sums: Any) -> None:
     sums.report(S.CANCELED, cumulative_base=Decimal("0.4"))
     assert sums.words() == ["Created", "Filled", "Cancelled"]
     assert sums.order.executed_amount_quote == Decimal(24000)
+
+
+@pytest.mark.parametrize(
+    ("market", "told", "alarms"),
+    [(None, "0", ["no_price"]), (Decimal(59000), "59000", [])],
+    ids=["no market", "market"],
+)
+def test_of_a_market_order_the_market_stands_in(kit: Any, market: Decimal | None, told: str, alarms: list[str]) -> None:
+    sums = kit.desk_class(itemised_fills=False)
+    sums.tracker.market_price = {PAIR: market}.get
+    order = InFlightOrder("17", PAIR, OrderType.MARKET, TradeType.BUY, Decimal(1), 1.7e9)
+    sums.tracker.start_tracking_order(order)
+    sums.report(S.PARTIALLY_FILLED, cumulative_base=Decimal("0.4"))
+    assert (sums.told[-1].price, sums.kinds()) == (Decimal(told), alarms)
+    sums.tracker.market_price = None
+    sums.report(S.FILLED, cumulative_base=Decimal(1))  # the price of its other executions comes first
+    assert order.executed_amount_quote == Decimal(told)
+
+
+async def test_a_connector_knows_the_market(exchange: Any) -> None:
+    assert exchange._order_tracker.market_price(PAIR) == 60000
+    assert exchange._order_tracker.market_price("BTC-USDC") is None
 
 
 def test_a_real_fill_replaces_what_was_inferred_and_is_not_told_again(sums: Any) -> None:

@@ -88,7 +88,7 @@ async def test_connect_makes_everything_ready(venue: ScriptedBinance) -> None:
         assert exchange.get_order_book(PAIR).best_bid == D("49999.9")
         assert exchange.get_mark_price(PAIR) == 50000
         assert exchange._throttler.used("request weight") >= 1234  # the venue's own count
-        assert ["btcusdt@depth@100ms", "btcusdt@trade"] in venue.subscribed
+        assert ["btcusdt@depth@100ms", "btcusdt@bookTicker", "btcusdt@trade"] in venue.subscribed
         signed = venue.asked("GET /fapi/v3/balance")[0]
         assert abs(int(signed["timestamp"]) - TIME_MS) < 60_000  # the venue's time, years from ours
         mark = {"e": "markPriceUpdate", "s": "BTCUSDT", "p": "50010", "i": "50011", "r": "0.0002", "T": 1000}
@@ -100,6 +100,33 @@ async def test_connect_makes_everything_ready(venue: ScriptedBinance) -> None:
     assert not exchange.is_connected
     assert exchange.order_books[PAIR].invalid_reason == "disconnected"
     await until(lambda: all(socket.closed for sockets in venue.sockets.values() for socket in sockets))
+
+
+async def test_the_best_prices_are_those_of_the_newer_of_ticker_and_book(venue: ScriptedBinance) -> None:
+    def ticker(update_id: int, bid: str) -> dict[str, Any]:
+        return {"e": "bookTicker", "s": "BTCUSDT", "u": update_id, "b": bid, "B": "3", "a": "50000.1", "A": "2", "T": 1}
+
+    async with trading(venue) as (exchange, _):
+        from_book = exchange.get_book_ticker(PAIR)
+        assert from_book == (10, D("49999.9"), D("1.000"), D("50000.1"), D("2.000"))
+        for event in (ticker(12, "49999.8"), ticker(11, "49999.7"), ticker(10, "49999.6")):  # later, but older
+            await venue.push("public", event)
+        trade = {"e": "trade", "s": "BTCUSDT", "t": 1, "p": "50000.1", "q": "1", "T": 1, "m": False}
+        await venue.push("public", trade)
+        await until(lambda: exchange.get_order_book(PAIR).last_trade_price)  # all of them are in
+        assert exchange.get_book_ticker(PAIR) == (12, D("49999.8"), D(3), D("50000.1"), D(2))
+        assert exchange.get_order_book(PAIR).best_bid == D("49999.9")  # it changes by its own diffs only
+        diff = {"e": "depthUpdate", "s": "BTCUSDT", "U": 10, "u": 13, "pu": 9, "b": [["50000.0", "4"]], "a": [], "T": 1}
+        await venue.push("public", diff)
+        await until(lambda: exchange.get_book_ticker(PAIR).update_id == 13)
+        assert exchange.get_book_ticker(PAIR).best_bid == 50000
+        await venue.push("public", ticker(1000, "49999.5"))
+        await until(lambda: exchange.get_book_ticker(PAIR).best_bid == D("49999.5"))
+        await venue.push("public", diff | {"U": 20, "u": 21, "pu": 19})  # a gap
+        await until(lambda: exchange.get_book_ticker(PAIR) is None)
+        venue.answers["GET /fapi/v1/depth"] |= {"lastUpdateId": 21}
+        await until(lambda: exchange.get_book_ticker(PAIR))
+        assert exchange.get_book_ticker(PAIR).update_id == 21  # a ticker from before the gap says nothing any more
 
 
 async def test_an_order_lives_and_fills_by_the_user_stream(venue: ScriptedBinance) -> None:
