@@ -230,14 +230,15 @@ inline bool read_side(JsonScanner& json, TradeType& out) noexcept {
 
 [[gnu::flatten]] inline bool read_levels(JsonScanner& json, Fixed tick, Fixed lot, BookLevel* out,
                                          std::size_t& count) noexcept {
+    JsonScanner::Increments price{tick, {}};
+    JsonScanner::Increments size{lot, {}};
     count = 0;
     return json.array([&] {
         if (count == kDepthLevelsMax) {
             return false;
         }
         BookLevel& level = out[count++];
-        return json.take('[') && json.increments(tick, level.price) && json.take(',') &&
-               json.increments(lot, level.size) && json.take(']');
+        return json.increments_pair(price, size, level.price, level.size);
     });
 }
 

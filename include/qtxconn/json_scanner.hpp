@@ -83,7 +83,7 @@ public:
         const char* const begin = at_;
         std::uint64_t special = 0;
         while (special == 0 && end_ - at_ >= 8) {
-            special = special_characters(load());
+            special = special_characters(load(at_));
             at_ += special == 0 ? 8 : first_of(special);
         }
         while (special == 0 && at_ != end_ && is_plain(*at_)) {
@@ -115,45 +115,32 @@ public:
     bool null() noexcept { return literal("null"); }
 
     // Decimal text in quotes ("-12.50"), exactly.
-    bool decimal(Fixed& out) noexcept {
-        if (!take('"')) {
-            return false;
-        }
-        if (short_decimal(out)) {
-            return true;
-        }
-        const bool negative = take_here('-');
-        std::uint64_t units = 0;
-        int whole = 0;
-        if (!digits(units, whole) || whole == 0) {
-            return false;
-        }
-        int count = whole;
-        if (take_here('.') && (!digits(units, count) || count == whole)) {
-            return false;
-        }
-        std::int32_t scale = units == 0 ? 0 : count - whole;
-        for (; scale > 0 && units % 10 == 0; --scale) {
-            units /= 10;
-        }
-        out.units = negative ? -static_cast<std::int64_t>(units) : static_cast<std::int64_t>(units);
-        out.scale = scale;
-        return take_here('"');
+    bool decimal(Fixed& out) noexcept { return take('"') && (short_decimal(out) || long_decimal(out)); }
+
+    // How wide the last decimal was, in bits: eight a digit, before and behind the point.
+    struct Widths {
+        unsigned whole = 8;
+        unsigned fraction = 8;
+    };
+
+    // A count is worth `step` (> 0). Texts of one column are mostly as wide as the one before, which is tried first.
+    struct Increments {
+        Fixed step;
+        Widths widths;
+    };
+
+    // The same as a count of increments, of which it must be a multiple that is not negative.
+    bool increments(Fixed step, std::int64_t& out) noexcept {
+        Increments column{step, {}};
+        return take('"') && units(column, out) && divide(out, step.units);
     }
 
-    // The same as a count of `increment` (> 0), of which it must be a multiple that is not negative.
-    bool increments(Fixed increment, std::int64_t& out) noexcept {
-        Fixed value;
-        if (!decimal(value) || value.units < 0 || value.scale > increment.scale || increment.units <= 0 ||
-            __builtin_mul_overflow(value.units, detail::kPow10[increment.scale - value.scale], &out)) {
-            return false;
-        }
-        if (increment.units == 1) {
-            return true;
-        }
-        const std::int64_t units = out;
-        out /= increment.units;
-        return out * increment.units == units;
+    // An array of two such counts, as the levels of books are written: ["60000.10","0.002"].
+    bool increments_pair(Increments& first, Increments& second, std::int64_t& out_first,
+                         std::int64_t& out_second) noexcept {
+        return (take_text(R"([")") || (take('[') && take('"'))) && units(first, out_first) &&
+               (take_text(R"(,")") || (take(',') && take('"'))) && units(second, out_second) && take(']') &&
+               divide(out_first, first.step.units) && divide(out_second, second.step.units);
     }
 
     // Any value, which is checked all the same.
@@ -179,10 +166,11 @@ private:
 
     static constexpr std::uint64_t each(std::uint64_t byte) noexcept { return byte * 0x0101010101010101ULL; }
     static constexpr std::uint64_t kHighBits = 0x8080808080808080ULL;
+    static constexpr std::uint64_t kTopBit = 1ULL << 63;
 
-    std::uint64_t load() const noexcept {
+    static std::uint64_t load(const char* from) noexcept {
         std::uint64_t word = 0;
-        std::memcpy(&word, at_, sizeof word);
+        std::memcpy(&word, from, sizeof word);
         return word;
     }
 
@@ -241,6 +229,15 @@ private:
         return true;
     }
 
+    // Two characters without blanks. False, with nothing taken, if there is something else.
+    bool take_text(const char (&text)[3]) noexcept {
+        if (end_ - at_ < 2 || std::memcmp(at_, text, 2) != 0) {
+            return false;
+        }
+        at_ += 2;
+        return true;
+    }
+
     template <std::size_t N>
     bool literal(const char (&word)[N]) noexcept {
         constexpr std::ptrdiff_t kSize = N - 1;
@@ -256,7 +253,7 @@ private:
     // for a branch that is foretold, not for a length to be found.
     bool key(std::string_view& out) noexcept {
         if (end_ - at_ >= 8) {
-            const std::uint64_t word = load();
+            const std::uint64_t word = load(at_);
             if ((word & 0xFFFF00FF) == 0x3A220022 && is_letter(at_[1])) {
                 out = std::string_view(at_ + 1, 1);
                 at_ += 4;
@@ -275,7 +272,7 @@ private:
     bool digits(std::uint64_t& value, int& count) noexcept {
         while (end_ - at_ >= 8) {
             std::uint64_t others = 0;
-            const std::uint64_t values = digit_values(load(), others);
+            const std::uint64_t values = digit_values(load(at_), others);
             const int found = others == 0 ? 8 : first_of(others);
             if (found == 0) {
                 return true;
@@ -305,7 +302,7 @@ private:
         if (end_ - at_ < 9) {
             return false;
         }
-        const std::uint64_t word = load();
+        const std::uint64_t word = load(at_);
         std::uint64_t others = 0;
         std::uint64_t values = digit_values(word, others);
         if ((word & kHighBits) != 0 || others == 0) {
@@ -334,6 +331,104 @@ private:
         out.units = static_cast<std::int64_t>(eight_digits(values));
         out.scale = scale;
         at_ += size + 1;
+        return true;
+    }
+
+    // Decimal text of any length behind its opening quote, with its closing one.
+    bool long_decimal(Fixed& out) noexcept {
+        const bool negative = take_here('-');
+        std::uint64_t units = 0;
+        int whole = 0;
+        if (!digits(units, whole) || whole == 0) {
+            return false;
+        }
+        int count = whole;
+        if (take_here('.') && (!digits(units, count) || count == whole)) {
+            return false;
+        }
+        std::int32_t scale = units == 0 ? 0 : count - whole;
+        for (; scale > 0 && units % 10 == 0; --scale) {
+            units /= 10;
+        }
+        out.units = negative ? -static_cast<std::int64_t>(units) : static_cast<std::int64_t>(units);
+        out.scale = scale;
+        return take_here('"');
+    }
+
+    // Decimal text behind its opening quote, with its closing one, as units of the step's scale.
+    bool units(Increments& column, std::int64_t& out) noexcept {
+        return short_units(column.step.scale, column.widths, out) || long_units(column.step.scale, out);
+    }
+
+    // Of up to eight digits in all and a point between them. Where the text ends is guessed and then checked, by a
+    // branch: were it calculated, the next text could not be begun before that is done. False, with nothing taken, for
+    // any other text.
+    bool short_units(std::int32_t scale, Widths& widths, std::int64_t& out) noexcept {
+        if (end_ - at_ < 16 || (!has(widths) && !measure(widths))) {
+            return false;
+        }
+        const char* const fraction = at_ + widths.whole / 8 + 1;
+        const std::uint64_t before = (load(at_) ^ each('0')) << (64 - widths.whole) >> widths.fraction;
+        const std::uint64_t after = (load(fraction) ^ each('0')) << (64 - widths.fraction);
+        std::uint64_t values = before | after;
+        const int missing = scale - static_cast<int>(widths.fraction / 8);
+        if (missing < 0) {  // those beyond the scale must be zeros
+            const int extra_bits = -8 * missing;
+            if (scale < 0 || values >> (64 - extra_bits) != 0) {
+                return false;
+            }
+            values <<= extra_bits;
+        }
+        if (missing > 10) {
+            return false;
+        }
+        out = static_cast<std::int64_t>(eight_digits(values)) * (missing > 0 ? detail::kPow10[missing] : 1);
+        at_ = fraction + widths.fraction / 8 + 1;
+        return true;
+    }
+
+    // Whether there are so many digits here, a point, so many digits, and a quote. 16 characters can be read.
+    bool has(const Widths& widths) const noexcept {
+        const std::uint64_t first = load(at_);
+        const std::uint64_t second = load(at_ + widths.whole / 8 + 1);
+        std::uint64_t behind_whole = 0;
+        std::uint64_t behind_fraction = 0;
+        digit_values(first, behind_whole);
+        digit_values(second, behind_fraction);
+        return behind_whole << (56 - widths.whole) == kTopBit && behind_fraction << (56 - widths.fraction) == kTopBit &&
+               (first >> widths.whole & 0xFF) == '.' && (second >> widths.fraction & 0xFF) == '"';
+    }
+
+    // The widths of the text here; false if it is none for short_units().
+    [[gnu::noinline]] bool measure(Widths& out) const noexcept {
+        std::uint64_t others = 0;
+        digit_values(load(at_), others);
+        const int whole = others == 0 ? 0 : first_of(others);
+        digit_values(load(at_ + whole + 1), others);
+        const int fraction = others == 0 ? 0 : first_of(others);
+        if (whole == 0 || fraction == 0 || whole + fraction > 8) {
+            return false;
+        }
+        out = Widths{8 * static_cast<unsigned>(whole), 8 * static_cast<unsigned>(fraction)};
+        return has(out);
+    }
+
+    // The same for text of any length.
+    [[gnu::noinline]] bool long_units(std::int32_t scale, std::int64_t& out) noexcept {
+        Fixed value;
+        return long_decimal(value) && value.units >= 0 && value.scale <= scale &&
+               !__builtin_mul_overflow(value.units, detail::kPow10[scale - value.scale], &out);
+    }
+
+    // Units to a count of increments; false if they are no multiple.
+    static bool divide(std::int64_t& units, std::int64_t increment) noexcept {
+        if (increment == 1) {
+            return true;
+        }
+        if (increment <= 0 || units % increment != 0) {
+            return false;
+        }
+        units /= increment;
         return true;
     }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "check.hpp"
 
@@ -198,6 +199,50 @@ void test_increments_that_do_not_fit() {
     CHECK(!counts("\"1\"", Fixed{-1, 0}, out));
 }
 
+// Columns of changing widths, some characters wrong: each pair is what its two texts are when read alone, whatever
+// stood before it, and the first pair that is wrong ends the scan.
+void test_pairs_of_changing_widths() {
+    std::uint64_t state = 11;
+    int whole_rows = 0;
+    for (int round = 0; round < 20'000; ++round) {
+        JsonScanner::Increments first{Fixed{static_cast<std::int64_t>(1 + 4 * (next_random(state) % 2)),
+                                            static_cast<std::int32_t>(next_random(state) % 5)},
+                                      {}};
+        JsonScanner::Increments second{Fixed{1, static_cast<std::int32_t>(next_random(state) % 12)}, {}};
+        std::vector<std::string> texts;
+        std::string row;
+        for (int level = 0; level < 4; ++level) {
+            for (const char* opening : {"[\"", ",\""}) {
+                std::string text;
+                const std::uint64_t whole = next_random(state) % 8 == 0 ? next_random(state) % 10 : 2;
+                const std::uint64_t fraction = next_random(state) % 8 == 0 ? next_random(state) % 10 : 3;
+                for (std::uint64_t i = 0; i < whole + 1 + fraction; ++i) {
+                    const bool zero = i > whole && next_random(state) % 2 == 0;
+                    text += i == whole ? '.' : zero ? '0' : static_cast<char>('0' + next_random(state) % 10);
+                }
+                if (next_random(state) % 16 == 0) {
+                    text[next_random(state) % text.size()] = "./:-+ e\x7f\x80\xff,["[next_random(state) % 12];
+                }
+                texts.push_back('"' + text + '"');
+                row += opening + text + '"';
+            }
+            row += ']';
+        }
+        const Exact exact(row);
+        JsonScanner json(exact.view());
+        bool good = true;
+        for (std::size_t i = 0; good && i < texts.size(); i += 2) {
+            std::int64_t wanted[2] = {}, found[2] = {};
+            good = counts(texts[i], first.step, wanted[0]) && counts(texts[i + 1], second.step, wanted[1]);
+            CHECK(json.increments_pair(first, second, found[0], found[1]) == good);
+            CHECK(!good || (found[0] == wanted[0] && found[1] == wanted[1]));
+        }
+        CHECK(!good || json.end());
+        whole_rows += good ? 1 : 0;
+    }
+    CHECK(whole_rows > 100);
+}
+
 void test_keys() {
     // Names of one, two and more letters, at the end of the text and before it, with blanks and without.
     for (const std::string name : {"a", "Z", "ab", "pP", "a1", "1", "_", "abc", "a longer name", ""}) {
@@ -228,6 +273,7 @@ int main() {
     test_decimals();
     test_decimals_against_parse_fixed();
     test_increments_that_do_not_fit();
+    test_pairs_of_changing_widths();
     test_keys();
     return 0;
 }

@@ -132,17 +132,20 @@ async def follow(feed: UdpFeed, venue: Venue, symbols: int) -> None:
     books = {f"binance-futures:s{n}usdt": new_book(f"S{n}-USDT") for n in range(symbols)}
     await feed.subscribe_many(books)
     await until(lambda: all(book.valid for book in books.values()), 60)
-    for n in range(symbols):
-        engine = venue.engine(f"S{n}USDT")
-        engine.add_ambient(Side.BUY, 900, n + 1)
-        engine.publish()
-        if n % 100 == 0:
-            await asyncio.sleep(0)
-    await until(lambda: all(len(book.bid_entries()) == 2 for book in books.values()), 60)
+    before = feed.get_statistics()
+    every = list(books.values())
+    # A hundred at a time, as a sender that heeds its receiver: loopback drops what a busy machine cannot queue.
+    for first in range(0, symbols, 100):
+        for n in range(first, min(first + 100, symbols)):
+            engine = venue.engine(f"S{n}USDT")
+            engine.add_ambient(Side.BUY, 900, n + 1)
+            engine.publish()
+        some = every[first : first + 100]
+        await until(lambda some=some: all(len(book.bid_entries()) == 2 for book in some), 60)
     for n, book in enumerate(books.values()):
         assert book.bid_entries() == [(Decimal(100), Decimal("0.005")), (Decimal(90), Decimal(n + 1) / 1000)]
-    statistics = feed.get_statistics()
-    assert (statistics["gaps"], statistics["kernel_drops"]) == (0, 0)
+    after = feed.get_statistics()
+    assert [after[name] - before[name] for name in ("gaps", "kernel_drops")] == [0, 0]
 
 
 async def test_10_000_symbols_on_a_hundred_sockets(driver):
