@@ -241,8 +241,8 @@ def algo_id_of(exchange_order_id: str | None) -> str | None:
 def parse_algo_order(payload: dict[str, Any], trading_pair: str) -> OrderUpdate:
     """An answer of the algo service; under the venue's id of the order that it has placed, once there is one."""
     state = _state(constants.ALGO_STATES, payload["algoStatus"])
-    placed_id = payload["actualOrderId"]
-    misc: dict[str, Any] = {"price": amount(payload["price"]), "amount": amount(payload["quantity"])}
+    placed_id = payload.get("actualOrderId", "")  # the answer to a placement has none yet
+    misc: dict[str, Any] = {"price": amount(payload.get("price", 0)), "amount": amount(payload["quantity"])}
     if state is OrderState.FAILED:
         reason = payload.get("refusal")
         misc["error_message"] = "refused when it was triggered" + (f": {reason}" if reason else "")

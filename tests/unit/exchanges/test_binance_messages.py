@@ -192,6 +192,14 @@ def test_orders_of_other_markets_are_message_errors(payload: Any) -> None:
             messages.parse_order(payload(f"ccxt_rest_{name}"), PAIR)
 
 
+def test_the_answer_to_an_algo_placement_names_no_order_yet() -> None:
+    answer = {"algoId": 7, "clientAlgoId": "x", "algoStatus": "NEW", "quantity": "0.002", "updateTime": 1763458576201}
+    for more in ({}, {"price": "102000.00"}, {"price": "102000.00", "actualOrderId": ""}):
+        update = messages.parse_algo_order(answer | more, PAIR)
+        assert (update.exchange_order_id, update.new_state) == ("algo-7", OrderState.OPEN)
+    assert messages.parse_algo_order(answer | {"actualOrderId": "5"}, PAIR).exchange_order_id == "5"
+
+
 def test_user_trades(payload: Any) -> None:
     sell, buy = (messages.parse_user_trade(row, "ETH-USDT", "9") for row in payload("http_futures_account_trades"))
     assert (sell.trade_id, sell.exchange_order_id, sell.client_order_id) == ("82357626", "831238666", "9")
