@@ -49,6 +49,7 @@ ALGO_PREFIX = "algo-"  # before the ids of the algo service, which numbers its o
 EXACT = Context(prec=80)  # a product of two amounts must not be rounded
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Balance(NamedTuple):
@@ -104,12 +105,26 @@ def wire(what: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 def amount(value: Any) -> Decimal:
     """A number of the wire: decimal text, or an integer. Floats, NaN and infinities are refused."""
-    if not isinstance(value, str | int):
+    if not isinstance(value, str | int) or isinstance(value, bool):
         raise TypeError(f"not decimal text: {value!r}")
     number = Decimal(value)
     if not number.is_finite():
         raise ValueError(f"not a finite number: {value!r}")
     return number
+
+
+def whole(value: Any) -> int:
+    """A number without decimals: an integer, or its digits."""
+    if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, str) and value.isdecimal())):
+        raise TypeError(f"not a whole number: {value!r}")
+    return int(value)
+
+
+def exactly(kind: type[T], value: Any) -> T:
+    """A value that must not be converted: "false" is no flag, None no id, and {} no list."""
+    if type(value) is not kind:
+        raise TypeError(f"not a {kind.__name__}: {value!r}")
+    return value
 
 
 # -- rules -------------------------------------------------------------------------------------------------
@@ -122,7 +137,7 @@ def parse_exchange_info(payload: dict[str, Any]) -> list[TradingRule]:
     One symbol that cannot be understood is left out and logged: it must not keep the others from trading.
     """
     rules = []
-    for symbol in payload["symbols"]:
+    for symbol in exactly(list, payload["symbols"]):
         if symbol["status"] != "TRADING" or not symbol.get("contractType", "PERPETUAL").endswith("PERPETUAL"):
             continue
         try:
@@ -135,11 +150,13 @@ def parse_exchange_info(payload: dict[str, Any]) -> list[TradingRule]:
 @wire("symbol")
 def parse_trading_rule(symbol: dict[str, Any]) -> TradingRule:
     """One entry of exchangeInfo's `symbols`. Tick and step come from the filters, not from the precisions."""
-    filters = {entry["filterType"]: entry for entry in symbol["filters"]}
+    filters = {exactly(str, entry["filterType"]): entry for entry in symbol["filters"]}
     price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
-    margin_asset = symbol.get("marginAsset", symbol["quoteAsset"])
+    base, quote = exactly(str, symbol["baseAsset"]), exactly(str, symbol["quoteAsset"])
+    margin_asset = exactly(str, symbol.get("marginAsset", quote))
+    order_types = exactly(list, symbol["orderTypes"])
     return TradingRule(
-        f"{symbol['baseAsset']}-{symbol['quoteAsset']}",
+        f"{base}-{quote}",
         min_order_size=amount(lot["minQty"]),
         max_order_size=amount(lot["maxQty"]),
         min_price_increment=amount(price["tickSize"]),
@@ -147,10 +164,10 @@ def parse_trading_rule(symbol: dict[str, Any]) -> TradingRule:
         min_notional_size=amount(filters["MIN_NOTIONAL"]["notional"]) if "MIN_NOTIONAL" in filters else Decimal(0),
         min_price=amount(price["minPrice"]),
         max_price=amount(price["maxPrice"]),
-        exchange_symbol=symbol["symbol"],
-        max_num_orders=int(filters["MAX_NUM_ORDERS"]["limit"]) if "MAX_NUM_ORDERS" in filters else 0,
-        supports_limit_orders="LIMIT" in symbol["orderTypes"],
-        supports_market_orders="MARKET" in symbol["orderTypes"],
+        exchange_symbol=exactly(str, symbol["symbol"]),
+        max_num_orders=whole(filters["MAX_NUM_ORDERS"]["limit"]) if "MAX_NUM_ORDERS" in filters else 0,
+        supports_limit_orders="LIMIT" in order_types,
+        supports_market_orders="MARKET" in order_types,
         buy_order_collateral_token=margin_asset,
         sell_order_collateral_token=margin_asset,
     )
@@ -218,10 +235,10 @@ def parse_order(payload: dict[str, Any], trading_pair: str) -> OrderUpdate:
     """An order object of the REST or WebSocket API."""
     return OrderUpdate(
         trading_pair,
-        int(payload.get("updateTime") or payload.get("time") or 0) / 1e3,
+        (whole(payload.get("updateTime", 0)) or whole(payload.get("time", 0))) / 1e3,
         _state(constants.ORDER_STATES, payload["status"]),
-        str(payload["clientOrderId"]),
-        str(payload["orderId"]),
+        exactly(str, payload["clientOrderId"]),
+        str(whole(payload["orderId"])),
         {
             "cumulative_base": amount(payload["executedQty"]),
             "cumulative_quote": amount(payload["cumQuote"]),
@@ -249,10 +266,10 @@ def parse_algo_order(payload: dict[str, Any], trading_pair: str) -> OrderUpdate:
         misc["error_type"] = OrderRejectedError.__name__
     return OrderUpdate(
         trading_pair,
-        int(payload["updateTime"]) / 1e3,
+        whole(payload["updateTime"]) / 1e3,
         state,
-        str(payload["clientAlgoId"]),
-        str(placed_id) if placed_id not in ("", "0", 0) else f"{ALGO_PREFIX}{payload['algoId']}",
+        exactly(str, payload["clientAlgoId"]),
+        str(whole(placed_id)) if placed_id not in ("", "0", 0) else f"{ALGO_PREFIX}{whole(payload['algoId'])}",
         misc,
     )
 
@@ -270,16 +287,16 @@ def parse_algo_update(event: dict[str, Any], trading_pair: str) -> tuple[OrderUp
 def parse_user_trade(payload: dict[str, Any], trading_pair: str, client_order_id: str) -> TradeUpdate:
     """One entry of GET /fapi/v1/userTrades. It names the order by the exchange's id only."""
     return TradeUpdate(
-        str(payload["id"]),
+        str(whole(payload["id"])),
         client_order_id,
-        str(payload["orderId"]),
+        str(whole(payload["orderId"])),
         trading_pair,
-        int(payload["time"]) / 1e3,
+        whole(payload["time"]) / 1e3,
         amount(payload["price"]),
         amount(payload["qty"]),
         amount(payload["quoteQty"]),
-        _fee(payload.get("commissionAsset"), payload.get("commission")),
-        not payload["maker"],
+        _fee(payload["commissionAsset"], payload["commission"]),
+        not exactly(bool, payload["maker"]),
     )
 
 
@@ -287,8 +304,8 @@ def parse_user_trade(payload: dict[str, Any], trading_pair: str, client_order_id
 def parse_order_trade_update(event: dict[str, Any], trading_pair: str) -> tuple[OrderUpdate, TradeUpdate | None]:
     """An ORDER_TRADE_UPDATE of the user stream: the order's new state, and the fill if there was one."""
     order = event["o"]
-    client_order_id, exchange_order_id = str(order["c"]), str(order["i"])
-    timestamp = int(order["T"]) / 1e3
+    client_order_id, exchange_order_id = exactly(str, order["c"]), str(whole(order["i"]))
+    timestamp = whole(order["T"]) / 1e3
     misc = {"cumulative_base": amount(order["z"]), "price": amount(order["p"]), "amount": amount(order["q"])}
     update = OrderUpdate(
         trading_pair,
@@ -299,11 +316,11 @@ def parse_order_trade_update(event: dict[str, Any], trading_pair: str) -> tuple[
         misc,
     )
     filled = amount(order["l"])
-    if order["x"] not in ("TRADE", "CALCULATED") or filled <= 0:
+    if exactly(str, order["x"]) not in ("TRADE", "CALCULATED") or filled <= 0:
         return update, None
     price = amount(order["L"])
     return update, TradeUpdate(
-        str(order["t"]),
+        str(whole(order["t"])),
         client_order_id,
         exchange_order_id,
         trading_pair,
@@ -312,7 +329,7 @@ def parse_order_trade_update(event: dict[str, Any], trading_pair: str) -> tuple[
         filled,
         EXACT.multiply(price, filled),
         _fee(order.get("N"), order.get("n")),
-        not order["m"],
+        not exactly(bool, order["m"]),
     )
 
 
@@ -324,8 +341,9 @@ def _state(states: dict[str, OrderState], status: str) -> OrderState:
 
 
 def _fee(asset: str | None, fee: str | None) -> AddedToCostTradeFee:
-    flat = [TokenAmount(asset, amount(fee))] if asset and fee is not None else []
-    return AddedToCostTradeFee(flat_fees=flat)
+    if asset in (None, "") or fee is None:
+        return AddedToCostTradeFee()
+    return AddedToCostTradeFee(flat_fees=[TokenAmount(exactly(str, asset), amount(fee))])
 
 
 # -- account -----------------------------------------------------------------------------------------------
@@ -334,7 +352,10 @@ def _fee(asset: str | None, fee: str | None) -> AddedToCostTradeFee:
 @wire("balance")
 def parse_balances(payload: list[dict[str, Any]]) -> list[Balance]:
     """GET /fapi/v2|v3/balance."""
-    return [Balance(row["asset"], amount(row["balance"]), amount(row["availableBalance"])) for row in payload]
+    return [
+        Balance(exactly(str, row["asset"]), amount(row["balance"]), amount(row["availableBalance"]))
+        for row in exactly(list, payload)
+    ]
 
 
 @wire("positionRisk")
@@ -359,9 +380,9 @@ def parse_fee_rates(payload: dict[str, Any]) -> FeeRates:
 @wire("income")
 def parse_funding_payment(payload: dict[str, Any], trading_pair: str) -> FundingPayment:
     """One entry of GET /fapi/v1/income of the type FUNDING_FEE; tranId is unique for an account and income type."""
-    time_s = int(payload["time"]) / 1e3
+    time_s = whole(payload["time"]) / 1e3
     return FundingPayment(
-        str(payload["tranId"]), trading_pair, time_s, amount(payload["income"]), str(payload["asset"])
+        str(whole(payload["tranId"])), trading_pair, time_s, amount(payload["income"]), exactly(str, payload["asset"])
     )
 
 
@@ -370,12 +391,12 @@ def parse_account_update(event: dict[str, Any]) -> AccountUpdate:
     """An ACCOUNT_UPDATE of the user stream. It tells no available balance, and no leverage (0 here)."""
     account = event["a"]
     return AccountUpdate(
-        account["m"],
-        event.get("T", 0) / 1e3,
-        [Balance(row["a"], amount(row["wb"]), None) for row in account.get("B", ())],
+        exactly(str, account["m"]),
+        whole(event["T"]) / 1e3,
+        [Balance(exactly(str, row["a"]), amount(row["wb"]), None) for row in exactly(list, account.get("B", []))],
         [
             (
-                row["s"],
+                exactly(str, row["s"]),
                 Position(
                     row["s"],
                     PositionSide[row["ps"]],
@@ -385,7 +406,7 @@ def parse_account_update(event: dict[str, Any]) -> AccountUpdate:
                     Decimal(0),
                 ),
             )
-            for row in account.get("P", ())
+            for row in exactly(list, account.get("P", []))
         ],
     )
 
@@ -395,11 +416,18 @@ def parse_margin_call(event: dict[str, Any]) -> list[tuple[Position, Decimal, De
     """A MARGIN_CALL of the user stream: positions under the exchange's symbols, mark price, maintenance margin."""
     return [
         (
-            Position(row["s"], PositionSide[row["ps"]], amount(row["up"]), Decimal(0), amount(row["pa"]), Decimal(0)),
+            Position(
+                exactly(str, row["s"]),
+                PositionSide[row["ps"]],
+                amount(row["up"]),
+                Decimal(0),
+                amount(row["pa"]),
+                Decimal(0),
+            ),
             amount(row["mp"]),
             amount(row["mm"]),
         )
-        for row in event["p"]
+        for row in exactly(list, event["p"])
     ]
 
 
@@ -415,7 +443,11 @@ def build_subscription(request_id: int, channels: Sequence[str]) -> str:
 def parse_depth_snapshot(payload: dict[str, Any], received_ns: int = 0) -> DepthSnapshot:
     """GET /fapi/v1/depth; `T` is the transaction time."""
     return DepthSnapshot(
-        int(payload["lastUpdateId"]), payload["bids"], payload["asks"], int(payload["T"]) * MS_NS, received_ns
+        whole(payload["lastUpdateId"]),
+        exactly(list, payload["bids"]),
+        exactly(list, payload["asks"]),
+        whole(payload["T"]) * MS_NS,
+        received_ns,
     )
 
 
@@ -423,12 +455,12 @@ def parse_depth_snapshot(payload: dict[str, Any], received_ns: int = 0) -> Depth
 def parse_depth_diff(event: dict[str, Any], received_ns: int = 0) -> DepthDiff:
     """A `<symbol>@depth` event; `T` is the transaction time."""
     return DepthDiff(
-        int(event["U"]),
-        int(event["u"]),
-        int(event["pu"]),
-        event["b"],
-        event["a"],
-        int(event["T"]) * MS_NS,
+        whole(event["U"]),
+        whole(event["u"]),
+        whole(event["pu"]),
+        exactly(list, event["b"]),
+        exactly(list, event["a"]),
+        whole(event["T"]) * MS_NS,
         received_ns,
     )
 
@@ -437,7 +469,7 @@ def parse_depth_diff(event: dict[str, Any], received_ns: int = 0) -> DepthDiff:
 def parse_book_ticker(event: dict[str, Any]) -> BookTicker:
     """A `<symbol>@bookTicker` event."""
     return BookTicker(
-        int(event["u"]),
+        whole(event["u"]),
         amount(event["b"]),
         amount(event["B"]),
         amount(event["a"]),
@@ -449,11 +481,11 @@ def parse_book_ticker(event: dict[str, Any]) -> BookTicker:
 def parse_trade(event: dict[str, Any]) -> PublicTrade:
     """A `<symbol>@trade` event; `m`: the buyer was the maker, so the taker sold."""
     return PublicTrade(
-        event["t"],
+        whole(event["t"]),
         amount(event["p"]),
         amount(event["q"]),
-        TradeType.SELL if event["m"] else TradeType.BUY,
-        event["T"] * MS_NS,
+        TradeType.SELL if exactly(bool, event["m"]) else TradeType.BUY,
+        whole(event["T"]) * MS_NS,
     )
 
 
@@ -464,7 +496,7 @@ def parse_premium_index(payload: dict[str, Any], trading_pair: str) -> FundingIn
         trading_pair,
         amount(payload["indexPrice"]),
         amount(payload["markPrice"]),
-        int(payload["nextFundingTime"]) // 1_000,
+        whole(payload["nextFundingTime"]) // 1_000,
         amount(payload["lastFundingRate"]),
     )
 
@@ -473,7 +505,7 @@ def parse_premium_index(payload: dict[str, Any], trading_pair: str) -> FundingIn
 def parse_mark_price(event: dict[str, Any], trading_pair: str) -> FundingInfo:
     """A `<symbol>@markPrice` event."""
     return FundingInfo(
-        trading_pair, amount(event["i"]), amount(event["p"]), int(event["T"]) // 1_000, amount(event["r"])
+        trading_pair, amount(event["i"]), amount(event["p"]), whole(event["T"]) // 1_000, amount(event["r"])
     )
 
 

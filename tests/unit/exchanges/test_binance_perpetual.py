@@ -274,13 +274,14 @@ async def test_the_account_stream_moves_balances_and_positions(venue: ScriptedBi
         )
         positions = [position, position | {"ps": "LONG", "pa": "9"}]
         update = {"m": "ORDER", "B": [{"a": "USDT", "wb": "995"}], "P": positions}
-        await venue.push("private", {"e": "ACCOUNT_UPDATE", "a": update})
+        await venue.push("private", {"e": "ACCOUNT_UPDATE", "T": TIME_MS + 10**6, "a": update})
         await until(lambda: exchange.get_position_amount(PAIR) == D("0.4"))
         assert exchange.get_position(PAIR).leverage == 25
         assert exchange.get_balance("USDT") == 995
         asked = len(venue.asked("GET /fapi/v3/balance"))
         await until(lambda: len(venue.asked("GET /fapi/v3/balance")) > asked)  # what is available is read again
-        await venue.push("private", {"e": "ACCOUNT_UPDATE", "a": {"m": "ORDER", "P": [position | {"pa": "0"}]}})
+        closed = {"m": "ORDER", "P": [position | {"pa": "0"}]}
+        await venue.push("private", {"e": "ACCOUNT_UPDATE", "T": TIME_MS + 2 * 10**6, "a": closed})
         await until(lambda: exchange.get_position(PAIR) is None)
 
 
