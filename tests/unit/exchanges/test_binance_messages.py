@@ -163,6 +163,13 @@ def order_event(**fields: Any) -> dict[str, Any]:
         {"x": "TRADE", "l": "1", "L": "Infinity", "t": 5},
         {"x": "TRADE", "l": 1.5, "L": "1", "t": 5},
         {"T": "yesterday"},
+        {"T": 1.5},
+        {"z": True},
+        {"c": None},
+        {"i": []},
+        {"x": None},
+        {"x": "TRADE", "l": "1", "L": "1", "t": 5, "m": "false"},
+        {"x": "TRADE", "l": "1", "L": "1", "t": 5, "N": {}, "n": "1"},
     ],
 )
 def test_a_broken_order_update_is_a_message_error(fields: dict[str, Any]) -> None:
