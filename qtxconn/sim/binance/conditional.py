@@ -97,7 +97,10 @@ def place(venue: Venue, account: Account, params: Params) -> dict[str, Any]:
         venue.conditional.place(order)
     except Reject as reject:
         raise reject_to_error(reject, instrument) from None
-    return algo_order(instrument, order)
+    answer = algo_order(instrument, order)
+    for name in [name for name in answer if name.startswith(("actual", "tp", "sl"))]:
+        del answer[name]  # a query's answer has them, the one to a placement does not
+    return answer
 
 
 def cancel(venue: Venue, account: Account, params: Params) -> dict[str, Any]:

@@ -18,7 +18,9 @@ async def signed(client, method, path, expected=200, **params):
 async def test_place_query_list_cancel(client) -> None:
     order = await signed(client, "POST", "algoOrder", **STOP, triggerPrice="59000", clientAlgoId="mine")
     assert (order["algoStatus"], order["clientAlgoId"], order["triggerPrice"]) == ("NEW", "mine", "59000.0")
-    assert (await signed(client, "GET", "algoOrder", clientAlgoId="mine"))["algoId"] == order["algoId"]
+    queried = await signed(client, "GET", "algoOrder", clientAlgoId="mine")
+    assert (queried["algoId"], queried["actualOrderId"]) == (order["algoId"], "")
+    assert "actualOrderId" not in order  # as at the venue: the answer to a placement says nothing of it
     assert [o["algoId"] for o in await signed(client, "GET", "openAlgoOrders")] == [order["algoId"]]
     cancelled = await signed(client, "DELETE", "algoOrder", algoId=order["algoId"])
     assert cancelled == {"algoId": order["algoId"], "clientAlgoId": "mine", "code": "200", "msg": "success"}
