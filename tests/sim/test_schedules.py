@@ -36,7 +36,7 @@ def test_processes_die_and_go_on_from_their_journal_in_these_schedules() -> None
     assert torn > 5
 
 
-@pytest.mark.parametrize(("mode", "count"), [("transport", 100), ("http", 40)])
+@pytest.mark.parametrize(("mode", "count"), [("transport", 100), ("http", 100)])
 def test_time_brings_something_about_in_these_schedules(mode: str, count: int) -> None:
     """Funding that is paid and told, and countdowns of the dead-man's switch that run out."""
     due = told = 0
