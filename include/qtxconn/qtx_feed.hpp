@@ -121,12 +121,14 @@ public:
         });
     }
 
-    // Sends a request; 0 or errno.
+    // Sends a request; 0 or errno. ENOTCONN: the socket has been closed since.
     int send_text(int socket, const char* text, std::size_t size) {
-        int error = 0;
+        int error = ENOTCONN;
         writer_.call([&] {
-            const int fd = sockets_[static_cast<std::size_t>(socket)]->fd;
-            error = send(fd, text, size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? errno : 0;
+            const auto number = static_cast<std::size_t>(socket);
+            if (number < sockets_.size() && sockets_[number] != nullptr) {
+                error = send(sockets_[number]->fd, text, size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? errno : 0;
+            }
         });
         return error;
     }

@@ -123,7 +123,7 @@ class _Subscription:
         self.socket = -1                  # -1: not subscribed at present
         self.requests = None              # the _Requests that this one is waited for in
         self.outcome = None               # of the last request: bool (has its index) or the server's refusal
-        self.renewing = False
+        self.subscribing = False          # a task does: housekeeping leaves it alone
         self.bound_ns = 0                 # monotonic time of the last answer
         self.retry_ns = 0                 # monotonic time before which no renewal starts
         self.backoff = Backoff(_BACKOFF_FIRST_S, _BACKOFF_MAX_S)
@@ -319,6 +319,11 @@ cdef class UdpFeed:
         if self._loop is None:
             raise NetworkError("the feed is not started: call start() first")
         entries = [self._add(symbol, book) for symbol, book in self._checked(books).items()]
+        await self._subscribe(entries)
+
+    async def _subscribe(self, entries) -> None:
+        for entry in entries:
+            entry.subscribing = True
         try:
             for error in (await self._request(entries)).values():
                 raise error
@@ -326,6 +331,9 @@ cdef class UdpFeed:
             for entry in entries:
                 self.unsubscribe(entry.trading_pair)
             raise
+        finally:
+            for entry in entries:
+                entry.subscribing = False
 
     async def subscribe_and_get_queues(
         self, str symbol not None, OrderBook book not None, int maxsize=1000, str overflow="conflate"
@@ -347,12 +355,7 @@ cdef class UdpFeed:
         self._feed.symbol(entry.number).wants_diffs.set(True)
         if overflow == "block":
             self._feed.set_blocking(True)
-        try:
-            for error in (await self._request([entry])).values():
-                raise error
-        except BaseException:
-            self.unsubscribe(entry.trading_pair)
-            raise
+        await self._subscribe([entry])
         return {"diff": entry.diffs, "trade": entry.trades}
 
     def _checked(self, books) -> dict:
@@ -630,12 +633,12 @@ cdef class UdpFeed:
         now_ns = self._clock.c_monotonic_ns()
         due = {
             entry: trouble for entry, trouble in troubles.items()
-            if not entry.renewing and entry.requests is None and now_ns >= entry.retry_ns
+            if not entry.subscribing and now_ns >= entry.retry_ns
         }
         if not due:
             return
         for entry in due:
-            entry.renewing = True
+            entry.subscribing = True
             if now_ns - entry.bound_ns > _HEALTHY_AFTER_NS:
                 entry.backoff.reset()
         task = self._loop.create_task(self._renew_now(due))
@@ -656,7 +659,7 @@ cdef class UdpFeed:
         finally:
             now_ns = self._clock.c_monotonic_ns()
             for entry in troubles:
-                entry.renewing = False
+                entry.subscribing = False
                 entry.retry_ns = now_ns + int(entry.backoff.next_s() * 1e9)
                 if entry.trading_pair not in self._subscriptions:  # given up meanwhile
                     self._link.unbind(entry, True)
@@ -675,7 +678,10 @@ cdef class UdpFeed:
         self._link.close_all()
         while self._subscriptions:
             await self._clock.sleep(self._backoff.next_s())
-            window = list(self._subscriptions.values())[:_SUBSCRIBE_WINDOW]
+            # Others have tasks of their own that subscribe them.
+            window = [entry for entry in self._subscriptions.values() if not entry.subscribing][:_SUBSCRIBE_WINDOW]
+            if not window:
+                break
             try:
                 await self._link.find_server(self._loop)
                 failed = await self._request(window)
