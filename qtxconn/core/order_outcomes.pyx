@@ -37,12 +37,13 @@ def _is_denial(error, InFlightOrder order) -> bool:
     return isinstance(error, OrderNotFoundError) or (order.is_external and isinstance(error, InvalidRequestError))
 
 
-def _outgrow(fills, InFlightOrder order) -> bool:
-    """Whether these fills are more than the order as it is known: then an amend came between the venue's answers, and
-    the order has to be asked for again before they are applied."""
+def _outgrow(fills, InFlightOrder order, update) -> bool:
+    """Whether there are more executions than this answer about the order knows of: an amend may have come in between,
+    so the order has to be asked for again before they are applied."""
     booked = order.order_fills
     new = sum(fill.fill_base_amount for fill in fills if fill.trade_id not in booked)
-    return order.executed_amount_base + new > order.amount
+    counted = (update.misc_updates or {}).get("cumulative_base")
+    return order.executed_amount_base + new > (order.amount if counted is None else counted)
 
 
 cdef class OrderOutcomes(ConnectorHooks):
@@ -218,7 +219,7 @@ cdef class OrderOutcomes(ConnectorHooks):
         counted = (update.misc_updates or {}).get("cumulative_base")
         if counted is None or counted > executed:
             fills = await self._all_trade_updates_for_order(order)
-            if _outgrow(fills, order):
+            if _outgrow(fills, order, update):
                 update = await self._request_order_status(order)
                 self._process_amend(update)
             for fill in fills:
@@ -251,7 +252,7 @@ cdef class OrderOutcomes(ConnectorHooks):
                 if (trading_pair, fill.exchange_order_id) in found:
                     found[trading_pair, fill.exchange_order_id][2].append(fill)
         for order, update, fills in found.values():
-            if _outgrow(fills, order):
+            if _outgrow(fills, order, update):
                 update = await self._request_order_status(order)
                 self._process_amend(update)
             for fill in fills:

@@ -232,6 +232,20 @@ async def test_an_amend_between_the_answers_about_order_and_fills_is_no_overfill
     assert exchange.alarm_kinds() == []
 
 
+async def test_the_price_of_an_order_that_was_amended_and_filled_between_two_answers_is_the_new_one(exchange, kit):
+    order = await open_order(exchange, kit)
+    exchange.venue.execute(order.client_order_id, "0.1")
+    exchange.hold["trades"] = asyncio.Event()
+    reading = asyncio.ensure_future(exchange._clock.advance(exchange.status_poll_interval_s + 1))
+    await kit.settle(lambda: "trades" in exchange.calls)
+    exchange.venue.amend(order.client_order_id, Decimal("60000.5"), Decimal("0.5"))
+    exchange.venue.execute(order.client_order_id, "0.4")
+    exchange.hold["trades"].set()
+    await reading
+    await kit.settle(lambda: order.is_done)
+    assert (order.current_state, order.price) == (OrderState.FILLED, Decimal("60000.5"))
+
+
 async def test_market_orders_unconnected_and_unable_connectors_are_refused(exchange, kit, monkeypatch) -> None:
     market = exchange.order(exchange.buy(PAIR, "0.5", OrderType.MARKET))
     await kit.settle(lambda: market.current_state is OrderState.OPEN)
