@@ -93,6 +93,17 @@ class TestLiveness:
             assert feed.symbol_state("NO-PE") == "UNSUBSCRIBED"
 
 
+async def test_housekeeping_does_not_ask_for_what_a_long_subscription_has_still_to_ask_for(driver):
+    server = await start_server()
+    names = [f"x:s{number}" for number in range(40)]
+    server.index_of |= {name: number for number, name in enumerate(names)}
+    server.mute = 32  # the first window is asked for again, some ticks of housekeeping later
+    async with UdpFeed("127.0.0.1", server.port, driver=driver, subscribe_timeout_s=0.5) as feed:
+        await feed.subscribe_many({name: new_book(f"S{number}-USDT") for number, name in enumerate(names)})
+        await asyncio.sleep(0.3)
+        assert [server.requests.count(name) for name in names] == [2] * 32 + [1] * 8
+
+
 async def test_a_server_that_comes_back_gets_all_pairs_again(driver):
     server = await start_server()
     server.index_of |= {f"x:s{number}": number for number in range(40)}
