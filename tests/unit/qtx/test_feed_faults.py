@@ -93,8 +93,7 @@ class TestLiveness:
             assert feed.symbol_state("NO-PE") == "UNSUBSCRIBED"
 
 
-async def test_housekeeping_does_not_ask_for_what_a_long_subscription_has_still_to_ask_for(driver):
-    server = await start_server()
+async def test_housekeeping_does_not_ask_for_what_a_long_subscription_has_still_to_ask_for(server, driver):
     names = [f"x:s{number}" for number in range(40)]
     server.index_of |= {name: number for number, name in enumerate(names)}
     server.mute = 32  # the first window is asked for again, some ticks of housekeeping later
