@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("ccxt", reason="ccxt is not installed: pip install 'qtxconn[clients]'")
+pytest.importorskip("ccxt", reason="ccxt is not installed: pip install 'qtxconn[test,clients]'")
 
 import ccxt.pro
 

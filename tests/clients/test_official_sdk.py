@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip(
     "binance_sdk_derivatives_trading_usds_futures",
-    reason="Binance's SDK is not installed: pip install 'qtxconn[clients]'",
+    reason="Binance's SDK is not installed: pip install 'qtxconn[test,clients]'",
 )
 
 from binance_common.configuration import (
