@@ -27,6 +27,6 @@ cdef struct OrderReport:
 
 # Books the execution and the state of an order in its plain course, as process_trade_update() and
 # process_order_update() would, and delivers the events. False: nothing was done, because those two have more to decide:
-# an order that is not known, has ended, was amended or had another venue id, a repeated or foreign trade, a rejection,
-# an amount that cannot be held.
+# an order that is not known, has ended, was amended or had another venue id, a first venue id while updates are parked
+# for theirs, a repeated or foreign trade, a rejection, an amount that cannot be held.
 cdef bint c_process_report(ClientOrderTracker tracker, const OrderReport& report) except -1

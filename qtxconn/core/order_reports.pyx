@@ -38,7 +38,8 @@ cdef bint c_process_report(ClientOrderTracker tracker, const OrderReport& report
         return False
     cdef bint is_learned = record.exchange_id == kNoVenueId
     if record.exchange_id != report.exchange_id and not (
-        is_learned and store.find_exchange_id(report.exchange_id, report.symbol) == kNoSlot
+        is_learned and not tracker._some_parked
+        and store.find_exchange_id(report.exchange_id, report.symbol) == kNoSlot
     ):
         return False
     cdef Fill fill
@@ -63,8 +64,6 @@ cdef bint c_process_report(ClientOrderTracker tracker, const OrderReport& report
                                 order.current_state.name, state_to_python(report.state).name)
     tracker.c_deliver()
     order.c_wake()
-    if is_learned:
-        tracker._replay_parked(order)
     return True
 
 

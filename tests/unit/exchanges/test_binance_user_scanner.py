@@ -217,7 +217,12 @@ def test_the_same_outcome(events: list[dict[str, Any]], taken: int) -> None:
 
 def test_parked_updates_follow_when_the_venue_id_becomes_known() -> None:
     parked = orjson.dumps(fill(11, "0.004", "0.004", c="", N=None))
-    assert same_end([parked, orjson.dumps(ACCEPT)]) == 1
+    assert same_end([parked, orjson.dumps(ACCEPT)]) == 0
+
+
+def test_what_was_parked_follows_before_the_state_that_came_with_a_fill() -> None:
+    parked = orjson.dumps(update(c="x-3", i=100))
+    assert same_end([parked, orjson.dumps(fill(1, "0.001", "0.001", i=100, T=ACCEPT["T"], N=None))]) == 0
 
 
 def test_a_venue_that_reports_amounts_only_is_left_to_the_generic_path() -> None:
