@@ -291,15 +291,17 @@ class Schedule:
         while True:
             await asyncio.sleep(SETTLE_LOOK_S)
             self._check()
-            difference = next(self.checker.differences(), None)
             now_s = self.loop.time()
+            if quiet_since_s is not None and now_s - quiet_since_s < QUIET_S:
+                continue  # they were the same when it began, and must be when it ends
+            difference = next(self.checker.differences(), None)
             if difference is not None:
                 quiet_since_s = None
                 if now_s >= deadline_s:
                     raise InvariantViolation(f"{difference} (still, {limit_s:g} s after the last fault)")
             elif quiet_since_s is None:
                 quiet_since_s = now_s
-            elif now_s - quiet_since_s >= QUIET_S:
+            else:
                 return
 
     async def main(self) -> None:
