@@ -1,7 +1,7 @@
 """The inside of the deterministic loop: what is ready, what is due, and in which order it runs. Compiled: all a
 simulation does goes through here."""
 
-from asyncio import Future, Task
+from asyncio import Future, Task, sleep
 from contextvars import ContextVar, copy_context
 from heapq import heappop, heappush
 from random import Random
@@ -121,6 +121,17 @@ cdef class Scheduler:
         heappush(self._timers, (when, self._timers_made, timer))    # equal times keep their order
         return timer
 
+    async def sleep(self, double delay):
+        """asyncio.sleep() without looking up what loop is running: half of all that is waited for is this."""
+        if delay <= 0:
+            return await sleep(delay)
+        future = SimFuture(loop=self)
+        cdef SimHandle timer = self._call_at(self._elapsed_s + delay, _wake, (future,), None)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
     def create_future(self):
         return SimFuture(loop=self)
 
@@ -234,6 +245,9 @@ cdef class SimClock(Clock):
     cdef int64_t c_monotonic_ns(self) noexcept nogil:
         return self._loop.elapsed_ns
 
+    def sleep(self, double seconds):
+        return self._loop.sleep(seconds)
+
     def now_ms(self) -> int:
         """For venues, whose clock this may be."""
         return self.c_now_ns() // 1_000_000
@@ -241,6 +255,11 @@ cdef class SimClock(Clock):
     def step(self, double seconds):
         """Moves the wall clock, as an NTP client or an administrator does."""
         self._epoch_ns += llround(seconds * 1e9)
+
+
+def _wake(future):
+    if not future.done():
+        future.set_result(None)
 
 
 cdef SimHandle _handle(double when, callback, tuple args, context):
