@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -50,7 +49,7 @@ def parse_params(query: bytes, body: bytes) -> dict[str, str]:
 
 def sign(secret: str, payload: bytes) -> str:
     """Lower-case hex HMAC-SHA256 of `payload`."""
-    return hmac.new(secret.encode(), payload, hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), payload, "sha256").hex()
 
 
 def ws_api_payload(params: Mapping[str, str]) -> bytes:
