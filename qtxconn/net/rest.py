@@ -57,6 +57,24 @@ Auth = Callable[[RestRequest], RestRequest]
 """Signs a request: returns it with what authentication adds. Called for every attempt, right before it."""
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Nothing goes out over a connection that was being made when the venue asked for silence."""
+
+    def __init__(self, throttler: Throttler | None) -> None:
+        super().__init__(limit=0, ttl_dns_cache=60)
+        self._throttler = throttler
+
+    async def connect(self, *args: Any, **kwargs: Any) -> aiohttp.connector.Connection:
+        connection = await super().connect(*args, **kwargs)
+        if self._throttler is not None:
+            try:
+                await self._throttler.pause_over()
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+
 class RestClient:
     """Requests to one base URL.
 
@@ -106,25 +124,11 @@ class RestClient:
         """Open the connection pool (connections themselves are made on first use)."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trace_configs=self._make_traces(),
+                connector=_Connector(self._throttler), cookie_jar=aiohttp.DummyCookieJar()
             )
             # By itself aiohttp sends GET, PUT and DELETE again when a kept connection turns out dead: cancels and
             # amends too, and past the throttler, into a Retry-After.
             self._session._retry_connection = False
-
-    def _make_traces(self) -> list[aiohttp.TraceConfig]:
-        """Nothing goes out over a connection that was being made when the venue asked for silence."""
-        if self._throttler is None:
-            return []
-        throttler, trace = self._throttler, aiohttp.TraceConfig()
-
-        async def connected(*_: object) -> None:
-            await throttler.pause_over()
-
-        trace.on_connection_create_end.append(connected)
-        return [trace]
 
     async def close(self) -> None:
         """Close every connection; requests under way end with ConnectionClosedError."""

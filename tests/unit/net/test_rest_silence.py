@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from qtxconn.core.clock import SYSTEM_CLOCK
-from qtxconn.errors import RateLimitedError, ThrottledError
+from qtxconn.errors import RateLimitedError, RequestTimeoutError, ThrottledError
 from qtxconn.net.rest import RestClient, RestRequest
 from qtxconn.net.throttler import RateLimit, Throttler
 
@@ -26,6 +26,7 @@ class Server:
         self.times: list[float] = []
         self.refuse = asyncio.Event()
         self.status = 429
+        self.runner: web.AppRunner | None = None
 
     async def answer(self, request: web.Request) -> web.Response:
         self.times.append(time.monotonic())
@@ -40,7 +41,7 @@ class Server:
 async def client_of(server: Server, **options: object) -> AsyncIterator[RestClient]:
     app = web.Application()
     app.router.add_route("*", "/{path}", server.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = server.runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     throttler = Throttler([RateLimit("ip", 1_000, 60.0)], SYSTEM_CLOCK)
@@ -78,17 +79,26 @@ async def test_requests_that_wait_for_a_connection_wait_for_the_retry_after_too(
     assert_silence(server, 3)
 
 
-async def test_requests_whose_connection_is_being_made_wait_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    server, connecting = Server(), asyncio.Event()
+@pytest.fixture
+def connecting(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Every connection but the first takes 0.2 s to be made. Set when that begins."""
+    begun, are_slow = asyncio.Event(), False
     create = aiohttp.TCPConnector._create_connection
 
     async def slowly(*args: object) -> object:
-        if server.times:  # not the first one
-            connecting.set()
+        nonlocal are_slow
+        if are_slow:
+            begun.set()
             await asyncio.sleep(0.2)
+        are_slow = True
         return await create(*args)
 
     monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", slowly)
+    return begun
+
+
+async def test_requests_whose_connection_is_being_made_wait_too(connecting: asyncio.Event) -> None:
+    server = Server()
     async with client_of(server) as client:
         first = asyncio.create_task(client.request("POST", "/order"))
         while not server.times:  # noqa: ASYNC110
@@ -100,6 +110,24 @@ async def test_requests_whose_connection_is_being_made_wait_too(monkeypatch: pyt
             await first
         assert await cancel == {}
     assert_silence(server, 1)
+
+
+async def test_a_connection_is_closed_whose_request_gives_up_during_the_silence(connecting: asyncio.Event) -> None:
+    server = Server()
+    async with client_of(server) as client:
+        first = asyncio.create_task(client.request("POST", "/order"))
+        while not server.times:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        second = asyncio.create_task(client.request("DELETE", "/order", priority=True, timeout_s=0.5))
+        await connecting.wait()
+        server.refuse.set()
+        with pytest.raises(RateLimitedError):
+            await first
+        with pytest.raises(RequestTimeoutError):
+            await second
+        async with asyncio.timeout(10.0):  # less than the pool keeps the first one
+            while len(server.runner.server.connections) > 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 async def test_a_silence_that_is_too_long_is_told_instead() -> None:
