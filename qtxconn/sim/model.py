@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from qtxconn.sim.account import Account, SimPosition
@@ -399,8 +399,7 @@ class IncomeType(StrEnum):
     INSURANCE_CLEAR = "INSURANCE_CLEAR"
 
 
-@dataclass(frozen=True, slots=True)
-class Income:
+class Income(NamedTuple):
     """One booking of the wallet. `amount` in `asset`, negative when the account pays."""
 
     income_id: int
@@ -424,8 +423,7 @@ class FundingPoint:
     time_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(NamedTuple):
     """One fill of one order."""
 
     order: SimOrder
@@ -449,8 +447,7 @@ Levels = list[tuple[int, int]]
 """(price in ticks, quantity in lots), best first unless said otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class DepthUpdate:
+class DepthUpdate(NamedTuple):
     """Changed levels with their new absolute quantity.
 
     0 removes. Ids chain: `prev_id` == previous `last_id`.
@@ -466,8 +463,7 @@ class DepthUpdate:
     transaction_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class BookTicker:
+class BookTicker(NamedTuple):
     """Best prices (ticks) and the quantity (lots) there; a side that is empty has price 0 and quantity 0."""
 
     update_id: int
@@ -479,8 +475,7 @@ class BookTicker:
     transaction_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class MarketTrade:
+class MarketTrade(NamedTuple):
     trade_id: int
     price: int
     """Ticks."""
