@@ -264,8 +264,8 @@ class InvariantChecker:
 
     def _funding(self) -> dict[float, Decimal]:
         """The venue's payments, by time."""
-        income = self._market.account.income
-        return {record.time_ms / 1e3: record.amount for record in income if record.type is IncomeType.FUNDING_FEE}
+        income, kind = self._market.account.income, IncomeType.FUNDING_FEE
+        return {record.time_ms / 1e3: record.amount for record in income if record.type is kind}
 
     # -- the venue ---------------------------------------------------------------------------------------------
 
