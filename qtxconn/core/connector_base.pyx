@@ -424,8 +424,9 @@ cdef class ConnectorBase(ConnectorOrders):
             await self._clock.sleep(self.status_poll_interval_s)
             try:
                 await self._refresh_account()
-            except QtxconnError as error:
-                self._logger.info("the account could not be read: %s; trying again", error)
+            except Exception as error:
+                self._logger.info("the account could not be read: %s; trying again", error,
+                                  exc_info=None if isinstance(error, QtxconnError) else error)
 
     def _user_stream_damaged(self, error):
         """For exchanges: a message could not be read. What it may have said is asked, at once, though not more often

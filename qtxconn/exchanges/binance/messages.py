@@ -27,6 +27,7 @@ from qtxconn.core.types import (
     OrderUpdate,
     Position,
     PositionAction,
+    PositionMode,
     PositionSide,
     TokenAmount,
     TradeType,
@@ -50,6 +51,7 @@ EXACT = Context(prec=80)  # a product of two amounts must not be rounded
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+PairOf = Callable[[str], str | None]  # the trading pair of an exchange's symbol; None: not traded here
 
 
 class Balance(NamedTuple):
@@ -67,6 +69,14 @@ class AccountUpdate(NamedTuple):
     venue_s: float
     balances: list[Balance]
     positions: list[tuple[str, Position]]
+
+
+class AccountConfigUpdate(NamedTuple):
+    """What was changed: `leverage` under the exchange's symbol, whether other assets than the quote's are margin."""
+
+    venue_s: float
+    leverage: tuple[str, int] | None
+    is_multi_assets_mode: bool | None
 
 
 class BookTicker(NamedTuple):
@@ -125,6 +135,27 @@ def exactly(kind: type[T], value: Any) -> T:
     if type(value) is not kind:
         raise TypeError(f"not a {kind.__name__}: {value!r}")
     return value
+
+
+@wire("message")
+def parse_event(data: str | bytes) -> dict[str, Any]:
+    """A message of a stream, bare or as a combined stream wraps it."""
+    event = exactly(dict, orjson.loads(data))
+    return exactly(dict, event.get("data", event))
+
+
+@wire("symbol")
+def parse_symbol(payload: Any, *path: str) -> str:
+    """The exchange's symbol, where a message has it."""
+    for name in path:
+        payload = payload[name]
+    return exactly(str, payload)
+
+
+@wire("time")
+def parse_server_time(payload: dict[str, Any]) -> int:
+    """GET /fapi/v1/time, in ns."""
+    return whole(payload["serverTime"]) * MS_NS
 
 
 # -- rules -------------------------------------------------------------------------------------------------
@@ -248,6 +279,12 @@ def parse_order(payload: dict[str, Any], trading_pair: str) -> OrderUpdate:
     )
 
 
+@wire("orders")
+def parse_orders(payload: list[dict[str, Any]], trading_pair: str) -> list[OrderUpdate]:
+    """GET /fapi/v1/openOrders of one symbol."""
+    return [parse_order(row, trading_pair) for row in exactly(list, payload)]
+
+
 def algo_id_of(exchange_order_id: str | None) -> str | None:
     """The algo service's id in an exchange order id; None if that is one of an ordinary order."""
     is_algo = exchange_order_id is not None and exchange_order_id.startswith(ALGO_PREFIX)
@@ -274,6 +311,12 @@ def parse_algo_order(payload: dict[str, Any], trading_pair: str) -> OrderUpdate:
     )
 
 
+@wire("algo orders")
+def parse_algo_orders(payload: list[dict[str, Any]], trading_pair: str) -> list[OrderUpdate]:
+    """GET /fapi/v1/openAlgoOrders of one symbol."""
+    return [parse_algo_order(row, trading_pair) for row in exactly(list, payload)]
+
+
 @wire("ALGO_UPDATE")
 def parse_algo_update(event: dict[str, Any], trading_pair: str) -> tuple[OrderUpdate, bool]:
     """An ALGO_UPDATE of the user stream: the order's new state, and whether the order that it placed has ended."""
@@ -284,8 +327,14 @@ def parse_algo_update(event: dict[str, Any], trading_pair: str) -> tuple[OrderUp
 
 
 @wire("userTrades")
+def parse_user_trades(payload: list[dict[str, Any]], trading_pair: str, client_order_id: str) -> list[TradeUpdate]:
+    """GET /fapi/v1/userTrades. It names the order by the exchange's id only."""
+    return [parse_user_trade(row, trading_pair, client_order_id) for row in exactly(list, payload)]
+
+
+@wire("userTrades")
 def parse_user_trade(payload: dict[str, Any], trading_pair: str, client_order_id: str) -> TradeUpdate:
-    """One entry of GET /fapi/v1/userTrades. It names the order by the exchange's id only."""
+    """One entry of GET /fapi/v1/userTrades."""
     return TradeUpdate(
         str(whole(payload["id"])),
         client_order_id,
@@ -341,9 +390,32 @@ def _state(states: dict[str, OrderState], status: str) -> OrderState:
 
 
 def _fee(asset: str | None, fee: str | None) -> AddedToCostTradeFee:
-    if asset in (None, "") or fee is None:
-        return AddedToCostTradeFee()
-    return AddedToCostTradeFee(flat_fees=[TokenAmount(exactly(str, asset), amount(fee))])
+    """Both are left out where there is none. A fee in no asset, or an asset without its fee, is not taken for that."""
+    if asset not in (None, ""):
+        return AddedToCostTradeFee(flat_fees=[TokenAmount(exactly(str, asset), amount(fee))])
+    if fee is not None and amount(fee) != 0:
+        raise ValueError(f"a fee of {fee} in no asset")
+    return AddedToCostTradeFee()
+
+
+@wire("batch")
+def parse_batch(payload: list[Any], parse: Callable[[dict[str, Any]], T]) -> list[T | QtxconnError]:
+    """What became of each order of a batch: what `parse` makes of its answer, or the error that it is or ends in; one
+    that cannot be read is that order's alone."""
+    results: list[T | QtxconnError] = []
+    for answer in exactly(list, payload):
+        try:
+            error = parse_batch_error(answer)
+            results.append(parse(answer) if error is None else error)
+        except MessageError as error:
+            results.append(error)
+    return results
+
+
+@wire("batch")
+def parse_batch_error(answer: dict[str, Any]) -> VenueError | None:
+    """The error of one order in the answer to a batch, `{"code", "msg"}`, if it is one."""
+    return parse_error(int(answer["code"]), str(answer["msg"])) if "code" in exactly(dict, answer) else None
 
 
 # -- account -----------------------------------------------------------------------------------------------
@@ -356,6 +428,20 @@ def parse_balances(payload: list[dict[str, Any]]) -> list[Balance]:
         Balance(exactly(str, row["asset"]), amount(row["balance"]), amount(row["availableBalance"]))
         for row in exactly(list, payload)
     ]
+
+
+@wire("accountConfig")
+def parse_account_config(payload: dict[str, Any]) -> tuple[PositionMode, bool]:
+    """GET /fapi/v1/accountConfig: the position mode, and whether other assets than the quote's are margin."""
+    is_hedged = exactly(bool, payload["dualSidePosition"])
+    return PositionMode.HEDGE if is_hedged else PositionMode.ONEWAY, exactly(bool, payload["multiAssetsMargin"])
+
+
+@wire("positionRisk")
+def parse_positions(payload: list[dict[str, Any]], pair_of: PairOf) -> list[Position]:
+    """GET /fapi/v2/positionRisk, without what is no pair."""
+    rows = [(row, pair_of(exactly(str, row["symbol"]))) for row in exactly(list, payload)]
+    return [parse_position(row, pair) for row, pair in rows if pair is not None]
 
 
 @wire("positionRisk")
@@ -375,6 +461,19 @@ def parse_position(payload: dict[str, Any], trading_pair: str) -> Position:
 def parse_fee_rates(payload: dict[str, Any]) -> FeeRates:
     """GET /fapi/v1/commissionRate."""
     return FeeRates(amount(payload["makerCommissionRate"]), amount(payload["takerCommissionRate"]))
+
+
+@wire("fundingRate")
+def parse_settled_rate(payload: list[dict[str, Any]]) -> Decimal | None:
+    """GET /fapi/v1/fundingRate: the newest of the rates, if there is one."""
+    return amount(payload[-1]["fundingRate"]) if exactly(list, payload) else None
+
+
+@wire("income")
+def parse_funding_payments(payload: list[dict[str, Any]], pair_of: PairOf) -> list[FundingPayment]:
+    """GET /fapi/v1/income of the type FUNDING_FEE, without what is no pair."""
+    rows = [(row, pair_of(exactly(str, row["symbol"]))) for row in exactly(list, payload)]
+    return [parse_funding_payment(row, pair) for row, pair in rows if pair is not None]
 
 
 @wire("income")
@@ -409,6 +508,23 @@ def parse_account_update(event: dict[str, Any]) -> AccountUpdate:
             for row in exactly(list, account.get("P", []))
         ],
     )
+
+
+@wire("ACCOUNT_CONFIG_UPDATE")
+def parse_account_config_update(event: dict[str, Any]) -> AccountConfigUpdate:
+    """An ACCOUNT_CONFIG_UPDATE of the user stream: a leverage, or the assets mode."""
+    pair, account = event.get("ac"), event.get("ai")
+    return AccountConfigUpdate(
+        whole(event["T"]) / 1e3,
+        None if pair is None else (exactly(str, pair["s"]), whole(pair["l"])),
+        None if account is None else exactly(bool, account["j"]),
+    )
+
+
+@wire("listenKey")
+def parse_listen_key(payload: dict[str, Any]) -> str:
+    """POST /fapi/v1/listenKey."""
+    return exactly(str, payload["listenKey"])
 
 
 @wire("MARGIN_CALL")
@@ -532,12 +648,6 @@ def parse_error_body(http_status: int, body: bytes) -> VenueError:
     except (ValueError, KeyError, TypeError):
         pass
     return parse_error(code, message, http_status)
-
-
-@wire("batch")
-def parse_batch_error(item: dict[str, Any]) -> VenueError:
-    """The error of one order in the answer to a batch: `{"code", "msg"}`."""
-    return parse_error(int(item["code"]), str(item["msg"]))
 
 
 def parse_ws_error(answer: dict[str, Any]) -> VenueError:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -51,7 +51,6 @@ from qtxconn.net.time_sync import TimeSync
 from qtxconn.net.user_stream import UserStream
 from qtxconn.net.venue_rest import Endpoint, Security, VenueRest
 
-T = TypeVar("T")
 ORDER_TIMEOUT_S = 10.0
 THROTTLE_WAIT_MAX_S = 10.0  # longer than this no order request waits for the rate limit
 ORDER_PATHS = ("rest", "websocket")
@@ -190,8 +189,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         await self._rest.close()
 
     async def _request_server_ns(self) -> int:
-        answer = await self._request(constants.SERVER_TIME)
-        return int(answer["serverTime"]) * messages.MS_NS
+        return messages.parse_server_time(await self._request(constants.SERVER_TIME))
 
     def _venue_time_s(self) -> float:
         return (self._time.now_ns() - (self._time.uncertainty_ns or 0)) / 1e9
@@ -259,23 +257,12 @@ class BinancePerpetual(PerpetualDerivativeBase):
             answers = await self._request(constants.PLACE_BATCH, {"batchOrders": orjson.dumps(batch).decode()})
         except ThrottledError as error:
             raise OrderRejectedError(str(error)) from error
-        return self._parse_batch(answers, self._parse_placed)
+        return messages.parse_batch(answers, self._parse_placed)
 
     async def _place_cancel_batch(self, orders: list[InFlightOrder]) -> list[OrderUpdate | Exception]:
         ids = orjson.dumps([int(order.exchange_order_id) for order in orders]).decode()
         params = self._symbol_param(orders[0].trading_pair) | {"orderIdList": ids}
-        return self._parse_batch(await self._request(constants.CANCEL_BATCH, params), self.parse_order_result)
-
-    @staticmethod
-    def _parse_batch(answers: list[dict[str, Any]], parse: Callable[[dict[str, Any]], T]) -> list[T | Exception]:
-        """What became of each order of a batch; an answer that cannot be read is that order's alone."""
-        results: list[T | Exception] = []
-        for answer in answers:
-            try:
-                results.append(messages.parse_batch_error(answer) if "code" in answer else parse(answer))
-            except MessageError as error:
-                results.append(error)
-        return results
+        return messages.parse_batch(await self._request(constants.CANCEL_BATCH, params), self.parse_order_result)
 
     async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate | bool:
         if self._waits(tracked_order):
@@ -313,8 +300,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         symbol = self._symbol_param(trading_pair)
         waiting = await self._request(constants.OPEN_ALGOS, symbol)
         orders = await self._request(constants.OPEN_ORDERS, symbol)  # last: what is triggered moves there
-        updates = [messages.parse_algo_order(order, trading_pair) for order in waiting]
-        return updates + [messages.parse_order(order, trading_pair) for order in orders]
+        return messages.parse_algo_orders(waiting, trading_pair) + messages.parse_orders(orders, trading_pair)
 
     async def _request_order_status(self, tracked_order: InFlightOrder) -> OrderUpdate:
         params = self._order_params(tracked_order)
@@ -347,24 +333,29 @@ class BinancePerpetual(PerpetualDerivativeBase):
     async def _all_trade_updates_for_order(self, order: InFlightOrder) -> list[TradeUpdate]:
         if order.exchange_order_id is None or self._waits(order):
             return []  # fills are found by the exchange's id of the order, which a status query brings
-        fills = await self._request_fills(order.trading_pair, {"orderId": order.exchange_order_id})
-        return [messages.parse_user_trade(fill, order.trading_pair, order.client_order_id) for fill in fills]
+        return await self._request_fills(
+            order.trading_pair, {"orderId": order.exchange_order_id}, order.client_order_id
+        )
 
     async def _trade_updates_since(self, trading_pair: str, since_s: float) -> list[TradeUpdate]:
-        fills = await self._request_fills(trading_pair, {"startTime": str(int(since_s * 1e3))})
-        return [messages.parse_user_trade(fill, trading_pair, "") for fill in fills]
+        return await self._request_fills(trading_pair, {"startTime": str(int(since_s * 1e3))})
 
-    async def _request_fills(self, trading_pair: str, first: dict[str, str]) -> list[dict[str, Any]]:
+    async def _request_fills(
+        self, trading_pair: str, first: dict[str, str], client_order_id: str = ""
+    ) -> list[TradeUpdate]:
         """All fills from the first page's condition on."""
         params = self._symbol_param(trading_pair) | {"limit": str(constants.FILLS_PER_PAGE)}
-        fills: dict[int, dict[str, Any]] = {}
-        page = await self._request(constants.USER_TRADES, params | first)
-        first = {name: value for name, value in first.items() if name != "startTime"}  # not together with fromId
-        while new := {int(fill["id"]): fill for fill in page if int(fill["id"]) not in fills}:
-            fills |= new  # none: fromId was not heeded
-            if len(page) < constants.FILLS_PER_PAGE:
+        fills: dict[int, TradeUpdate] = {}
+        last = first
+        while True:
+            answer = await self._request(constants.USER_TRADES, params | last)
+            page = messages.parse_user_trades(answer, trading_pair, client_order_id)
+            new = {int(fill.trade_id): fill for fill in page if int(fill.trade_id) not in fills}
+            fills |= new
+            if not new or len(page) < constants.FILLS_PER_PAGE:  # nothing new: fromId was not heeded
                 break
-            page = await self._request(constants.USER_TRADES, params | first | {"fromId": str(max(fills) + 1)})
+            last = {name: value for name, value in first.items() if name != "startTime"}  # not together with fromId
+            last["fromId"] = str(max(fills) + 1)
         return list(fills.values())
 
     async def _request_order(self, endpoint: Endpoint, params: dict[str, str]) -> Any:
@@ -418,9 +409,10 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     def parse_order_result(self, payload: dict[str, Any]) -> OrderUpdate:
         """The OrderUpdate of an order object, of an algo order too, as REST and WebSocket API answer it."""
-        pair = self._pair_of(payload.get("symbol", ""))
+        symbol = messages.parse_symbol(payload, "symbol")
+        pair = self._pair_of(symbol)
         if pair is None:
-            raise MessageError(f"Binance order: unknown symbol {payload.get('symbol')!r}")
+            raise MessageError(f"Binance order: unknown symbol {symbol!r}")
         return messages.parse_algo_order(payload, pair) if "algoId" in payload else messages.parse_order(payload, pair)
 
     def _account_name(self) -> str:
@@ -435,19 +427,15 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     async def _update_positions(self) -> None:
         venue_s = self._venue_time_s()
-        positions = [
-            messages.parse_position(row, pair)
-            for row in await self._request(constants.POSITIONS)
-            if (pair := self._pair_of(row["symbol"]))
-        ]
+        positions = messages.parse_positions(await self._request(constants.POSITIONS), self._pair_of)
         for position in positions:
             self._set_leverage(position.trading_pair, int(position.leverage), venue_s)
         self._set_positions(positions, venue_s)
 
     async def _request_position_mode(self) -> PositionMode:
         answer = await self._request(constants.ACCOUNT_CONFIG)
-        self.is_multi_assets_mode = bool(answer["multiAssetsMargin"])
-        return PositionMode.HEDGE if answer["dualSidePosition"] else PositionMode.ONEWAY
+        mode, self.is_multi_assets_mode = messages.parse_account_config(answer)
+        return mode
 
     async def _set_trading_pair_leverage(self, trading_pair: str, leverage: int) -> None:
         await self._request(constants.LEVERAGE, self._symbol_param(trading_pair) | {"leverage": str(leverage)})
@@ -478,9 +466,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         payments: list[FundingPayment] = []
         for number in itertools.count(1):
             page = await self._request(constants.INCOME, params | {"page": str(number)})
-            payments += [
-                messages.parse_funding_payment(row, pair) for row in page if (pair := self._pair_of(row["symbol"]))
-            ]
+            payments += messages.parse_funding_payments(page, self._pair_of)
             if not since_s or len(page) < constants.INCOME_PER_PAGE:
                 break
         return payments
@@ -488,8 +474,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
     async def _request_settled_funding_rate(self, trading_pair: str, timestamp_s: float) -> Decimal | None:
         around_ms = int(timestamp_s * 1e3)
         span = {"startTime": str(around_ms - FUNDING_SPAN_MS), "endTime": str(around_ms + FUNDING_SPAN_MS)}
-        rates = await self._request(constants.FUNDING_RATES, self._symbol_param(trading_pair) | span)
-        return messages.amount(rates[-1]["fundingRate"]) if rates else None
+        params = self._symbol_param(trading_pair) | span
+        return messages.parse_settled_rate(await self._request(constants.FUNDING_RATES, params))
 
     # -- user stream ---------------------------------------------------------------------------------------
 
@@ -512,16 +498,15 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._order_stream = self._user_stream = None
 
     async def _request_user_stream_url(self) -> str:
-        answer = await self._request(constants.LISTEN_KEY_CREATE)
-        return f"{self._ws_private_url}/ws?listenKey={answer['listenKey']}"
+        key = messages.parse_listen_key(await self._request(constants.LISTEN_KEY_CREATE))
+        return f"{self._ws_private_url}/ws?listenKey={key}"
 
     def _on_user_message(self, data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
         self.user_stream_received_ns = received_ns
         if self._user_scanner.process_message(data):
             self._balances_changed()
             return
-        event = orjson.loads(data)
-        event = event.get("data", event)
+        event = messages.parse_event(data)
         match event.get("e"):
             case "ORDER_TRADE_UPDATE":
                 self._on_order_trade_update(event)
@@ -538,7 +523,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             # TRADE_LITE repeats a fill without its fee; ORDER_TRADE_UPDATE is the truth.
 
     def _on_order_trade_update(self, event: dict[str, Any]) -> None:
-        pair = self._pair_of(event["o"]["s"])
+        pair = self._pair_of(messages.parse_symbol(event, "o", "s"))
         if pair is None:
             return
         order_update, trade_update = messages.parse_order_trade_update(event, pair)
@@ -549,7 +534,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._balances_changed()
 
     def _on_algo_update(self, event: dict[str, Any]) -> None:
-        pair = self._pair_of(event["o"]["s"])
+        pair = self._pair_of(messages.parse_symbol(event, "o", "s"))
         if pair is None:
             return
         update, is_finished = messages.parse_algo_update(event, pair)
@@ -575,10 +560,11 @@ class BinancePerpetual(PerpetualDerivativeBase):
             self._funding_paid()
 
     def _on_account_config_update(self, event: dict[str, Any]) -> None:
-        if (changed := event.get("ac")) and (pair := self._pair_of(changed["s"])):
-            self._set_leverage(pair, int(changed["l"]), event["T"] / 1e3)
-        if changed := event.get("ai"):
-            self.is_multi_assets_mode = bool(changed["j"])
+        update = messages.parse_account_config_update(event)
+        if update.leverage is not None and (pair := self._pair_of(update.leverage[0])) is not None:
+            self._set_leverage(pair, update.leverage[1], update.venue_s)
+        if update.is_multi_assets_mode is not None:
+            self.is_multi_assets_mode = update.is_multi_assets_mode
 
     def _on_margin_call(self, event: dict[str, Any]) -> None:
         for position, mark_price, maintenance_margin in messages.parse_margin_call(event):

@@ -420,6 +420,19 @@ async def test_the_status_poll_finds_what_the_stream_never_told(exchange, kit) -
     assert exchange.kinds() == ["created", "cancelled"]
 
 
+async def test_the_account_is_read_on_whatever_one_look_at_it_ends_in(exchange) -> None:
+    looks = []
+
+    async def update_balances() -> None:
+        looks.append(exchange.current_timestamp)
+        raise (RequestTimeoutError("no answer"), KeyError("asset"))[len(looks) % 2]
+
+    exchange._update_balances = update_balances
+    for count in (1, 2, 3):
+        await exchange._clock.advance(exchange.status_poll_interval_s + 1)
+        assert len(looks) == count
+
+
 async def test_an_older_status_answer_resolves_an_unknown_order(exchange, kit) -> None:
     # The stream's event time is later than the order's own: the answer is older than what is known, and still counts.
     order_id = exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000")

@@ -270,7 +270,7 @@ def ours(kind: str, raw: Any) -> Any:
     if kind == "ORDER_TRADE_UPDATE":
         raw["o"] |= {"s": "BTCUSDT", "c": "x-1", "q": "0.01", "p": "7000"}
         raw["o"] |= {"l": "0.001", "z": "0.001"} if D(raw["o"]["l"]) else {}
-        raw["o"] |= {"N": None} if "N" in raw["o"] else {}  # a fee's asset is first met on the generic path
+        raw["o"] |= {"N": None, "n": None}  # a fee's asset is first met on the generic path
     else:
         raw |= {"s": "BTCUSDT"} | ({"pu": 102, "U": 103, "u": 105} if kind == "depthUpdate" else {})
     return raw

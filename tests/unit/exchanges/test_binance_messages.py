@@ -170,11 +170,24 @@ def order_event(**fields: Any) -> dict[str, Any]:
         {"x": None},
         {"x": "TRADE", "l": "1", "L": "1", "t": 5, "m": "false"},
         {"x": "TRADE", "l": "1", "L": "1", "t": 5, "N": {}, "n": "1"},
+        {"x": "TRADE", "l": "1", "L": "1", "t": 5, "n": "1"},
+        {"x": "TRADE", "l": "1", "L": "1", "t": 5, "N": "", "n": "-0.01"},
+        {"x": "TRADE", "l": "1", "L": "1", "t": 5, "N": None, "n": "x"},
+        {"x": "TRADE", "l": "1", "L": "1", "t": 5, "N": "USDT"},
+        {"x": "TRADE", "l": "1", "L": "1", "t": 5, "N": "USDT", "n": None},
     ],
 )
 def test_a_broken_order_update_is_a_message_error(fields: dict[str, Any]) -> None:
     with pytest.raises(MessageError, match="Binance ORDER_TRADE_UPDATE"):
         messages.parse_order_trade_update(order_event(**fields), PAIR)
+
+
+@pytest.mark.parametrize("told", [{}, {"N": None, "n": None}, {"N": "", "n": "0"}, {"n": "0.00000000"}])
+def test_a_fill_without_a_fee(told: dict[str, Any]) -> None:
+    event = order_event(x="TRADE", l="1", L="1", t=5, **told)
+    _, trade = messages.parse_order_trade_update(event, PAIR)
+    assert trade is not None
+    assert trade.fee.flat_fees == []
 
 
 def test_rest_order_objects(payload: Any) -> None:
