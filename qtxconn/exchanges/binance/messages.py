@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import orjson
 
 from qtxconn.core.book_sync import DepthDiff, DepthSnapshot
+from qtxconn.core.book_types import BookTicker
 from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
     AddedToCostTradeFee,
@@ -63,12 +64,12 @@ class Balance(NamedTuple):
 
 
 class AccountUpdate(NamedTuple):
-    """What changed: `reason` is ORDER, FUNDING_FEE, ...; `venue_s` in s; positions carry the exchange's symbol."""
+    """What changed: `reason` is ORDER, FUNDING_FEE, ...; `venue_s` in s."""
 
     reason: str
     venue_s: float
     balances: list[Balance]
-    positions: list[tuple[str, Position]]
+    positions: list[Position]
 
 
 class AccountConfigUpdate(NamedTuple):
@@ -77,16 +78,6 @@ class AccountConfigUpdate(NamedTuple):
     venue_s: float
     leverage: tuple[str, int] | None
     is_multi_assets_mode: bool | None
-
-
-class BookTicker(NamedTuple):
-    """The best prices, quote per base, and the amounts at them, base, as of the venue's update `update_id`."""
-
-    update_id: int
-    best_bid: Decimal
-    best_bid_size: Decimal
-    best_ask: Decimal
-    best_ask_size: Decimal
 
 
 class PublicTrade(NamedTuple):
@@ -486,28 +477,23 @@ def parse_funding_payment(payload: dict[str, Any], trading_pair: str) -> Funding
 
 
 @wire("ACCOUNT_UPDATE")
-def parse_account_update(event: dict[str, Any]) -> AccountUpdate:
-    """An ACCOUNT_UPDATE of the user stream. It tells no available balance, and no leverage (0 here)."""
+def parse_account_update(event: dict[str, Any], pair_of: PairOf) -> AccountUpdate:
+    """An ACCOUNT_UPDATE of the user stream. It tells no available balance."""
     account = event["a"]
+    rows = [(row, pair_of(exactly(str, row["s"]))) for row in exactly(list, account.get("P", []))]
     return AccountUpdate(
         exactly(str, account["m"]),
         whole(event["T"]) / 1e3,
         [Balance(exactly(str, row["a"]), amount(row["wb"]), None) for row in exactly(list, account.get("B", []))],
-        [
-            (
-                exactly(str, row["s"]),
-                Position(
-                    row["s"],
-                    PositionSide[row["ps"]],
-                    amount(row["up"]),
-                    amount(row["ep"]),
-                    amount(row["pa"]),
-                    Decimal(0),
-                ),
-            )
-            for row in exactly(list, account.get("P", []))
-        ],
+        [parse_streamed_position(row, pair, amount(row["ep"])) for row, pair in rows if pair is not None],
     )
+
+
+@wire("position")
+def parse_streamed_position(row: dict[str, Any], trading_pair: str, entry_price: Decimal) -> Position:
+    """A position as the user stream tells it: without its leverage (0 here)."""
+    side = PositionSide[row["ps"]]
+    return Position(trading_pair, side, amount(row["up"]), entry_price, amount(row["pa"]), Decimal(0))
 
 
 @wire("ACCOUNT_CONFIG_UPDATE")
@@ -528,22 +514,13 @@ def parse_listen_key(payload: dict[str, Any]) -> str:
 
 
 @wire("MARGIN_CALL")
-def parse_margin_call(event: dict[str, Any]) -> list[tuple[Position, Decimal, Decimal]]:
-    """A MARGIN_CALL of the user stream: positions under the exchange's symbols, mark price, maintenance margin."""
+def parse_margin_call(event: dict[str, Any], pair_of: PairOf) -> list[tuple[Position, Decimal, Decimal]]:
+    """A MARGIN_CALL of the user stream: positions, without entry price, with mark price and maintenance margin."""
+    rows = [(row, pair_of(exactly(str, row["s"]))) for row in exactly(list, event["p"])]
     return [
-        (
-            Position(
-                exactly(str, row["s"]),
-                PositionSide[row["ps"]],
-                amount(row["up"]),
-                Decimal(0),
-                amount(row["pa"]),
-                Decimal(0),
-            ),
-            amount(row["mp"]),
-            amount(row["mm"]),
-        )
-        for row in exactly(list, event["p"])
+        (parse_streamed_position(row, pair, Decimal(0)), amount(row["mp"]), amount(row["mm"]))
+        for row, pair in rows
+        if pair is not None
     ]
 
 
@@ -553,6 +530,15 @@ def parse_margin_call(event: dict[str, Any]) -> list[tuple[Position, Decimal, De
 def build_subscription(request_id: int, channels: Sequence[str]) -> str:
     """The request to push these streams on a connection."""
     return orjson.dumps({"method": "SUBSCRIBE", "params": channels, "id": request_id}).decode()
+
+
+@wire("answer")
+def parse_subscription_answer(answer: dict[str, Any]) -> tuple[Any, Any]:
+    """The id of the request that it answers, and its result, or the VenueError that it is."""
+    if "error" not in answer:
+        return answer.get("id"), answer
+    error = answer["error"]
+    return answer.get("id"), parse_error(int(error["code"]), str(error["msg"]))
 
 
 @wire("depth")

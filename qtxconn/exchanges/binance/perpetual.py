@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from qtxconn.core.book_sync import BookSync
 from qtxconn.core.clock import Clock
 from qtxconn.core.connectors import PerpetualDerivativeBase
 from qtxconn.core.in_flight_order import InFlightOrder
@@ -25,7 +24,6 @@ from qtxconn.core.types import (
     OrderUpdate,
     PositionAction,
     PositionMode,
-    PositionSide,
     TradeType,
     TradeUpdate,
 )
@@ -35,14 +33,12 @@ from qtxconn.errors import (
     MessageError,
     NotReadyError,
     OrderNotFoundError,
-    OrderRejectedError,
-    ThrottledError,
     VenueError,
 )
 from qtxconn.exchanges.binance import constants, messages
 from qtxconn.exchanges.binance.auth import BinanceAuth
 from qtxconn.exchanges.binance.scanner import MarketScanner, UserScanner
-from qtxconn.net.book_feed import BookFeed
+from qtxconn.net.market_streams import MarketStreams
 from qtxconn.net.request_stream import RequestStream
 from qtxconn.net.shared_budget import shared_budget
 from qtxconn.net.subscribed_stream import SubscribedStream
@@ -161,13 +157,15 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._ws_trade_url = ws_trade_url if order_path == "websocket" else None
         self._order_stream: RequestStream | None = None
         self._user_stream: UserStream | None = None
-        self._market_streams: list[SubscribedStream] = []
-        self._book_feeds: dict[str, BookFeed] = {}  # by the exchange's symbol
-        self._book_tickers: dict[str, tuple[int, messages.BookTicker]] = {}  # by pair; since when the book was valid
+        self._market = MarketStreams(
+            self,
+            request_snapshot=self._request_depth,
+            build_subscription=messages.build_subscription,
+            on_message=self._on_market_message,
+        )
         self._market_scanner = MarketScanner()
         self._user_scanner = UserScanner(self._order_tracker, self._pair_of)
         self.is_multi_assets_mode = False  # of the account: whether other assets than the quote's margin a position
-        self.user_stream_received_ns = 0  # wall time at which the newest user-stream message arrived
 
     def supported_order_types(self) -> list[OrderType]:
         return list(constants.ORDER_TYPES)
@@ -197,12 +195,6 @@ class BinancePerpetual(PerpetualDerivativeBase):
     async def _request_trading_rules(self) -> list[TradingRule]:
         return messages.parse_exchange_info(await self._request(constants.EXCHANGE_INFO))
 
-    def _pair_of(self, symbol: str) -> str | None:
-        try:
-            return self.trading_pair_associated_to_exchange_symbol(symbol)
-        except KeyError:
-            return None  # not a perpetual, or one that does not trade
-
     def _symbol_param(self, trading_pair: str) -> dict[str, str]:
         return {"symbol": self.exchange_symbol_associated_to_pair(trading_pair)}
 
@@ -224,12 +216,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
         params = messages.build_order_params(
             order_id, symbol, amount, trade_type, order_type, price, position_action, is_hedged, **options
         )
-        try:
-            if order_type.is_conditional():
-                return self._parse_placed(await self._request_order(constants.PLACE_ALGO, params))
-            return self._parse_placed(await self._request_order(constants.PLACE_ORDER, params))
-        except ThrottledError as error:
-            raise OrderRejectedError(str(error)) from error  # our own refusal: nothing was sent
+        endpoint = constants.PLACE_ALGO if order_type.is_conditional() else constants.PLACE_ORDER
+        return self._parse_placed(await self._request_order(endpoint, params))
 
     def _parse_placed(self, answer: dict[str, Any]) -> tuple[str, float]:
         update = self.parse_order_result(answer)
@@ -253,10 +241,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             )
             for order, more in zip(orders, options, strict=True)
         ]
-        try:
-            answers = await self._request(constants.PLACE_BATCH, {"batchOrders": orjson.dumps(batch).decode()})
-        except ThrottledError as error:
-            raise OrderRejectedError(str(error)) from error
+        answers = await self._request(constants.PLACE_BATCH, {"batchOrders": orjson.dumps(batch).decode()})
         return messages.parse_batch(answers, self._parse_placed)
 
     async def _place_cancel_batch(self, orders: list[InFlightOrder]) -> list[OrderUpdate | Exception]:
@@ -427,10 +412,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     async def _update_positions(self) -> None:
         venue_s = self._venue_time_s()
-        positions = messages.parse_positions(await self._request(constants.POSITIONS), self._pair_of)
-        for position in positions:
-            self._set_leverage(position.trading_pair, int(position.leverage), venue_s)
-        self._set_positions(positions, venue_s)
+        answer = await self._request(constants.POSITIONS)
+        self._set_positions(messages.parse_positions(answer, self._pair_of), venue_s)
 
     async def _request_position_mode(self) -> PositionMode:
         answer = await self._request(constants.ACCOUNT_CONFIG)
@@ -502,7 +485,6 @@ class BinancePerpetual(PerpetualDerivativeBase):
         return f"{self._ws_private_url}/ws?listenKey={key}"
 
     def _on_user_message(self, data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
-        self.user_stream_received_ns = received_ns
         if self._user_scanner.process_message(data):
             self._balances_changed()
             return
@@ -526,11 +508,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         pair = self._pair_of(messages.parse_symbol(event, "o", "s"))
         if pair is None:
             return
-        order_update, trade_update = messages.parse_order_trade_update(event, pair)
-        self._process_amend(order_update)
-        if trade_update is not None:
-            self._order_tracker.process_trade_update(trade_update)
-        self._order_tracker.process_order_update(order_update)
+        self._process_report(*messages.parse_order_trade_update(event, pair))
         self._balances_changed()
 
     def _on_algo_update(self, event: dict[str, Any]) -> None:
@@ -546,15 +524,11 @@ class BinancePerpetual(PerpetualDerivativeBase):
             self._resolve(order)  # how the order that it placed has ended
 
     def _on_account_update(self, event: dict[str, Any]) -> None:
-        update = messages.parse_account_update(event)
+        update = messages.parse_account_update(event, self._pair_of)
         for balance in update.balances:
             self._set_balance(balance.asset, balance.total, None, update.venue_s)
-        is_hedged = self.position_mode is PositionMode.HEDGE
-        for symbol, position in update.positions:
-            pair = self._pair_of(symbol)
-            if pair is not None and (position.position_side is not PositionSide.BOTH) is is_hedged:
-                leverage = Decimal(self.get_leverage(pair))
-                self._set_position(position._replace(trading_pair=pair, leverage=leverage), update.venue_s)
+        for position in update.positions:
+            self._set_position(position, update.venue_s)
         self._balances_changed()
         if update.reason == "FUNDING_FEE":
             self._funding_paid()
@@ -567,12 +541,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
             self.is_multi_assets_mode = update.is_multi_assets_mode
 
     def _on_margin_call(self, event: dict[str, Any]) -> None:
-        for position, mark_price, maintenance_margin in messages.parse_margin_call(event):
-            pair = self._pair_of(position.trading_pair)
-            if pair is not None:
-                leverage = Decimal(self.get_leverage(pair))
-                called = position._replace(trading_pair=pair, leverage=leverage)
-                self._margin_called(called, mark_price, maintenance_margin)
+        for position, mark_price, maintenance_margin in messages.parse_margin_call(event, self._pair_of):
+            self._margin_called(position, mark_price, maintenance_margin)
 
     # -- market data ---------------------------------------------------------------------------------------
 
@@ -582,20 +552,11 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     async def _start_order_books(self) -> None:
         """Books, tickers and trades of all trading pairs from the public streams."""
-        streams = []
-        for pair in self._trading_pairs:
-            symbol = self.exchange_symbol_associated_to_pair(pair)
-            feed = BookFeed(
-                BookSync(self._order_books[pair]),
-                partial(self._request_depth, symbol),
-                clock=self._clock,
-                name=f"{pair} book",
-            )
-            self._book_feeds[symbol] = feed
+        feeds = self._market.start_books()
+        for symbol, feed in feeds.items():
             self._market_scanner.add_book(symbol, feed)
-            self._spawn(feed.run(), f"{pair} book")
-            streams += [f"{symbol.lower()}@{channel}" for channel in ("depth@100ms", "bookTicker", "trade")]
-        await self._start_market_stream(self._ws_public_url, "public stream", streams, self._book_feeds)
+        streams = [f"{symbol.lower()}@{name}" for symbol in feeds for name in ("depth@100ms", "bookTicker", "trade")]
+        await self._market.connect(f"{self._ws_public_url}/ws", "public stream", streams, feeds.values())
 
     async def _start_funding_info(self) -> None:
         """Mark and index prices and funding rates of all trading pairs: once over REST, then from the stream."""
@@ -605,64 +566,11 @@ class BinancePerpetual(PerpetualDerivativeBase):
             answer = await self._request(constants.PREMIUM_INDEX, {"symbol": symbol})
             self._set_funding_info(messages.parse_premium_index(answer, pair))
             streams.append(f"{symbol.lower()}@markPrice@1s")
-        await self._start_market_stream(self._ws_market_url, "market stream", streams, {})
+        await self._market.connect(f"{self._ws_market_url}/ws", "market stream", streams)
 
     async def _stop_market_data(self) -> None:
-        for stream in self._market_streams:
-            await stream.close()
-        for feed in self._book_feeds.values():
-            feed.stop()
-        self._market_streams.clear()
+        await self._market.close()
         self._market_scanner.remove_books()
-        self._book_feeds.clear()
-        self._book_tickers.clear()
-
-    def get_book_ticker(self, trading_pair: str) -> messages.BookTicker | None:
-        """The newest best prices: the book's, or those of a ticker that is newer by the venue's update id, up to 100 ms
-        before the book has them. None while the book is not valid."""
-        book = self.get_order_book(trading_pair)
-        if not book.valid:
-            return None
-        since_ns, ticker = self._book_tickers.get(trading_pair, (0, None))
-        if ticker is not None and since_ns == book.valid_since_ns and ticker.update_id > book.last_update_id:
-            return ticker
-        return messages.BookTicker(
-            book.last_update_id, book.best_bid, book.best_bid_size, book.best_ask, book.best_ask_size
-        )
-
-    async def _start_market_stream(
-        self, url: str, name: str, channels: list[str], feeds: Mapping[str, BookFeed]
-    ) -> None:
-        """A connection for the channels; `feeds` are the books it carries."""
-        if not channels:
-            return
-
-        def on_message(data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
-            if self._market_scanner.process_message(data, received_ns):
-                return
-            event = orjson.loads(data)
-            event = event.get("data", event)
-            if "e" in event:
-                self._on_market_event(event, received_ns)
-            elif "error" in event:
-                error = event["error"]
-                stream.resolve(event.get("id"), self.parse_error(error.get("code"), str(error.get("msg"))))
-            else:
-                stream.resolve(event.get("id"), event)
-
-        stream = SubscribedStream(
-            f"{url}/ws",
-            channels,
-            messages.build_subscription,
-            clock=self._clock,
-            on_message=on_message,
-            feeds=list(feeds.values()),
-            name=f"{self.name} {name}",
-            timeout_s=STREAM_TIMEOUT_S,
-        )
-        self._market_streams.append(stream)
-        self._spawn(stream.run(), name)
-        await stream.wait_live(STREAM_TIMEOUT_S)
 
     async def request_raw_depth(self, symbol: str) -> dict[str, Any]:
         """The venue's own answer to a depth request, its deepest."""
@@ -671,19 +579,25 @@ class BinancePerpetual(PerpetualDerivativeBase):
     async def _request_depth(self, symbol: str) -> messages.DepthSnapshot:
         return messages.parse_depth_snapshot(await self.request_raw_depth(symbol), self._clock.now_ns())
 
+    def _on_market_message(self, stream: SubscribedStream, data: str | bytes, received_ns: int) -> None:
+        if self._market_scanner.process_message(data, received_ns):
+            return
+        event = messages.parse_event(data)
+        if "e" in event:
+            self._on_market_event(event, received_ns)
+        else:
+            stream.resolve(*messages.parse_subscription_answer(event))
+
     def _on_market_event(self, event: dict[str, Any], received_ns: int) -> None:
-        symbol = event["s"]
+        symbol = messages.parse_symbol(event, "s")
         pair = self._pair_of(symbol)
         if pair is None:
             return
         match event["e"]:
             case "depthUpdate":
-                self._book_feeds[symbol].process_diff(messages.parse_depth_diff(event, received_ns))
+                self._market.feeds[symbol].process_diff(messages.parse_depth_diff(event, received_ns))
             case "bookTicker":
-                ticker = messages.parse_book_ticker(event)
-                since_ns, known = self._order_books[pair].valid_since_ns, self._book_tickers.get(pair)
-                if known is None or known[0] != since_ns or ticker.update_id > known[1].update_id:
-                    self._book_tickers[pair] = since_ns, ticker
+                self._set_book_ticker(pair, messages.parse_book_ticker(event))
             case "trade":
                 trade = messages.parse_trade(event)
                 self._order_books[pair].apply_trade(

@@ -277,16 +277,17 @@ def test_a_limit_order_takes_another_time_in_force_and_needs_a_price() -> None:
 
 
 def test_account_update(payload: Any) -> None:
-    update = messages.parse_account_update(payload("account_update"))
+    update = messages.parse_account_update(payload("account_update"), {"BTCUSDT": PAIR}.get)
     assert update.reason == "ORDER"
     assert update.balances == [messages.Balance("USDT", D("122624.12345678"), None)]
-    assert [(symbol, p.position_side, p.amount) for symbol, p in update.positions] == [
-        ("BTCUSDT", PositionSide.BOTH, 0),
-        ("BTCUSDT", PositionSide.LONG, 20),
-        ("BTCUSDT", PositionSide.SHORT, -10),
+    assert [(p.trading_pair, p.position_side, p.amount) for p in update.positions] == [
+        (PAIR, PositionSide.BOTH, 0),
+        (PAIR, PositionSide.LONG, 20),
+        (PAIR, PositionSide.SHORT, -10),
     ]
-    assert update.positions[1][1].entry_price == D("6563.6")
-    assert update.positions[1][1].unrealized_pnl == D("2850.21200")
+    assert update.positions[1].entry_price == D("6563.6")
+    assert update.positions[1].unrealized_pnl == D("2850.21200")
+    assert messages.parse_account_update(payload("account_update"), {}.get).positions == []
 
 
 def test_balances_and_positions(payload: Any) -> None:
@@ -358,8 +359,14 @@ def test_no_bytes_from_outside_raise_anything_but_a_message_error(value: Any) ->
         lambda: messages.parse_order(value, PAIR),
         lambda: messages.parse_order_trade_update(value, PAIR),
         lambda: messages.parse_order_trade_update({"o": value}, PAIR),
-        lambda: messages.parse_account_update({"a": value}),
-        lambda: messages.parse_account_update(value),
+        lambda: messages.parse_account_update({"a": value}, str),
+        lambda: messages.parse_account_update(value, str),
+        lambda: messages.parse_margin_call(value, str),
+        lambda: messages.parse_margin_call({"p": [value]}, str),
+        lambda: messages.parse_account_config_update(value),
+        lambda: messages.parse_account_config_update({"T": 1, "ac": value, "ai": value}),
+        lambda: messages.parse_subscription_answer(value),
+        lambda: messages.parse_subscription_answer({"error": value}),
         lambda: messages.parse_exchange_info({"symbols": [value]}),
         lambda: messages.parse_balances([value]),
         lambda: messages.parse_position(value, PAIR),
