@@ -28,10 +28,8 @@ from qtxconn.core.types import (
     TradeUpdate,
 )
 from qtxconn.errors import (
-    CircuitOpenError,
     ConfigurationError,
     MessageError,
-    NotReadyError,
     OrderNotFoundError,
     VenueError,
 )
@@ -345,15 +343,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     async def _request_order(self, endpoint: Endpoint, params: dict[str, str]) -> Any:
         """One request that changes an order: over the WebSocket API where that is the order path, up and answering."""
-        stream = self._order_stream
-        if stream is not None and stream.is_live:
-            try:
-                return await stream.request(
-                    endpoint.ws_method, params, weights=endpoint.weights, priority=endpoint.priority
-                )
-            except (CircuitOpenError, NotReadyError):
-                pass  # nothing was sent
-        return await self._request(endpoint, params)
+        return await self._rest.call_over(self._order_stream, endpoint, params)
 
     async def _start_order_stream(self, url: str) -> None:
         self._order_stream = stream = RequestStream(

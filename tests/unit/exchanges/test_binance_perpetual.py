@@ -482,5 +482,7 @@ async def test_an_order_the_rate_limit_has_no_room_for_is_refused_unsent(venue: 
         order = buy(exchange)
         await until(lambda: order.is_done)
         assert order.current_state is OrderState.FAILED
-        assert "not sent" in next(event.error_message for event in events if hasattr(event, "error_message"))
+        (failure,) = (event for event in events if hasattr(event, "error_message"))
+        assert failure.error_type == "ThrottledError"
+        assert "not sent" in failure.error_message
     assert not venue.asked(PLACE)
