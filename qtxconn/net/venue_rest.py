@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qtxconn.errors import QtxconnError, TimestampError, VenueError
+from qtxconn.errors import CircuitOpenError, NotReadyError, QtxconnError, TimestampError, VenueError
 from qtxconn.net.rest import RestClient, logger
 
 if TYPE_CHECKING:
     from qtxconn.core.clock import Clock
+    from qtxconn.net.request_stream import RequestStream
     from qtxconn.net.rest import RestRequest
     from qtxconn.net.throttler import Throttler
     from qtxconn.net.time_sync import TimeSync
@@ -79,6 +80,20 @@ class VenueRest(RestClient):
                 if last_attempt:
                     raise
         raise AssertionError("the last attempt returns or raises")
+
+    async def call_over(
+        self, stream: RequestStream | None, endpoint: Endpoint, params: Mapping[str, str] | None = None
+    ) -> Any:
+        """The same request over a stream, while there is one and it is up and answering. Which way it goes is settled
+        before anything is sent, so nothing goes out twice."""
+        if stream is not None and stream.is_live:
+            try:
+                return await stream.request(
+                    endpoint.ws_method, params or {}, weights=endpoint.weights, priority=endpoint.priority
+                )
+            except (CircuitOpenError, NotReadyError):
+                pass  # nothing was sent
+        return await self.call(endpoint, params)
 
     async def first_sync(self) -> None:
         """Asks for the venue's time; raises what the requests raise."""
