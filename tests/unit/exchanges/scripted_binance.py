@@ -44,6 +44,7 @@ class ScriptedBinance:
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.sockets: dict[str, list[web.WebSocketResponse]] = {"public": [], "market": [], "private": []}
         self.subscribed: list[list[str]] = []
+        self.subscription_answer: dict[str, Any] = {"result": None}
         self.placed: dict[str, dict[str, str]] = {}  # client order id -> parameters
         self.url = ""
         self.answers: dict[str, Any] = {
@@ -106,7 +107,7 @@ class ScriptedBinance:
             if message.type is WSMsgType.TEXT:
                 ask = orjson.loads(message.data)
                 self.subscribed.append(ask["params"])
-                await socket.send_str(orjson.dumps({"result": None, "id": ask["id"]}).decode())
+                await socket.send_str(orjson.dumps(self.subscription_answer | {"id": ask["id"]}).decode())
         return socket
 
     def order(self, params: dict[str, str], status: str = "NEW", executed: str = "0", **more: Any) -> dict[str, Any]:
