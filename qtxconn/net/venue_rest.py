@@ -112,8 +112,8 @@ class VenueRest(RestClient):
             await self._clock.sleep(TIME_SYNC_INTERVAL_S)
             await self.sync_time()
 
-    def _observe_used_weights(self, headers: Mapping[str, str]) -> None:
-        for header, limit_id in self._used_headers.items():
-            used = headers.get(header, "")
-            if used.isdecimal():
-                self._limits.observe_used(limit_id, int(used))
+    def _observe_used_weights(self, headers: Mapping[str, str], sent_ns: int) -> None:
+        used = {limit_id: headers.get(header, "") for header, limit_id in self._used_headers.items()}
+        self._limits.observe_used(
+            {limit_id: int(count) for limit_id, count in used.items() if count.isdecimal()}, sent_ns
+        )

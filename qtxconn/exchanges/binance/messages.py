@@ -43,6 +43,7 @@ from qtxconn.errors import (
     VenueError,
 )
 from qtxconn.exchanges.binance import constants
+from qtxconn.net.request_stream import StreamAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -637,6 +638,19 @@ def parse_error_body(http_status: int, body: bytes) -> VenueError:
     except (ValueError, KeyError, TypeError):
         pass
     return parse_error(code, message, http_status)
+
+
+@wire("answer")
+def parse_ws_answer(data: str | bytes) -> StreamAnswer:
+    """An answer of the WebSocket API, with its `rateLimits`."""
+    answer = exactly(dict, orjson.loads(data))
+    result = answer.get("result")
+    used = {
+        limit_id: whole(limit["count"])
+        for limit in answer.get("rateLimits", ())
+        if (limit_id := constants.USED_COUNTERS.get((limit["rateLimitType"], limit["intervalNum"], limit["interval"])))
+    }
+    return StreamAnswer(answer.get("id"), parse_ws_error(answer) if result is None else result, used)
 
 
 def parse_ws_error(answer: dict[str, Any]) -> VenueError:
