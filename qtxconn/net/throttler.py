@@ -153,6 +153,8 @@ class Throttler:
         window ends, its count and what is granted from now on fit into the limit, too: what we spent before the window
         began must not hide what others spent in it.
         """
+        if not used:
+            return
         now_ns = self._clock.monotonic_ns()
         venue_ns = self._venue_ns() if self._venue_ns is not None else None
         with self._budget.locked() if self._budget is not None else nullcontext():

@@ -124,6 +124,13 @@ async def test_a_refused_subscription_is_what_connect_says(
         assert exchange.is_ready
 
 
+@pytest.mark.parametrize("count", ["", "-1", "1.5", "many", "9" * 5000])
+async def test_a_count_that_is_none_is_left_out(venue: ScriptedBinance, count: str) -> None:
+    venue.counted = count
+    async with trading(venue) as (exchange, _):
+        assert exchange._throttler.used("request weight") < 1_000
+
+
 async def test_a_damaged_market_event_costs_nothing_else(venue: ScriptedBinance) -> None:
     async with trading(venue) as (exchange, _):
         damaged = [{"e": "trade"}, {"e": "trade", "s": None}, {"e": "bookTicker", "s": "BTCUSDT"}, {"id": 7}, []]
