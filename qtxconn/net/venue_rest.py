@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qtxconn.net.time_sync import TimeSync
 
 TIME_SYNC_INTERVAL_S = 300.0
+COUNT_DIGITS_MAX = 9
 
 
 class Security(Enum):
@@ -112,8 +113,10 @@ class VenueRest(RestClient):
             await self._clock.sleep(TIME_SYNC_INTERVAL_S)
             await self.sync_time()
 
-    def _observe_used_weights(self, headers: Mapping[str, str]) -> None:
+    def _observe_used_weights(self, headers: Mapping[str, str], sent_ns: int) -> None:
+        used = {}
         for header, limit_id in self._used_headers.items():
-            used = headers.get(header, "")
-            if used.isdecimal():
-                self._limits.observe_used(limit_id, int(used))
+            count = headers.get(header, "")
+            if count.isdecimal() and len(count) <= COUNT_DIGITS_MAX:
+                used[limit_id] = int(count)
+        self._limits.observe_used(used, sent_ns)

@@ -8,7 +8,7 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Context, Decimal, InvalidOperation
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -43,6 +43,7 @@ from qtxconn.errors import (
     VenueError,
 )
 from qtxconn.exchanges.binance import constants
+from qtxconn.net.request_stream import StreamAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -412,6 +413,13 @@ def parse_batch_error(answer: dict[str, Any]) -> VenueError | None:
 # -- account -----------------------------------------------------------------------------------------------
 
 
+def _of_pairs(rows: Any, key: str, pair_of: PairOf) -> Iterator[tuple[dict[str, Any], str]]:
+    """The rows of a list whose symbol, at `key`, trades here, each with its trading pair."""
+    for row in exactly(list, rows):
+        if (pair := pair_of(exactly(str, row[key]))) is not None:
+            yield row, pair
+
+
 @wire("balance")
 def parse_balances(payload: list[dict[str, Any]]) -> list[Balance]:
     """GET /fapi/v2|v3/balance."""
@@ -431,8 +439,7 @@ def parse_account_config(payload: dict[str, Any]) -> tuple[PositionMode, bool]:
 @wire("positionRisk")
 def parse_positions(payload: list[dict[str, Any]], pair_of: PairOf) -> list[Position]:
     """GET /fapi/v2/positionRisk, without what is no pair."""
-    rows = [(row, pair_of(exactly(str, row["symbol"]))) for row in exactly(list, payload)]
-    return [parse_position(row, pair) for row, pair in rows if pair is not None]
+    return [parse_position(row, pair) for row, pair in _of_pairs(payload, "symbol", pair_of)]
 
 
 @wire("positionRisk")
@@ -463,8 +470,7 @@ def parse_settled_rate(payload: list[dict[str, Any]]) -> Decimal | None:
 @wire("income")
 def parse_funding_payments(payload: list[dict[str, Any]], pair_of: PairOf) -> list[FundingPayment]:
     """GET /fapi/v1/income of the type FUNDING_FEE, without what is no pair."""
-    rows = [(row, pair_of(exactly(str, row["symbol"]))) for row in exactly(list, payload)]
-    return [parse_funding_payment(row, pair) for row, pair in rows if pair is not None]
+    return [parse_funding_payment(row, pair) for row, pair in _of_pairs(payload, "symbol", pair_of)]
 
 
 @wire("income")
@@ -480,12 +486,12 @@ def parse_funding_payment(payload: dict[str, Any], trading_pair: str) -> Funding
 def parse_account_update(event: dict[str, Any], pair_of: PairOf) -> AccountUpdate:
     """An ACCOUNT_UPDATE of the user stream. It tells no available balance."""
     account = event["a"]
-    rows = [(row, pair_of(exactly(str, row["s"]))) for row in exactly(list, account.get("P", []))]
+    positions = _of_pairs(account.get("P", []), "s", pair_of)
     return AccountUpdate(
         exactly(str, account["m"]),
         whole(event["T"]) / 1e3,
         [Balance(exactly(str, row["a"]), amount(row["wb"]), None) for row in exactly(list, account.get("B", []))],
-        [parse_streamed_position(row, pair, amount(row["ep"])) for row, pair in rows if pair is not None],
+        [parse_streamed_position(row, pair, amount(row["ep"])) for row, pair in positions],
     )
 
 
@@ -516,11 +522,9 @@ def parse_listen_key(payload: dict[str, Any]) -> str:
 @wire("MARGIN_CALL")
 def parse_margin_call(event: dict[str, Any], pair_of: PairOf) -> list[tuple[Position, Decimal, Decimal]]:
     """A MARGIN_CALL of the user stream: positions, without entry price, with mark price and maintenance margin."""
-    rows = [(row, pair_of(exactly(str, row["s"]))) for row in exactly(list, event["p"])]
     return [
         (parse_streamed_position(row, pair, Decimal(0)), amount(row["mp"]), amount(row["mm"]))
-        for row, pair in rows
-        if pair is not None
+        for row, pair in _of_pairs(event["p"], "s", pair_of)
     ]
 
 
@@ -634,6 +638,19 @@ def parse_error_body(http_status: int, body: bytes) -> VenueError:
     except (ValueError, KeyError, TypeError):
         pass
     return parse_error(code, message, http_status)
+
+
+@wire("answer")
+def parse_ws_answer(data: str | bytes) -> StreamAnswer:
+    """An answer of the WebSocket API, with its `rateLimits`."""
+    answer = exactly(dict, orjson.loads(data))
+    result = answer.get("result")
+    used = {
+        limit_id: whole(limit["count"])
+        for limit in answer.get("rateLimits", ())
+        if (limit_id := constants.USED_COUNTERS.get((limit["rateLimitType"], limit["intervalNum"], limit["interval"])))
+    }
+    return StreamAnswer(answer.get("id"), parse_ws_error(answer) if result is None else result, used)
 
 
 def parse_ws_error(answer: dict[str, Any]) -> VenueError:

@@ -138,6 +138,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             rate_limits,
             self._clock,
             shared_budget(rate_budget, urlsplit(rest_url).netloc, self._auth.key_digest, self._clock),
+            self._time.earliest_ns,
         )
         self._rest = VenueRest(
             rest_url,
@@ -188,7 +189,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         return messages.parse_server_time(await self._request(constants.SERVER_TIME))
 
     def _venue_time_s(self) -> float:
-        return (self._time.now_ns() - (self._time.uncertainty_ns or 0)) / 1e9
+        return self._time.earliest_ns() / 1e9
 
     async def _request_trading_rules(self) -> list[TradingRule]:
         return messages.parse_exchange_info(await self._request(constants.EXCHANGE_INFO))
@@ -351,7 +352,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             clock=self._clock,
             throttler=self._throttler,
             build_request=self._build_ws_request,
-            parse_answer=self._parse_ws_answer,
+            parse_answer=messages.parse_ws_answer,
             on_timestamp_error=self._rest.sync_time,
             logon_method=constants.WS_LOGON if self._auth.can_log_on else "",
             handshake_weights=constants.WS_HANDSHAKE_WEIGHTS,
@@ -366,18 +367,6 @@ class BinancePerpetual(PerpetualDerivativeBase):
     def _build_ws_request(self, request_id: str, method: str, params: Mapping[str, str], in_session: bool) -> str:
         complete = self._auth.stamp_params if in_session else self._auth.sign_params
         return orjson.dumps({"id": request_id, "method": method, "params": complete(params)}).decode()
-
-    def _parse_ws_answer(self, data: str | bytes) -> tuple[Any, Any]:
-        """The request's id, and its result or error. The counters in it are taken over."""
-        answer = orjson.loads(data)
-        for limit in answer.get("rateLimits", ()):
-            limit_id = constants.USED_COUNTERS.get(
-                (limit["rateLimitType"], f"{limit['intervalNum']}{limit['interval']}")
-            )
-            if limit_id is not None:
-                self._throttler.observe_used(limit_id, int(limit["count"]))
-        result = answer.get("result")
-        return answer.get("id"), messages.parse_ws_error(answer) if result is None else result
 
     def parse_error(self, code: int | None, message: str, http_status: int | None = None) -> VenueError:
         return messages.parse_error(code, message, http_status)

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from qtxconn.core.types import OrderRequest, OrderState, OrderType, TradeType
-from qtxconn.errors import MessageError
+from qtxconn.errors import MessageError, RequestTimeoutError
 
 from .scripted_binance import ScriptedBinance, scripted_binance, until
 from .test_binance_perpetual import CANCEL, PAIR, PLACE, QUERY, buy, connector, trading
@@ -101,6 +101,46 @@ async def test_a_damaged_event_is_named_and_the_next_one_is_taken(venue: Scripte
         await venue.push("private", venue.fill(order.client_order_id, 1, "0.002", "0.002", "FILLED"))
         await until(lambda: order.is_done)
         assert [type(alarm.error) for alarm in alarms if alarm.kind == "user_stream"] == [MessageError]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [({"error": {"code": 2, "msg": "no such stream"}}, "no such stream"), ({"error": "no"}, "")],
+    ids=str,
+)
+async def test_a_refused_subscription_is_what_connect_says(
+    venue: ScriptedBinance, answer: dict[str, Any], told: str
+) -> None:
+    venue.subscription_answer = answer
+    exchange = connector(venue)
+    exchange._market._timeout_s = 0.5
+    with pytest.raises(RequestTimeoutError, match=f"public stream: not connected after 0.5 s.*{told}"):
+        await exchange.connect()
+    assert exchange._market.streams == []
+    assert exchange._market.feeds == {}
+    venue.subscription_answer = {"result": None}
+    exchange._market._timeout_s = 20.0
+    async with exchange:
+        assert exchange.is_ready
+
+
+@pytest.mark.parametrize("count", ["", "-1", "1.5", "many", "9" * 5000])
+async def test_a_count_that_is_none_is_left_out(venue: ScriptedBinance, count: str) -> None:
+    venue.counted = count
+    async with trading(venue) as (exchange, _):
+        assert exchange._throttler.used("request weight") < 1_000
+
+
+async def test_a_damaged_market_event_costs_nothing_else(venue: ScriptedBinance) -> None:
+    async with trading(venue) as (exchange, _):
+        damaged = [{"e": "trade"}, {"e": "trade", "s": None}, {"e": "bookTicker", "s": "BTCUSDT"}, {"id": 7}, []]
+        for event in damaged:
+            await venue.push("public", event)
+        trade = {"e": "trade", "s": "BTCUSDT", "t": 1, "p": "50000.0", "q": "0.1", "m": False, "T": 1}
+        await venue.push("public", trade)
+        await until(lambda: exchange.get_order_book(PAIR).last_trade_price == 50000)
+        assert exchange.get_order_book(PAIR).valid
+        assert exchange._market.streams[0].handler_errors == len(damaged) - 1  # the answer to nothing is no error
 
 
 async def test_a_damaged_answer_is_a_message_error(venue: ScriptedBinance) -> None:
