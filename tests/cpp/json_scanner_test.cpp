@@ -205,10 +205,9 @@ void test_pairs_of_changing_widths() {
     std::uint64_t state = 11;
     int whole_rows = 0;
     for (int round = 0; round < 20'000; ++round) {
-        JsonScanner::Increments first{Fixed{static_cast<std::int64_t>(1 + 4 * (next_random(state) % 2)),
-                                            static_cast<std::int32_t>(next_random(state) % 5)},
-                                      {}};
-        JsonScanner::Increments second{Fixed{1, static_cast<std::int32_t>(next_random(state) % 12)}, {}};
+        JsonScanner::Column first(Fixed{static_cast<std::int64_t>(1 + 4 * (next_random(state) % 2)),
+                                        static_cast<std::int32_t>(next_random(state) % 5)});
+        JsonScanner::Column second(Fixed{1, static_cast<std::int32_t>(next_random(state) % 12)});
         std::vector<std::string> texts;
         std::string row;
         for (int level = 0; level < 4; ++level) {
@@ -221,6 +220,8 @@ void test_pairs_of_changing_widths() {
                     text += i == whole ? '.' : zero ? '0' : static_cast<char>('0' + next_random(state) % 10);
                 }
                 if (next_random(state) % 16 == 0) {
+                    text.erase(whole, 1);  // the point
+                } else if (next_random(state) % 16 == 0) {
                     text[next_random(state) % text.size()] = "./:-+ e\x7f\x80\xff,["[next_random(state) % 12];
                 }
                 texts.push_back('"' + text + '"');
