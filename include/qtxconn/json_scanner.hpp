@@ -131,8 +131,12 @@ public:
 
     // Numbers that are told one below the other, as a count of `step` each. Most texts of a column look like the one
     // before: as many digits, and the same characters around them.
-    struct Column {
+    class Column {
+    public:
         explicit Column(Fixed step_) noexcept : step(step_) {}
+
+    private:
+        friend class JsonScanner;
 
         Fixed step;
         // What the last text looked like, and what stood behind it: each character, with '0' for the digits that count,
@@ -237,15 +241,6 @@ private:
             return false;
         }
         ++at_;
-        return true;
-    }
-
-    // Two characters without blanks. False, with nothing taken, if there is something else.
-    bool take_text(const char (&text)[3]) noexcept {
-        if (end_ - at_ < 2 || std::memcmp(at_, text, 2) != 0) {
-            return false;
-        }
-        at_ += 2;
         return true;
     }
 
@@ -419,7 +414,7 @@ private:
         const int counted = std::min(fraction, column.step.scale);  // those beyond must be zeros
         const int end = whole + (has_point ? 1 + fraction : 0);
         const int size = end + static_cast<int>(behind.size());
-        if (whole == 0 || (has_point && fraction == 0) || whole + counted > 8 || size > kShapeMax ||
+        if (whole == 0 || (has_point && fraction == 0) || counted < 0 || whole + counted > 8 || size > kShapeMax ||
             column.step.scale - counted > kDigitsMax - 8) {
             return false;
         }

@@ -421,8 +421,8 @@ private:
             return false;
         }
         std::size_t count = 0;
-        for (const std::uint64_t word : words) {
-            count += static_cast<std::size_t>(__builtin_popcountll(word));
+        for (std::uint64_t word = 0; word <= span / 64; ++word) {
+            count += static_cast<std::size_t>(__builtin_popcountll(words[word]));
         }
         make_place(first, last, count);
         BookLevel* to = array_.data() + first;
