@@ -145,6 +145,7 @@ _DEFINITE_REFUSALS = (
     InvalidRequestError,
     AuthenticationError,
     TimestampError,
+    ThrottledError,
     OrderValidationError,
     ConfigurationError,
     AmountError,

@@ -220,12 +220,10 @@ inline bool read_side(JsonScanner& json, TradeType& out) noexcept {
             default: return json.boolean(out.is_maker);
         }
     });
-    if (!has_fee || out.fee_asset.empty()) {
-        out.fee_asset = std::string_view();
-        out.fee = Fixed{};
-    }
     out.is_fill = out.is_fill && out.fill_amount.units > 0;
-    return complete && keys.have(kNeeded);
+    // A fee in no asset, or an asset without its fee: the generic path says what is wrong.
+    const bool is_half_told = out.is_fill && (out.fee_asset.empty() ? out.fee.units != 0 : !has_fee);
+    return complete && !is_half_told && keys.have(kNeeded);
 }
 
 [[gnu::flatten]] inline bool read_levels(JsonScanner& json, Fixed tick, Fixed lot, BookLevel* out,

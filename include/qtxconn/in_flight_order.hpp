@@ -514,12 +514,14 @@ inline Applied apply_fill(InFlightOrder& order, const Fill& fill) noexcept {
 
 // Applies the venue's word that the order now has this price and this amount (0: as before). It ends a pending amend;
 // an order that has executed all of the new amount ends when the venue says how. `venue_ns` orders amends among each
-// other only: fills that were reported before and happened later do not make one stale. 0: no time was given.
+// other only: fills that were reported before and happened later do not make one stale. 0: no time was given. Venues
+// count milliseconds: what they say of the same instant as the newest amend is older than it once the end is known.
 inline Applied apply_amend(InFlightOrder& order, Fixed price, Fixed amount, std::int64_t venue_ns) noexcept {
     if (is_terminal(order.state)) {
         return Applied::terminal;
     }
-    if (venue_ns != 0 && venue_ns < order.amended_ns) {
+    if (venue_ns != 0 &&
+        (venue_ns < order.amended_ns || (venue_ns == order.amended_ns && is_terminal(order.reported)))) {
         return Applied::stale;
     }
     if (price.units < 0 || amount.units < 0) {

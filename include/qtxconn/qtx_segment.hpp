@@ -216,13 +216,15 @@ void store_release(Number& target, Number value) noexcept {
 template <std::size_t N>
 [[gnu::always_inline]] inline void copy(void* to, const void* from) noexcept {
     static_assert(N >= 16);
-    using Block = unsigned char __attribute__((vector_size(16), aligned(1), may_alias));
+    using Block = unsigned char __attribute__((vector_size(16)));
     auto* out = static_cast<unsigned char*>(to);
     const auto* in = static_cast<const unsigned char*>(from);
 #pragma GCC unroll 8
     for (std::size_t at = 0; at < N; at += 16) {
         const std::size_t begin = at + 16 <= N ? at : N - 16;
-        *reinterpret_cast<Block*>(out + begin) = *reinterpret_cast<const Block*>(in + begin);
+        Block block;
+        __builtin_memcpy(&block, in + begin, sizeof block);
+        __builtin_memcpy(out + begin, &block, sizeof block);
     }
 }
 

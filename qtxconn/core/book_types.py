@@ -26,6 +26,16 @@ class OrderBookQueryResult(NamedTuple):
     complete: bool = True
 
 
+class BookTicker(NamedTuple):
+    """The best prices, quote per base, and the amounts at them, base, as of the venue's update `update_id`."""
+
+    update_id: int
+    best_bid: Decimal
+    best_bid_size: Decimal
+    best_ask: Decimal
+    best_ask_size: Decimal
+
+
 class BookSnapshot(NamedTuple):
     """A copy of a book, both sides from the same moment: arrays of LEVEL_DTYPE, the best level first."""
 

@@ -8,6 +8,7 @@ cdef class ConnectorBase(ConnectorOrders):
     cdef object _dead_mans_switch                 # DeadMansSwitch, or None: off
     cdef bint _cancel_on_disconnect
     cdef readonly dict _order_books               # pair -> OrderBook
+    cdef dict _book_tickers                       # pair -> (since when the book was valid, BookTicker)
     cdef dict _pair_of_symbol                     # the venue's symbol -> pair, of all its pairs
     cdef dict _symbol_of_pair
     cdef dict _balances                           # asset -> (total, available)

@@ -16,6 +16,7 @@ from qtxconn.core.in_flight_order cimport ns_to_seconds
 from qtxconn.core.order_book cimport OrderBook
 from qtxconn.core.order_journal cimport OrderJournalBase
 
+from qtxconn.core.book_types import BookTicker
 from qtxconn.core.connector_hooks import missing_order_hooks
 from qtxconn.core.dead_mans_switch import DeadMansSwitch
 from qtxconn.core.environment import environment
@@ -50,6 +51,7 @@ cdef class ConnectorBase(ConnectorOrders):
 
     def __cinit__(self, *args, **kwargs):
         self._order_books = {}
+        self._book_tickers = {}
         self._pair_of_symbol = {}
         self._symbol_of_pair = {}
         self._balances = {}
@@ -162,6 +164,27 @@ cdef class ConnectorBase(ConnectorOrders):
     def get_vwap_for_volume(self, str trading_pair not None, bint is_buy, volume):
         """OrderBook.get_vwap_for_volume of the pair's book; the other queries are asked of the book itself."""
         return self.get_order_book(trading_pair).get_vwap_for_volume(is_buy, volume)
+
+    def get_book_ticker(self, str trading_pair not None):
+        """BookTicker, the newest best prices: the book's, or those of a ticker that is ahead of it by the venue's count
+        of updates. None while the book is not valid."""
+        cdef OrderBook book = self.get_order_book(trading_pair)
+        if not book.valid:
+            return None
+        since_ns, ticker = self._book_tickers.get(trading_pair, (0, None))
+        if ticker is not None and since_ns == book.valid_since_ns and ticker.update_id > book.last_update_id:
+            return ticker
+        return BookTicker(
+            book.last_update_id, book.best_bid, book.best_bid_size, book.best_ask, book.best_ask_size
+        )
+
+    def _set_book_ticker(self, str trading_pair, ticker):
+        """For exchanges whose tickers count updates as their books do: takes the newest one. One from before the book
+        was last lost says nothing any more."""
+        since_ns = self._order_books[trading_pair].valid_since_ns
+        known_since_ns, known = self._book_tickers.get(trading_pair, (since_ns, None))
+        if known is None or known_since_ns != since_ns or ticker.update_id > known.update_id:
+            self._book_tickers[trading_pair] = since_ns, ticker
 
     def get_order_price_quantum(self, str trading_pair not None, price=None):
         """The pair's tick, in quote per base; it is the same at every price."""
@@ -286,6 +309,10 @@ cdef class ConnectorBase(ConnectorOrders):
     def trading_pair_associated_to_exchange_symbol(self, str symbol not None) -> str:
         return self._pair_of_symbol[symbol]
 
+    def _pair_of(self, str symbol not None):
+        """For exchanges: the trading pair of a symbol, or None if it is none that trades here."""
+        return self._pair_of_symbol.get(symbol)
+
     # -- listeners ---------------------------------------------------------------------------------------------
 
     def add_listener(self, event_tag, listener):
@@ -390,6 +417,7 @@ cdef class ConnectorBase(ConnectorOrders):
         self._set_connected(False)
         self._balances_known = False
         self._news_s.clear()
+        self._book_tickers.clear()
         for book in self._order_books.values():
             book.invalidate("disconnected")
         self._trading_rules.clear()
@@ -424,8 +452,9 @@ cdef class ConnectorBase(ConnectorOrders):
             await self._clock.sleep(self.status_poll_interval_s)
             try:
                 await self._refresh_account()
-            except QtxconnError as error:
-                self._logger.info("the account could not be read: %s; trying again", error)
+            except Exception as error:
+                self._logger.info("the account could not be read: %s; trying again", error,
+                                  exc_info=None if isinstance(error, QtxconnError) else error)
 
     def _user_stream_damaged(self, error):
         """For exchanges: a message could not be read. What it may have said is asked, at once, though not more often

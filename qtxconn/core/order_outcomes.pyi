@@ -10,7 +10,7 @@ from qtxconn.core.clock import Clock
 from qtxconn.core.connector_hooks import ConnectorHooks
 from qtxconn.core.in_flight_order import InFlightOrder
 from qtxconn.core.pubsub import PubSub
-from qtxconn.core.types import OrderUpdate
+from qtxconn.core.types import OrderUpdate, TradeUpdate
 
 class OrderOutcomes(ConnectorHooks):
     @property
@@ -23,7 +23,7 @@ class OrderOutcomes(ConnectorHooks):
     def _alarm(
         self, kind: str, message: str, order_id: str | None = None, error: BaseException | None = None
     ) -> None: ...
-    def _process_report(self, update: OrderUpdate) -> None: ...
+    def _process_report(self, update: OrderUpdate, fill: TradeUpdate | None = None) -> None: ...
     def _process_amend(self, update: OrderUpdate) -> None: ...
     def _resolve(
         self, order: InFlightOrder, cancel_error: BaseException | None = None

@@ -117,9 +117,12 @@ cdef class OrderOutcomes(ConnectorHooks):
                         "asking the venue", order_id, error)
         self._resolve(order)
 
-    def _process_report(self, update):
-        """For exchanges: applies all that the venue says of an order in one answer."""
+    def _process_report(self, update, fill=None):
+        """For exchanges: applies all that the venue says of an order in one answer, or in one event, with the execution
+        that it tells of (TradeUpdate)."""
         self._process_amend(update)
+        if fill is not None:
+            self._order_tracker.process_trade_update(fill)
         self._order_tracker.process_order_update(update)
 
     def _process_amend(self, update):

@@ -78,7 +78,11 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
         return sum((position.amount for position in found if position is not None), Decimal(0))
 
     def _set_positions(self, list positions, double venue_s=0.0):
-        """For exchanges: takes the list of all open positions; what is held here and not in it is closed."""
+        """For exchanges: takes the list of all open positions; what is held here and not in it is closed. It may list
+        pairs without one, for their leverage."""
+        for position in positions:
+            if position.leverage:
+                self._set_leverage(position.trading_pair, int(position.leverage), venue_s)
         named = {(position.trading_pair, position.position_side) for position in positions if position.amount}
         for held in self.get_all_positions():
             if (held.trading_pair, held.position_side) not in named:
@@ -88,17 +92,18 @@ cdef class PerpetualDerivativeBase(ConnectorBase):
                 self._set_position(position, venue_s)
 
     def _set_position(self, position, double venue_s=0.0):
-        """For exchanges: takes the venue's word on a position; amount 0 removes it. In hedge mode the side BOTH does
-        not exist and is left out. With `venue_s`, the venue's time of the message or before the request, an older word
-        than the newest is left out."""
-        side = None
-        if self._position_mode is PositionMode.HEDGE:
-            side = position.position_side
-            if side is PositionSide.BOTH:
-                return
-        key = _position_key(position.trading_pair, side)
+        """For exchanges: takes the venue's word on a position; amount 0 removes it. A side that the position mode does
+        not have is left out: BOTH in hedge mode, the others in one-way mode. With `venue_s`, the venue's time of the
+        message or before the request, an older word than the newest is left out. A leverage of 0 is one that was not
+        told: it is the pair's."""
+        is_hedged = self._position_mode is PositionMode.HEDGE
+        if (position.position_side is PositionSide.BOTH) is is_hedged:
+            return
+        key = _position_key(position.trading_pair, position.position_side if is_hedged else None)
         if not self._is_news(("position", key), venue_s):
             return
+        if not position.leverage:
+            position = position._replace(leverage=Decimal(self.get_leverage(position.trading_pair)))
         if position.amount:
             self._positions[key] = position
         else:

@@ -10,4 +10,4 @@ cdef class PubSub:
 
     cdef tuple c_listeners(self, object event_class)    # whom events of a class of EVENT_ROUTES are for
     cdef int c_call(self, tuple listeners, object event) except -1
-    cdef object _find_targets(self)
+    cdef object _find_targets(self, object changed_tag=*)

@@ -31,13 +31,13 @@ cdef class PubSub:
         listeners = self._by_tag.setdefault(event_tag, [])
         if listener not in listeners:
             listeners.append(listener)
-            self._find_targets()
+            self._find_targets(event_tag)
 
     def remove_listener(self, event_tag, listener):
         listeners = self._by_tag.get(event_tag, [])
         if listener in listeners:
             listeners.remove(listener)
-            self._find_targets()
+            self._find_targets(event_tag)
 
     def get_listeners(self, event_tag):
         return list(self._by_tag.get(event_tag, ()))
@@ -66,8 +66,10 @@ cdef class PubSub:
         handler = getattr(self._error, "on_error", None)
         self.c_call(() if handler is None else (handler,), event)
 
-    cdef object _find_targets(self):
+    cdef object _find_targets(self, object changed_tag=None):
         for kind, (tag, method) in EVENT_ROUTES.items():
+            if changed_tag is not None and tag is not changed_tag:
+                continue
             typed = self._trade if hasattr(TradeEventListener, method) else self._order
             # A listener need not derive from our bases: what it does not define it does not want to hear.
             handler = getattr(typed, method, None)

@@ -76,6 +76,7 @@ class BookFeed:
                     self._backoff.reset()
                     continue
                 logger.info("%s: the snapshot does not meet the stream; asking again", self._name)
-            except QtxconnError as error:
-                logger.warning("%s: no snapshot: %s", self._name, error)
+            except Exception as error:
+                unforeseen = None if isinstance(error, QtxconnError) else error
+                logger.warning("%s: no snapshot: %s", self._name, error, exc_info=unforeseen)
             await self._clock.sleep(self._backoff.next_s())

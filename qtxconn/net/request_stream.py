@@ -7,7 +7,8 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtxconn.errors import AuthenticationError, NotReadyError, OutcomeUnknownError, RateLimitedError, TimestampError
 from qtxconn.net.circuit import CircuitBreaker
@@ -21,13 +22,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+class StreamAnswer(NamedTuple):
+    """`result`, where it is a VenueError, is raised; `used`: the venue's counts by rate limit, where it tells them."""
+
+    request_id: str | None
+    result: Any
+    used: Mapping[str, int] = MappingProxyType({})
+
+
 class RequestStream:
     """Each request is sent once. Answers may come in any order.
 
     `build_request(request_id, method, params, in_session)` gives the message; one that is not in a session carries its
         own signature.
-    `parse_answer(data)` gives the request's id and its result, or the VenueError to raise. Where it raises, or finds no
-        id, every request that waits has an unknown outcome at once: waiting on would bring nothing.
+    `parse_answer(data)` gives the StreamAnswer. Where it raises, or finds no id, every request that waits has an
+        unknown outcome at once: waiting on would bring nothing.
     `logon_method`: the request that opens a session on a new connection, before it counts as live; "" for none. When
         the venue has ended a session, which it says by an AuthenticationError, the session is opened anew on the same
         connection and the request, which the venue refused, is sent again.
@@ -41,7 +50,7 @@ class RequestStream:
         clock: Clock,
         throttler: Throttler,
         build_request: Callable[[str, str, Mapping[str, str], bool], str],
-        parse_answer: Callable[[str | bytes], tuple[Any, Any]],
+        parse_answer: Callable[[str | bytes], StreamAnswer],
         on_timestamp_error: Callable[[], Awaitable[None]],
         logon_method: str = "",
         handshake_weights: Mapping[str, int] | None = None,
@@ -61,6 +70,7 @@ class RequestStream:
         self._timeout_s = timeout_s
         self._wait_max_s = wait_max_s
         self._ids = itertools.count(1)
+        self._sent_ns: dict[str, int] = {}  # monotonic, of the requests that wait for their answer
         self._session = 0  # counts the logons
         self._logging_on = asyncio.Lock()
         self._circuit = CircuitBreaker(name, clock)
@@ -147,15 +157,19 @@ class RequestStream:
     async def _ask(self, method: str, params: Mapping[str, str], in_session: bool) -> Any:
         request_id = str(next(self._ids))
         message = self._build_request(request_id, method, params, in_session)
+        self._sent_ns[request_id] = self._clock.monotonic_ns()
         try:
             return await self._client.request(request_id, message, timeout_s=self._timeout_s)
         except TimestampError:
             await self._on_timestamp_error()
             raise
+        finally:
+            del self._sent_ns[request_id]
 
     def _on_message(self, data: str | bytes, _received_ns: int, _monotonic_ns: int) -> None:
         try:
-            request_id, result = self._parse_answer(data)
+            request_id, result, used = self._parse_answer(data)
+            self._throttler.observe_used(used, self._sent_ns.get(request_id, 0))
         except Exception:
             logger.exception("%s: an answer could not be read", self._name)
             request_id = result = None

@@ -61,7 +61,7 @@ class RestClient:
     """Requests to one base URL.
 
     `parse_error(http_status, body)` turns an error answer into the VenueError to raise.
-    `on_headers(headers)` sees the headers of every answer (used weights).
+    `on_headers(headers, sent_ns)` sees the headers of every answer (used weights); its request left then (monotonic).
     `wait_max_s`: longer than this no request waits for the rate limit; it is refused with ThrottledError.
     `connections_max`: of requests without priority; those with it never wait for a connection.
     Raises ConfigurationError where `base_url` is none.
@@ -74,7 +74,7 @@ class RestClient:
         clock: Clock,
         parse_error: Callable[[int, bytes], VenueError],
         throttler: Throttler | None = None,
-        on_headers: Callable[[Mapping[str, str]], None] | None = None,
+        on_headers: Callable[[Mapping[str, str], int], None] | None = None,
         connect_timeout_s: float = 5.0,
         timeout_s: float = 10.0,
         wait_max_s: float = 10.0,
@@ -216,6 +216,7 @@ class RestClient:
             raise NotReadyError(f"{request}: the connection is not open; connect first")
         limit_s = timeout_s or self._timeout_s
         failure: QtxconnError
+        sent_ns = self._clock.monotonic_ns()
         try:
             async with session.request(
                 request.method,
@@ -238,14 +239,14 @@ class RestClient:
         except aiohttp.ClientError as error:
             failure = NetworkError(f"{request}: not an HTTP answer ({_kind(error)})")
         else:
+            if self._on_headers is not None:
+                self._on_headers(response.headers, sent_ns)
             return self._read_answer(request, response.status, response.headers, body)
         # Raised here, outside the handlers: aiohttp's exceptions quote the URL with its signature, and a
         # chained exception would carry them into every traceback.
         raise failure
 
     def _read_answer(self, request: RestRequest, status: int, headers: Mapping[str, str], body: bytes) -> Any:
-        if self._on_headers is not None:
-            self._on_headers(headers)
         if not 200 <= status < 300:
             error = self._parse_error(status, body)
             if isinstance(error, RateLimitedError):

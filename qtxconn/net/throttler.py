@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +28,13 @@ class RateLimit(NamedTuple):
     time_interval: float
     reserved: int = 0
     scope: str = "address"
+
+
+class _Told(NamedTuple):
+    """The newest count of the venue, and what was granted since."""
+
+    until_ns: int  # monotonic: it begins anew
+    used: int
 
 
 class _Pool:
@@ -79,13 +86,25 @@ class Throttler:
     Priority callers go first and may use the reserved share. Callers whose pools do not overlap do not wait
     for each other. Nothing polls: one task sleeps until the next caller is due, and exists only meanwhile.
     With a `budget` the weights and pauses are those of all processes that share it; each keeps its own queue.
+    `venue_ns()`: the venue's time, rather too early than too late, where its counters begin anew at every multiple of
+    their interval.
     """
 
-    def __init__(self, rate_limits: Iterable[RateLimit], clock: Clock, budget: SharedBudget | None = None) -> None:
+    def __init__(
+        self,
+        rate_limits: Iterable[RateLimit],
+        clock: Clock,
+        budget: SharedBudget | None = None,
+        venue_ns: Callable[[], int] | None = None,
+    ) -> None:
         self._clock = clock
         self._budget = budget
+        self._venue_ns = venue_ns
         self._pools: dict[str, _Pool | SharedPool] = {}
+        self._intervals_ns: dict[str, int] = {}
+        self._told: dict[str, _Told] = {}
         for rate_limit in rate_limits:
+            self._intervals_ns[rate_limit.limit_id] = round(rate_limit.time_interval * 1e9)
             pool = _Pool(rate_limit)
             self._pools[rate_limit.limit_id] = pool if budget is None else budget.pool(rate_limit)
         self._lanes: dict[bool, deque[_Waiter]] = {True: deque(), False: deque()}
@@ -126,17 +145,29 @@ class Throttler:
                 lane.remove(waiter)
                 self._set_alarm(self._grant())
 
-    def observe_used(self, limit_id: str, used: int) -> None:
-        """The venue counted `used` in its own window: take over what others (or a former process) spent.
+    def observe_used(self, used: Mapping[str, int], sent_ns: int) -> None:
+        """The venue counted so much in its own windows (pool -> weight): take over what others, or a former process,
+        spent. `sent_ns` (monotonic): when the request left whose answer says so.
 
-        Only ever raises the local count: what is still on its way is not yet in the venue's.
+        Only ever raises the local count: what is still on its way is not yet in the venue's. And until the venue's
+        window ends, its count and what is granted from now on fit into the limit, too: what we spent before the window
+        began must not hide what others spent in it.
         """
-        pool = self._pool(limit_id)
+        if not used:
+            return
         now_ns = self._clock.monotonic_ns()
+        venue_ns = self._venue_ns() if self._venue_ns is not None else None
         with self._budget.locked() if self._budget is not None else nullcontext():
-            pool.refresh(now_ns)
-            if used > pool.used:
-                pool.spend(now_ns, used - pool.used)
+            for limit_id, weight in used.items():
+                pool = self._pool(limit_id)
+                pool.refresh(now_ns)
+                if weight > pool.used:
+                    pool.spend(now_ns, weight - pool.used)
+                if venue_ns is None:
+                    continue
+                began_ns = now_ns - venue_ns % self._intervals_ns[limit_id]
+                if sent_ns >= began_ns:  # else it may be the count of the window before
+                    self._told[limit_id] = _Told(began_ns + self._intervals_ns[limit_id], weight)
 
     def pause_until(self, monotonic_ns: int) -> None:
         """Grant nothing, to nobody, before this time (an answer's Retry-After)."""
@@ -181,7 +212,10 @@ class Throttler:
     def _due_ns(self, waiter: _Waiter, now_ns: int) -> int:
         due_ns = max(now_ns, self._paused_until_ns)
         for limit_id, weight in waiter.weights.items():
-            due_ns = max(due_ns, self._pools[limit_id].free_at_ns(weight, waiter.priority, now_ns))
+            pool, told = self._pools[limit_id], self._told.get(limit_id)
+            due_ns = max(due_ns, pool.free_at_ns(weight, waiter.priority, now_ns))
+            if told is not None and told.used + weight > pool.capacity(waiter.priority):
+                due_ns = max(due_ns, told.until_ns)
         return due_ns
 
     def _grant(self) -> int | None:
@@ -212,8 +246,7 @@ class Throttler:
                 if blocked.isdisjoint(waiter.weights):
                     due_ns = self._due_ns(waiter, now_ns)
                     if due_ns <= now_ns:
-                        for limit_id, weight in waiter.weights.items():
-                            self._pools[limit_id].spend(now_ns, weight)
+                        self._spend(waiter.weights, now_ns)
                         waiter.granted.set_result(None)
                         continue
                     next_ns = due_ns if next_ns is None else min(next_ns, due_ns)
@@ -223,6 +256,12 @@ class Throttler:
             lane.clear()
             lane.extend(still_waiting)
         return next_ns
+
+    def _spend(self, weights: Mapping[str, int], now_ns: int) -> None:
+        for limit_id, weight in weights.items():
+            self._pools[limit_id].spend(now_ns, weight)
+            if (told := self._told.get(limit_id)) is not None:
+                self._told[limit_id] = told._replace(used=told.used + weight)
 
     def _refuse_late(self, waiter: _Waiter, wait_max_s: float) -> None:
         now_ns = self._clock.monotonic_ns()

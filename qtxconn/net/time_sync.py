@@ -51,6 +51,14 @@ class TimeSync:
         monotonic_ns = self._clock.monotonic_ns()
         return monotonic_ns + self._best(monotonic_ns)[1]
 
+    def earliest_ns(self) -> int:
+        """The same, rather too early than too late."""
+        if not self._samples:
+            return self._clock.now_ns()
+        monotonic_ns = self._clock.monotonic_ns()
+        best = self._best(monotonic_ns)
+        return monotonic_ns + best[1] - self._uncertainty_ns(best, monotonic_ns)
+
     @property
     def offset_ns(self) -> int:
         """Server time minus local wall time, ns."""

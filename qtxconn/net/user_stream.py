@@ -63,6 +63,7 @@ class UserStream(WebSocketClient):
                 await self.reconnect()  # asks for the key again, and reads what was missed
 
     def _take(self, data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
+        self._connector.user_stream_received_ns = received_ns
         try:
             self._on_event(data, received_ns, monotonic_ns)
         except Exception as error:

@@ -6,16 +6,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qtxconn.errors import QtxconnError, TimestampError, VenueError
+from qtxconn.errors import CircuitOpenError, NotReadyError, QtxconnError, TimestampError, VenueError
 from qtxconn.net.rest import RestClient, logger
 
 if TYPE_CHECKING:
     from qtxconn.core.clock import Clock
+    from qtxconn.net.request_stream import RequestStream
     from qtxconn.net.rest import RestRequest
     from qtxconn.net.throttler import Throttler
     from qtxconn.net.time_sync import TimeSync
 
 TIME_SYNC_INTERVAL_S = 300.0
+COUNT_DIGITS_MAX = 9
 
 
 class Security(Enum):
@@ -80,6 +82,20 @@ class VenueRest(RestClient):
                     raise
         raise AssertionError("the last attempt returns or raises")
 
+    async def call_over(
+        self, stream: RequestStream | None, endpoint: Endpoint, params: Mapping[str, str] | None = None
+    ) -> Any:
+        """The same request over a stream, while there is one and it is up and answering. Which way it goes is settled
+        before anything is sent, so nothing goes out twice."""
+        if stream is not None and stream.is_live:
+            try:
+                return await stream.request(
+                    endpoint.ws_method, params or {}, weights=endpoint.weights, priority=endpoint.priority
+                )
+            except (CircuitOpenError, NotReadyError):
+                pass  # nothing was sent
+        return await self.call(endpoint, params)
+
     async def first_sync(self) -> None:
         """Asks for the venue's time; raises what the requests raise."""
         await self.time.sync(self._request_server_ns)
@@ -97,8 +113,10 @@ class VenueRest(RestClient):
             await self._clock.sleep(TIME_SYNC_INTERVAL_S)
             await self.sync_time()
 
-    def _observe_used_weights(self, headers: Mapping[str, str]) -> None:
+    def _observe_used_weights(self, headers: Mapping[str, str], sent_ns: int) -> None:
+        used = {}
         for header, limit_id in self._used_headers.items():
-            used = headers.get(header, "")
-            if used.isdecimal():
-                self._limits.observe_used(limit_id, int(used))
+            count = headers.get(header, "")
+            if count.isdecimal() and len(count) <= COUNT_DIGITS_MAX:
+                used[limit_id] = int(count)
+        self._limits.observe_used(used, sent_ns)

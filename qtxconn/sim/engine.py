@@ -17,13 +17,13 @@ from itertools import islice
 from typing import Protocol
 
 from qtxconn.sim.book import BookSide
+from qtxconn.sim.listeners import MarketListener
 from qtxconn.sim.model import (
     BookTicker,
     DepthUpdate,
     ExpireReason,
     Instrument,
     Levels,
-    MarketListener,
     MarketTrade,
     SelfTradePrevention,
     Side,

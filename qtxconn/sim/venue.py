@@ -21,8 +21,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from qtxconn.sim.account import Account, MarginChange, SimPosition, fee_of
 from qtxconn.sim.conditional import ConditionalOrders
 from qtxconn.sim.engine import MatchingEngine
+from qtxconn.sim.listeners import AccountListener, MarketListener, NoticeListener
 from qtxconn.sim.model import (
-    AccountListener,
     Amendment,
     BookTicker,
     Execution,
@@ -32,8 +32,6 @@ from qtxconn.sim.model import (
     IncomeType,
     Instrument,
     Levels,
-    MarketListener,
-    NoticeListener,
     OrderStatus,
     OrderType,
     PositionSide,

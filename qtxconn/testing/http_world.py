@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -120,7 +119,7 @@ class HttpWorld(World):
         if fault in (RequestFault.REFUSED, RequestFault.RESET_BEFORE):
             return self._reset(transport)
         if fault is RequestFault.LOST_REQUEST:
-            await asyncio.sleep(GIVEN_UP_S)
+            await self.loop.sleep(GIVEN_UP_S)
             return self._reset(transport)
         if fault is RequestFault.ERROR_BEFORE:
             return web.Response(status=503, text="<html>unavailable</html>")
@@ -135,17 +134,17 @@ class HttpWorld(World):
         await request.read()
         if fault is RequestFault.RESET_THEN_LATE:
             self._network.reset_connection(transport)
-            await asyncio.sleep(self.plan.after_reset_s())
+            await self.loop.sleep(self.plan.after_reset_s())
             return await self._handle(request)
         if fault is RequestFault.LATE:
-            await asyncio.sleep(self.plan.late_s())
+            await self.loop.sleep(self.plan.late_s())
             return await self._handle(request)
         await self._handle(request)
         if fault is RequestFault.ERROR_AFTER:
             body = orjson.dumps({"code": -1007, "msg": "Timeout waiting for response from backend server."})
             return web.Response(status=503, body=body, content_type="application/json")
         if fault is RequestFault.LOST_ANSWER:
-            await asyncio.sleep(GIVEN_UP_S)
+            await self.loop.sleep(GIVEN_UP_S)
         return self._reset(transport)
 
     def silence_left_s(self) -> float:

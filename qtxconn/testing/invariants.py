@@ -371,10 +371,13 @@ class InvariantChecker:
         if order.order_type.is_limit_type() and order.price != price:
             yield f"L1: {order_id} has the price {order.price} here, {price} at the venue"
         history, executions = self._orders[order_id], self._executions(order_id)
-        if not order.order_fills.keys() == history.fills.keys() == executions.keys():
-            yield (f"L2: {order_id} has other fills than the venue: {sorted(order.order_fills)}, "
+        fills = order.order_fills
+        if not fills.keys() == history.fills.keys() == executions.keys():
+            yield (f"L2: {order_id} has other fills than the venue: {sorted(fills)}, "
                    f"told {sorted(history.fills)}, venue {sorted(executions)}")  # fmt: skip
-        fees, paid = order.cumulative_fee_paid(self._market.account.quote), sum(e.fee for e in executions.values())
+        quote = self._market.account.quote
+        fees = sum(fee.amount for fill in fills.values() for fee in fill.fee.flat_fees if fee.token == quote)
+        paid = sum(execution.fee for execution in executions.values())
         if fees != paid:
             yield f"L2: {order_id} has fees of {fees} here, {paid} at the venue"
         if order.exchange_order_id != str(there.order_id):

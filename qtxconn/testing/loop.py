@@ -7,10 +7,8 @@ from asyncio import base_events
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from qtxconn.core.clock import Clock
 from qtxconn.testing.scheduler import Scheduler, SimulationError
 
-EPOCH_NS = 1_700_000_000_000_000_000  # virtual wall time at which every simulation starts
 STEPS_MAX = 5_000_000
 
 
@@ -74,28 +72,6 @@ class SimLoop(Scheduler, base_events.BaseEventLoop):
 def _place(task: asyncio.Task[Any]) -> str:
     frames = task.get_stack(limit=1)
     return f"{frames[0].f_code.co_name}:{frames[0].f_lineno}" if frames else "no frame"
-
-
-class SimClock(Clock):
-    """The clocks of one simulated host: monotonic time is the loop's, the wall clock may be stepped."""
-
-    def __init__(self, loop: SimLoop, epoch_ns: int = EPOCH_NS) -> None:
-        self._loop = loop
-        self._epoch_ns = epoch_ns
-
-    def now_ns(self) -> int:
-        return self._epoch_ns + self._loop.elapsed_ns
-
-    def now_ms(self) -> int:
-        """For venues, whose clock this may be."""
-        return self.now_ns() // 1_000_000
-
-    def monotonic_ns(self) -> int:
-        return self._loop.elapsed_ns
-
-    def step(self, seconds: float) -> None:
-        """Moves the wall clock, as an NTP client or an administrator does."""
-        self._epoch_ns += round(seconds * 1e9)
 
 
 def run(main: Coroutine[Any, Any, Any], loop: SimLoop) -> Any:

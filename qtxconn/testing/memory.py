@@ -129,7 +129,7 @@ class MemoryLink:
         if fault is not RequestFault.NONE:
             self.on_fault(fault.value)
         if fault is RequestFault.REFUSED:
-            await asyncio.sleep(plan.delay_s())
+            await loop.sleep(plan.delay_s())
             raise NetworkError("cannot connect")
         self.sent += 1
         request = _Request(self, carry_out, fault, now_s, loop.create_future())
@@ -159,7 +159,7 @@ class MemoryLink:
 
     async def open_stream(self, on_message: Callable[[Any], None], on_broken: Callable[[], None]) -> None:
         """Returns once messages come in. Raises NetworkError."""
-        await asyncio.sleep(2 * self.plan.delay_s())
+        await self._loop.sleep(2 * self.plan.delay_s())
         if self.plan.in_outage(self._loop.time()):
             raise NetworkError("cannot connect")
         self._stream_number += 1

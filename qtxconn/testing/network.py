@@ -213,7 +213,7 @@ class SimNetwork:
             raise SimulationError("there is no TLS in the simulation: use http and ws addresses")
         address = kwargs.get("sock") or (host, port)
         began_s = self.loop.time()
-        await asyncio.sleep(self.plan.delay_s())
+        await self.loop.sleep(self.plan.delay_s())
         listener = self.listeners.get(address[1])
         if listener is None or self.refuses():
             raise ConnectionRefusedError(111, "Connection refused")

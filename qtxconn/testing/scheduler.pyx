@@ -1,14 +1,18 @@
 """The inside of the deterministic loop: what is ready, what is due, and in which order it runs. Compiled: all a
 simulation does goes through here."""
 
-from asyncio import Future, Task
+from asyncio import Future, Task, sleep
 from contextvars import ContextVar, copy_context
 from heapq import heappop, heappush
-from math import ceil
 from random import Random
 
 from cpython.contextvars cimport PyContext_Enter, PyContext_Exit
+from libc.math cimport ceil, llround
+from libc.stdint cimport int64_t
 
+from qtxconn.core.clock cimport Clock
+
+EPOCH_NS = 1_700_000_000_000_000_000     # virtual wall time at which every simulation starts
 cdef object process = ContextVar("simulated process", default=0)
 
 
@@ -117,6 +121,17 @@ cdef class Scheduler:
         heappush(self._timers, (when, self._timers_made, timer))    # equal times keep their order
         return timer
 
+    async def sleep(self, double delay):
+        """asyncio.sleep() without looking up what loop is running: half of all that is waited for is this."""
+        if delay <= 0:
+            return await sleep(delay)
+        future = SimFuture(loop=self)
+        cdef SimHandle timer = self._call_at(self._elapsed_s + delay, _wake, (future,), None)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
     def create_future(self):
         return SimFuture(loop=self)
 
@@ -212,6 +227,39 @@ cdef class Scheduler:
         self._dead.clear()
         self._ready_now += self._of_the_dead
         self._of_the_dead = []
+
+
+cdef class SimClock(Clock):
+    """The clocks of one simulated host: monotonic time is the loop's, the wall clock may be stepped."""
+
+    cdef Scheduler _loop
+    cdef int64_t _epoch_ns
+
+    def __init__(self, Scheduler loop not None, int64_t epoch_ns=EPOCH_NS):
+        self._loop = loop
+        self._epoch_ns = epoch_ns
+
+    cdef int64_t c_now_ns(self) noexcept nogil:
+        return self._epoch_ns + self._loop.elapsed_ns
+
+    cdef int64_t c_monotonic_ns(self) noexcept nogil:
+        return self._loop.elapsed_ns
+
+    def sleep(self, double seconds):
+        return self._loop.sleep(seconds)
+
+    def now_ms(self) -> int:
+        """For venues, whose clock this may be."""
+        return self.c_now_ns() // 1_000_000
+
+    def step(self, double seconds):
+        """Moves the wall clock, as an NTP client or an administrator does."""
+        self._epoch_ns += llround(seconds * 1e9)
+
+
+def _wake(future):
+    if not future.done():
+        future.set_result(None)
 
 
 cdef SimHandle _handle(double when, callback, tuple args, context):

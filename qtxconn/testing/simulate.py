@@ -151,7 +151,7 @@ class Schedule:
                 return True
             except QtxconnError as error:
                 self.trace.record("connect failed", type(error).__name__)
-                await asyncio.sleep(1.0)
+                await self.loop.sleep(1.0)
         raise AssertionError("the loop above only returns")
 
     async def _kill(self) -> None:
@@ -163,7 +163,7 @@ class Schedule:
         self._connector = None
         if self.plan.journal_records is None:
             self._ids.clear()
-        await asyncio.sleep(self._rng.uniform(0.1, 3.0))
+        await self.loop.sleep(self._rng.uniform(0.1, 3.0))
 
     def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self._context.run(method, *args, **kwargs)
@@ -254,7 +254,7 @@ class Schedule:
         kills = list(self.plan.kills_s)
         placed = 0
         while loop.time() < end_s or placed < wanted:
-            await asyncio.sleep(rng.expovariate(1.0) * pause_s)
+            await self.loop.sleep(rng.expovariate(1.0) * pause_s)
             self._check()
             now_s = loop.time() - start_s
             while steps and steps[0][0] <= now_s:
@@ -289,17 +289,19 @@ class Schedule:
         deadline_s = self.loop.time() + limit_s
         quiet_since_s: float | None = None
         while True:
-            await asyncio.sleep(SETTLE_LOOK_S)
+            await self.loop.sleep(SETTLE_LOOK_S)
             self._check()
-            difference = next(self.checker.differences(), None)
             now_s = self.loop.time()
+            if quiet_since_s is not None and now_s - quiet_since_s < QUIET_S:
+                continue  # they were the same when it began, and must be when it ends
+            difference = next(self.checker.differences(), None)
             if difference is not None:
                 quiet_since_s = None
                 if now_s >= deadline_s:
                     raise InvariantViolation(f"{difference} (still, {limit_s:g} s after the last fault)")
             elif quiet_since_s is None:
                 quiet_since_s = now_s
-            elif now_s - quiet_since_s >= QUIET_S:
+            else:
                 return
 
     async def main(self) -> None:
@@ -317,7 +319,7 @@ class Schedule:
         """Nothing fails any more, so cancel_all() must end everything."""
         connector = self._connector
         assert connector is not None
-        await asyncio.sleep(self.world.silence_left_s())
+        await self.loop.sleep(self.world.silence_left_s())
         task = self.loop.create_task(connector.cancel_all(10.0), name="cancel_all", context=self._context)
         results = await task
         self._check()
@@ -402,7 +404,7 @@ def run_many(first: int, count: int, mode: str) -> tuple[int, str, list[Result]]
                 digest.update(result.digest.encode())
                 if result.violation is not None:
                     failed.append(result)
-                gc.collect()  # at once: what a schedule leaves behind is still in the cache
+                gc.collect(0)  # at once, while it is still in the cache: all that a schedule leaves behind is young
     finally:
         gc.unfreeze()
     return count, digest.hexdigest(), failed

@@ -377,7 +377,7 @@ async def _end(connector: BinancePerpetual, hand: BinanceHand, ledger: Ledger) -
 
 
 def _reconnects(connector: BinancePerpetual) -> int:
-    streams = [connector._user_stream, connector._order_stream, *connector._market_streams]
+    streams = [connector._user_stream, connector._order_stream, *connector._market.streams]
     return sum(stream.connections - 1 for stream in streams if stream is not None)
 
 

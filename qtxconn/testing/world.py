@@ -18,9 +18,10 @@ from qtxconn.core.client_ids import ClientIds
 from qtxconn.core.environment import Environment, use_environment
 from qtxconn.storage.journal import OrderJournal
 from qtxconn.testing.faults import RETRY_AFTER_S, FaultPlan, RequestFault
-from qtxconn.testing.loop import EPOCH_NS, SimClock, SimLoop
+from qtxconn.testing.loop import SimLoop
 from qtxconn.testing.market import SimMarket
 from qtxconn.testing.memory import AccountState, MemoryLink, MemoryPerpetual, parse_execution, parse_order
+from qtxconn.testing.scheduler import EPOCH_NS, SimClock
 
 if TYPE_CHECKING:
     from qtxconn.core.connectors import PerpetualDerivativeBase

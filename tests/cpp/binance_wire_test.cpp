@@ -66,7 +66,7 @@ void test_variants_of_an_order_update() {
     CHECK(parse_order_trade_update(with(kOrder, R"("x":"TRADE")", R"("x":"NEW")"), order) && !order.is_fill);
     CHECK(parse_order_trade_update(with(kOrder, R"("l":"0.00100000")", R"("l":"0")"), order) && !order.is_fill);
     CHECK(parse_order_trade_update(with(kOrder, R"("x":"TRADE")", R"("x":"CALCULATED")"), order) && order.is_fill);
-    for (const char* no_fee : {R"("N":null,"n":"1",)", R"("N":"USDT","n":null,)", R"("N":"","n":"1",)", ""}) {
+    for (const char* no_fee : {R"("N":null,"n":null,)", R"("N":null,"n":"0.00",)", R"("N":"","n":"-0",)", ""}) {
         CHECK(parse_order_trade_update(with(kOrder, R"("N":"USDT","n":"-0.01000000",)", no_fee), order));
         CHECK(order.fee_asset.empty() && order.fee.units == 0);
     }
@@ -82,7 +82,13 @@ void test_variants_of_an_order_update() {
 }
 
 void test_order_updates_that_are_left_alone() {
+    const char* const fee = R"("N":"USDT","n":"-0.01000000",)";
     for (const std::string& text : {with(kOrder, R"("x":"TRADE")", R"("x":"AMENDMENT")"),
+                                    with(kOrder, fee, R"("N":"USDT",)"),
+                                    with(kOrder, fee, R"("n":"-0.01000000",)"),
+                                    with(kOrder, fee, R"("N":"USDT","n":null,)"),
+                                    with(kOrder, fee, R"("N":null,"n":"0.01",)"),
+                                    with(kOrder, fee, R"("N":"","n":"0.01",)"),
                                     with(kOrder, "PARTIALLY_FILLED", "SOMETHING"),
                                     with(kOrder, "SELL", "HOLD"),
                                     with(kOrder, R"("m":true)", R"("m":1)"),

@@ -49,13 +49,9 @@ class Plain(BinancePerpetual):
         return fill
 
     def _on_order_trade_update(self, event: dict[str, Any]) -> None:
-        pair = self._pair_of(event["o"]["s"])
-        update, fill = messages.parse_order_trade_update(event, pair)
-        self._process_amend(update)
-        if fill is not None:
-            self._order_tracker.process_trade_update(self.change_fill(fill))
-        self._order_tracker.process_order_update(update)
-        self._balances_stale = True
+        update, fill = messages.parse_order_trade_update(event, self._pair_of(event["o"]["s"]))
+        self._process_report(update, fill and self.change_fill(fill))
+        self._balances_changed()
 
 
 @named_by(206)
@@ -68,8 +64,8 @@ class SellsAsBuys(BinancePerpetual):
 
 @named_by(906)
 class ShortWithoutASign(BinancePerpetual):
-    def _set_position(self, position: Any) -> None:
-        super()._set_position(position._replace(amount=abs(position.amount)))
+    def _set_position(self, position: Any, *venue_s: float) -> None:
+        super()._set_position(position._replace(amount=abs(position.amount)), *venue_s)
 
 
 @named_by(216)
@@ -152,9 +148,10 @@ class StreamKeyForgotten(BinancePerpetual):
 
 @named_by(1016)
 class SubscribedOnce(BinancePerpetual):
-    async def _start_market_stream(self, *args: Any) -> None:
-        await super()._start_market_stream(*args)
-        self._market_streams[-1]._on_connected = None
+    async def _start_market_data(self) -> None:
+        await super()._start_market_data()
+        for stream in self._market.streams:
+            stream._on_connected = None
 
 
 @named_by(1105)

@@ -45,7 +45,7 @@ class Trader(BinancePerpetual):
     submit_dead_after_s = 1.0
     lookup_delays_s = (0.0, 0.1, 0.3)
 
-    def _observe_used_weights(self, headers: Mapping[str, str]) -> None:
+    def _observe_used_weights(self, headers: Mapping[str, str], sent_ns: int) -> None:
         """A hundred processes a minute use more than Binance lets one address use; the venue here allows it."""
 
     def _submit_order(self, order: InFlightOrder) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -13,7 +14,7 @@ import pytest
 
 from qtxconn.core.types import OrderRequest, OrderState, OrderType, TradeType
 from qtxconn.errors import OrderValidationError
-from qtxconn.exchanges.binance.constants import OPEN_ALGOS
+from qtxconn.exchanges.binance.constants import OPEN_ALGOS, PLACE_ALGO
 from qtxconn.exchanges.binance.perpetual import BinancePerpetual
 from qtxconn.sim.launch import VenueProcess
 from qtxconn.storage.journal import OrderJournal
@@ -275,6 +276,34 @@ async def test_a_stop_from_elsewhere_is_adopted(venue: VenueProcess, order_path:
         await mark(venue, order.trigger_price)
         await until(lambda: adopted.is_done and order.is_done)
         assert (adopted.current_state, adopted.executed_amount_base) == (OrderState.FILLED, LOT)
+
+
+async def test_a_stop_that_closes_the_position_whatever_it_is(venue: VenueProcess, order_path: str) -> None:
+    """Placed from elsewhere, for an amount of 0: no amount until it is triggered, then the position's."""
+    async with trading(venue, order_path) as (exchange, events):
+        alarms: list[Any] = []
+        exchange.set_error_event_listener(SimpleNamespace(on_error=alarms.append))
+        exchange.buy(PAIR, LOT * 3, OrderType.MARKET)
+        await until(lambda: exchange.get_position_amount(PAIR) == LOT * 3)
+        trigger = exchange.get_trading_rule(PAIR).quantize_price_down(beyond(exchange, "0.9"))
+        params = {"symbol": "BTCUSDT", "algoType": "CONDITIONAL", "side": "SELL", "type": "STOP_MARKET"}
+        params |= {"closePosition": "true", "priceProtect": "true", "workingType": "MARK_PRICE"}
+        await exchange._request(PLACE_ALGO, params | {"triggerPrice": str(trigger), "clientAlgoId": "elsewhere"})
+        (found,) = await exchange.get_open_orders(PAIR)
+        assert (found.client_order_id, found.new_state) == ("elsewhere", OrderState.OPEN)
+        order_id = exchange.adopt_external_order(
+            PAIR, found.exchange_order_id, TradeType.SELL, LOT * 3, OrderType.STOP_MARKET
+        )
+        adopted = exchange.in_flight_orders[order_id]
+        await until(lambda: adopted.current_state is OrderState.OPEN)
+        await exchange.get_open_orders(PAIR)
+        assert adopted.amount == LOT * 3  # what it was adopted with: the venue names none
+        await mark(venue, trigger)
+        await until(lambda: adopted.is_done)
+        assert (adopted.current_state, adopted.executed_amount_base) == (OrderState.FILLED, LOT * 3)
+        await until(lambda: exchange.get_position_amount(PAIR) == 0)
+        assert of_order(events, order_id) == ["SellOrderCreatedEvent", "OrderFilledEvent", "SellOrderCompletedEvent"]
+        assert not alarms
 
 
 async def test_stops_in_a_batch_go_alone(venue: VenueProcess, order_path: str) -> None:

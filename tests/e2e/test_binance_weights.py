@@ -36,7 +36,7 @@ async def test_every_request_costs_what_the_venue_counts() -> None:
         exchange = BinancePerpetual(KEY, SECRET, [], rest_url=venue.endpoints["rest"])
         counted: dict[str, int] = {}
 
-        def note(headers: Mapping[str, str]) -> None:
+        def note(headers: Mapping[str, str], _: int) -> None:
             counted.clear()
             counted.update({limit: int(headers.get(name, "0")) for name, limit in constants.USED_HEADERS.items()})
 

@@ -559,7 +559,7 @@ class BookGapIsIgnored:
 
     async def _start_order_books(self) -> None:
         await super()._start_order_books()
-        for feed in self._book_feeds.values():
+        for feed in self._market.feeds.values():
             feed.stop = lambda: None
 
     def _on_market_event(self, event: dict[str, Any], received_ns: int) -> None:

@@ -9,8 +9,9 @@ import pytest
 from aiohttp import web
 
 from qtxconn.testing.faults import FaultPlan
-from qtxconn.testing.loop import EPOCH_NS, SimClock, SimLoop, SimulationError, run
+from qtxconn.testing.loop import SimLoop, SimulationError, run
 from qtxconn.testing.network import SimNetwork
+from qtxconn.testing.scheduler import EPOCH_NS, SimClock
 
 
 def test_waiting_costs_no_time_and_moves_the_clocks() -> None:

@@ -52,11 +52,11 @@ RATE_LIMITS = (
     RateLimit(ORDERS_10S, 300, 10.0, scope="account"),
     RateLimit(ORDERS_1M, 1_200, 60.0, scope="account"),
 )
-# The same counters in the answers of the WebSocket API: (type, interval).
+# The same counters in the answers of the WebSocket API: (type, how many of it, interval).
 USED_COUNTERS = {
-    ("REQUEST_WEIGHT", "1MINUTE"): IP,
-    ("ORDERS", "10SECOND"): ORDERS_10S,
-    ("ORDERS", "1MINUTE"): ORDERS_1M,
+    ("REQUEST_WEIGHT", 1, "MINUTE"): IP,
+    ("ORDERS", 10, "SECOND"): ORDERS_10S,
+    ("ORDERS", 1, "MINUTE"): ORDERS_1M,
 }
 USED_HEADERS = {
     "X-MBX-USED-WEIGHT-1M": IP,

@@ -8,7 +8,7 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Context, Decimal, InvalidOperation
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import orjson
 
 from qtxconn.core.book_sync import DepthDiff, DepthSnapshot
+from qtxconn.core.book_types import BookTicker
 from qtxconn.core.trading_rule import TradingRule
 from qtxconn.core.types import (
     AddedToCostTradeFee,
@@ -27,6 +28,7 @@ from qtxconn.core.types import (
     OrderUpdate,
     Position,
     PositionAction,
+    PositionMode,
     PositionSide,
     TokenAmount,
     TradeType,
@@ -41,6 +43,7 @@ from qtxconn.errors import (
     VenueError,
 )
 from qtxconn.exchanges.binance import constants
+from qtxconn.net.request_stream import StreamAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +53,7 @@ EXACT = Context(prec=80)  # a product of two amounts must not be rounded
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+PairOf = Callable[[str], str | None]  # the trading pair of an exchange's symbol; None: not traded here
 
 
 class Balance(NamedTuple):
@@ -61,22 +65,20 @@ class Balance(NamedTuple):
 
 
 class AccountUpdate(NamedTuple):
-    """What changed: `reason` is ORDER, FUNDING_FEE, ...; `venue_s` in s; positions carry the exchange's symbol."""
+    """What changed: `reason` is ORDER, FUNDING_FEE, ...; `venue_s` in s."""
 
     reason: str
     venue_s: float
     balances: list[Balance]
-    positions: list[tuple[str, Position]]
+    positions: list[Position]
 
 
-class BookTicker(NamedTuple):
-    """The best prices, quote per base, and the amounts at them, base, as of the venue's update `update_id`."""
+class AccountConfigUpdate(NamedTuple):
+    """What was changed: `leverage` under the exchange's symbol, whether other assets than the quote's are margin."""
 
-    update_id: int
-    best_bid: Decimal
-    best_bid_size: Decimal
-    best_ask: Decimal
-    best_ask_size: Decimal
+    venue_s: float
+    leverage: tuple[str, int] | None
+    is_multi_assets_mode: bool | None
 
 
 class PublicTrade(NamedTuple):
@@ -125,6 +127,27 @@ def exactly(kind: type[T], value: Any) -> T:
     if type(value) is not kind:
         raise TypeError(f"not a {kind.__name__}: {value!r}")
     return value
+
+
+@wire("message")
+def parse_event(data: str | bytes) -> dict[str, Any]:
+    """A message of a stream, bare or as a combined stream wraps it."""
+    event = exactly(dict, orjson.loads(data))
+    return exactly(dict, event.get("data", event))
+
+
+@wire("symbol")
+def parse_symbol(payload: Any, *path: str) -> str:
+    """The exchange's symbol, where a message has it."""
+    for name in path:
+        payload = payload[name]
+    return exactly(str, payload)
+
+
+@wire("time")
+def parse_server_time(payload: dict[str, Any]) -> int:
+    """GET /fapi/v1/time, in ns."""
+    return whole(payload["serverTime"]) * MS_NS
 
 
 # -- rules -------------------------------------------------------------------------------------------------
@@ -248,6 +271,12 @@ def parse_order(payload: dict[str, Any], trading_pair: str) -> OrderUpdate:
     )
 
 
+@wire("orders")
+def parse_orders(payload: list[dict[str, Any]], trading_pair: str) -> list[OrderUpdate]:
+    """GET /fapi/v1/openOrders of one symbol."""
+    return [parse_order(row, trading_pair) for row in exactly(list, payload)]
+
+
 def algo_id_of(exchange_order_id: str | None) -> str | None:
     """The algo service's id in an exchange order id; None if that is one of an ordinary order."""
     is_algo = exchange_order_id is not None and exchange_order_id.startswith(ALGO_PREFIX)
@@ -274,6 +303,12 @@ def parse_algo_order(payload: dict[str, Any], trading_pair: str) -> OrderUpdate:
     )
 
 
+@wire("algo orders")
+def parse_algo_orders(payload: list[dict[str, Any]], trading_pair: str) -> list[OrderUpdate]:
+    """GET /fapi/v1/openAlgoOrders of one symbol."""
+    return [parse_algo_order(row, trading_pair) for row in exactly(list, payload)]
+
+
 @wire("ALGO_UPDATE")
 def parse_algo_update(event: dict[str, Any], trading_pair: str) -> tuple[OrderUpdate, bool]:
     """An ALGO_UPDATE of the user stream: the order's new state, and whether the order that it placed has ended."""
@@ -284,8 +319,14 @@ def parse_algo_update(event: dict[str, Any], trading_pair: str) -> tuple[OrderUp
 
 
 @wire("userTrades")
+def parse_user_trades(payload: list[dict[str, Any]], trading_pair: str, client_order_id: str) -> list[TradeUpdate]:
+    """GET /fapi/v1/userTrades. It names the order by the exchange's id only."""
+    return [parse_user_trade(row, trading_pair, client_order_id) for row in exactly(list, payload)]
+
+
+@wire("userTrades")
 def parse_user_trade(payload: dict[str, Any], trading_pair: str, client_order_id: str) -> TradeUpdate:
-    """One entry of GET /fapi/v1/userTrades. It names the order by the exchange's id only."""
+    """One entry of GET /fapi/v1/userTrades."""
     return TradeUpdate(
         str(whole(payload["id"])),
         client_order_id,
@@ -341,12 +382,42 @@ def _state(states: dict[str, OrderState], status: str) -> OrderState:
 
 
 def _fee(asset: str | None, fee: str | None) -> AddedToCostTradeFee:
-    if asset in (None, "") or fee is None:
-        return AddedToCostTradeFee()
-    return AddedToCostTradeFee(flat_fees=[TokenAmount(exactly(str, asset), amount(fee))])
+    """Both are left out where there is none. A fee in no asset, or an asset without its fee, is not taken for that."""
+    if asset not in (None, ""):
+        return AddedToCostTradeFee(flat_fees=[TokenAmount(exactly(str, asset), amount(fee))])
+    if fee is not None and amount(fee) != 0:
+        raise ValueError(f"a fee of {fee} in no asset")
+    return AddedToCostTradeFee()
+
+
+@wire("batch")
+def parse_batch(payload: list[Any], parse: Callable[[dict[str, Any]], T]) -> list[T | QtxconnError]:
+    """What became of each order of a batch: what `parse` makes of its answer, or the error that it is or ends in; one
+    that cannot be read is that order's alone."""
+    results: list[T | QtxconnError] = []
+    for answer in exactly(list, payload):
+        try:
+            error = parse_batch_error(answer)
+            results.append(parse(answer) if error is None else error)
+        except MessageError as error:
+            results.append(error)
+    return results
+
+
+@wire("batch")
+def parse_batch_error(answer: dict[str, Any]) -> VenueError | None:
+    """The error of one order in the answer to a batch, `{"code", "msg"}`, if it is one."""
+    return parse_error(int(answer["code"]), str(answer["msg"])) if "code" in exactly(dict, answer) else None
 
 
 # -- account -----------------------------------------------------------------------------------------------
+
+
+def _of_pairs(rows: Any, key: str, pair_of: PairOf) -> Iterator[tuple[dict[str, Any], str]]:
+    """The rows of a list whose symbol, at `key`, trades here, each with its trading pair."""
+    for row in exactly(list, rows):
+        if (pair := pair_of(exactly(str, row[key]))) is not None:
+            yield row, pair
 
 
 @wire("balance")
@@ -356,6 +427,19 @@ def parse_balances(payload: list[dict[str, Any]]) -> list[Balance]:
         Balance(exactly(str, row["asset"]), amount(row["balance"]), amount(row["availableBalance"]))
         for row in exactly(list, payload)
     ]
+
+
+@wire("accountConfig")
+def parse_account_config(payload: dict[str, Any]) -> tuple[PositionMode, bool]:
+    """GET /fapi/v1/accountConfig: the position mode, and whether other assets than the quote's are margin."""
+    is_hedged = exactly(bool, payload["dualSidePosition"])
+    return PositionMode.HEDGE if is_hedged else PositionMode.ONEWAY, exactly(bool, payload["multiAssetsMargin"])
+
+
+@wire("positionRisk")
+def parse_positions(payload: list[dict[str, Any]], pair_of: PairOf) -> list[Position]:
+    """GET /fapi/v2/positionRisk, without what is no pair."""
+    return [parse_position(row, pair) for row, pair in _of_pairs(payload, "symbol", pair_of)]
 
 
 @wire("positionRisk")
@@ -377,6 +461,18 @@ def parse_fee_rates(payload: dict[str, Any]) -> FeeRates:
     return FeeRates(amount(payload["makerCommissionRate"]), amount(payload["takerCommissionRate"]))
 
 
+@wire("fundingRate")
+def parse_settled_rate(payload: list[dict[str, Any]]) -> Decimal | None:
+    """GET /fapi/v1/fundingRate: the newest of the rates, if there is one."""
+    return amount(payload[-1]["fundingRate"]) if exactly(list, payload) else None
+
+
+@wire("income")
+def parse_funding_payments(payload: list[dict[str, Any]], pair_of: PairOf) -> list[FundingPayment]:
+    """GET /fapi/v1/income of the type FUNDING_FEE, without what is no pair."""
+    return [parse_funding_payment(row, pair) for row, pair in _of_pairs(payload, "symbol", pair_of)]
+
+
 @wire("income")
 def parse_funding_payment(payload: dict[str, Any], trading_pair: str) -> FundingPayment:
     """One entry of GET /fapi/v1/income of the type FUNDING_FEE; tranId is unique for an account and income type."""
@@ -387,47 +483,48 @@ def parse_funding_payment(payload: dict[str, Any], trading_pair: str) -> Funding
 
 
 @wire("ACCOUNT_UPDATE")
-def parse_account_update(event: dict[str, Any]) -> AccountUpdate:
-    """An ACCOUNT_UPDATE of the user stream. It tells no available balance, and no leverage (0 here)."""
+def parse_account_update(event: dict[str, Any], pair_of: PairOf) -> AccountUpdate:
+    """An ACCOUNT_UPDATE of the user stream. It tells no available balance."""
     account = event["a"]
+    positions = _of_pairs(account.get("P", []), "s", pair_of)
     return AccountUpdate(
         exactly(str, account["m"]),
         whole(event["T"]) / 1e3,
         [Balance(exactly(str, row["a"]), amount(row["wb"]), None) for row in exactly(list, account.get("B", []))],
-        [
-            (
-                exactly(str, row["s"]),
-                Position(
-                    row["s"],
-                    PositionSide[row["ps"]],
-                    amount(row["up"]),
-                    amount(row["ep"]),
-                    amount(row["pa"]),
-                    Decimal(0),
-                ),
-            )
-            for row in exactly(list, account.get("P", []))
-        ],
+        [parse_streamed_position(row, pair, amount(row["ep"])) for row, pair in positions],
     )
 
 
+@wire("position")
+def parse_streamed_position(row: dict[str, Any], trading_pair: str, entry_price: Decimal) -> Position:
+    """A position as the user stream tells it: without its leverage (0 here)."""
+    side = PositionSide[row["ps"]]
+    return Position(trading_pair, side, amount(row["up"]), entry_price, amount(row["pa"]), Decimal(0))
+
+
+@wire("ACCOUNT_CONFIG_UPDATE")
+def parse_account_config_update(event: dict[str, Any]) -> AccountConfigUpdate:
+    """An ACCOUNT_CONFIG_UPDATE of the user stream: a leverage, or the assets mode."""
+    pair, account = event.get("ac"), event.get("ai")
+    return AccountConfigUpdate(
+        whole(event["T"]) / 1e3,
+        None if pair is None else (exactly(str, pair["s"]), whole(pair["l"])),
+        None if account is None else exactly(bool, account["j"]),
+    )
+
+
+@wire("listenKey")
+def parse_listen_key(payload: dict[str, Any]) -> str:
+    """POST /fapi/v1/listenKey."""
+    return exactly(str, payload["listenKey"])
+
+
 @wire("MARGIN_CALL")
-def parse_margin_call(event: dict[str, Any]) -> list[tuple[Position, Decimal, Decimal]]:
-    """A MARGIN_CALL of the user stream: positions under the exchange's symbols, mark price, maintenance margin."""
+def parse_margin_call(event: dict[str, Any], pair_of: PairOf) -> list[tuple[Position, Decimal, Decimal]]:
+    """A MARGIN_CALL of the user stream: positions, without entry price, with mark price and maintenance margin."""
     return [
-        (
-            Position(
-                exactly(str, row["s"]),
-                PositionSide[row["ps"]],
-                amount(row["up"]),
-                Decimal(0),
-                amount(row["pa"]),
-                Decimal(0),
-            ),
-            amount(row["mp"]),
-            amount(row["mm"]),
-        )
-        for row in exactly(list, event["p"])
+        (parse_streamed_position(row, pair, Decimal(0)), amount(row["mp"]), amount(row["mm"]))
+        for row, pair in _of_pairs(event["p"], "s", pair_of)
     ]
 
 
@@ -437,6 +534,15 @@ def parse_margin_call(event: dict[str, Any]) -> list[tuple[Position, Decimal, De
 def build_subscription(request_id: int, channels: Sequence[str]) -> str:
     """The request to push these streams on a connection."""
     return orjson.dumps({"method": "SUBSCRIBE", "params": channels, "id": request_id}).decode()
+
+
+@wire("answer")
+def parse_subscription_answer(answer: dict[str, Any]) -> tuple[Any, Any]:
+    """The id of the request that it answers, and its result, or the VenueError that it is."""
+    if "error" not in answer:
+        return answer.get("id"), answer
+    error = answer["error"]
+    return answer.get("id"), parse_error(int(error["code"]), str(error["msg"]))
 
 
 @wire("depth")
@@ -534,10 +640,17 @@ def parse_error_body(http_status: int, body: bytes) -> VenueError:
     return parse_error(code, message, http_status)
 
 
-@wire("batch")
-def parse_batch_error(item: dict[str, Any]) -> VenueError:
-    """The error of one order in the answer to a batch: `{"code", "msg"}`."""
-    return parse_error(int(item["code"]), str(item["msg"]))
+@wire("answer")
+def parse_ws_answer(data: str | bytes) -> StreamAnswer:
+    """An answer of the WebSocket API, with its `rateLimits`."""
+    answer = exactly(dict, orjson.loads(data))
+    result = answer.get("result")
+    used = {
+        limit_id: whole(limit["count"])
+        for limit in answer.get("rateLimits", ())
+        if (limit_id := constants.USED_COUNTERS.get((limit["rateLimitType"], limit["intervalNum"], limit["interval"])))
+    }
+    return StreamAnswer(answer.get("id"), parse_ws_error(answer) if result is None else result, used)
 
 
 def parse_ws_error(answer: dict[str, Any]) -> VenueError:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
-from qtxconn.core.book_sync import BookSync
 from qtxconn.core.clock import Clock
 from qtxconn.core.connectors import PerpetualDerivativeBase
 from qtxconn.core.in_flight_order import InFlightOrder
@@ -25,24 +24,19 @@ from qtxconn.core.types import (
     OrderUpdate,
     PositionAction,
     PositionMode,
-    PositionSide,
     TradeType,
     TradeUpdate,
 )
 from qtxconn.errors import (
-    CircuitOpenError,
     ConfigurationError,
     MessageError,
-    NotReadyError,
     OrderNotFoundError,
-    OrderRejectedError,
-    ThrottledError,
     VenueError,
 )
 from qtxconn.exchanges.binance import constants, messages
 from qtxconn.exchanges.binance.auth import BinanceAuth
 from qtxconn.exchanges.binance.scanner import MarketScanner, UserScanner
-from qtxconn.net.book_feed import BookFeed
+from qtxconn.net.market_streams import MarketStreams
 from qtxconn.net.request_stream import RequestStream
 from qtxconn.net.shared_budget import shared_budget
 from qtxconn.net.subscribed_stream import SubscribedStream
@@ -51,7 +45,6 @@ from qtxconn.net.time_sync import TimeSync
 from qtxconn.net.user_stream import UserStream
 from qtxconn.net.venue_rest import Endpoint, Security, VenueRest
 
-T = TypeVar("T")
 ORDER_TIMEOUT_S = 10.0
 THROTTLE_WAIT_MAX_S = 10.0  # longer than this no order request waits for the rate limit
 ORDER_PATHS = ("rest", "websocket")
@@ -145,6 +138,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             rate_limits,
             self._clock,
             shared_budget(rate_budget, urlsplit(rest_url).netloc, self._auth.key_digest, self._clock),
+            self._time.earliest_ns,
         )
         self._rest = VenueRest(
             rest_url,
@@ -162,13 +156,15 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._ws_trade_url = ws_trade_url if order_path == "websocket" else None
         self._order_stream: RequestStream | None = None
         self._user_stream: UserStream | None = None
-        self._market_streams: list[SubscribedStream] = []
-        self._book_feeds: dict[str, BookFeed] = {}  # by the exchange's symbol
-        self._book_tickers: dict[str, tuple[int, messages.BookTicker]] = {}  # by pair; since when the book was valid
+        self._market = MarketStreams(
+            self,
+            request_snapshot=self._request_depth,
+            build_subscription=messages.build_subscription,
+            on_message=self._on_market_message,
+        )
         self._market_scanner = MarketScanner()
         self._user_scanner = UserScanner(self._order_tracker, self._pair_of)
         self.is_multi_assets_mode = False  # of the account: whether other assets than the quote's margin a position
-        self.user_stream_received_ns = 0  # wall time at which the newest user-stream message arrived
 
     def supported_order_types(self) -> list[OrderType]:
         return list(constants.ORDER_TYPES)
@@ -190,20 +186,13 @@ class BinancePerpetual(PerpetualDerivativeBase):
         await self._rest.close()
 
     async def _request_server_ns(self) -> int:
-        answer = await self._request(constants.SERVER_TIME)
-        return int(answer["serverTime"]) * messages.MS_NS
+        return messages.parse_server_time(await self._request(constants.SERVER_TIME))
 
     def _venue_time_s(self) -> float:
-        return (self._time.now_ns() - (self._time.uncertainty_ns or 0)) / 1e9
+        return self._time.earliest_ns() / 1e9
 
     async def _request_trading_rules(self) -> list[TradingRule]:
         return messages.parse_exchange_info(await self._request(constants.EXCHANGE_INFO))
-
-    def _pair_of(self, symbol: str) -> str | None:
-        try:
-            return self.trading_pair_associated_to_exchange_symbol(symbol)
-        except KeyError:
-            return None  # not a perpetual, or one that does not trade
 
     def _symbol_param(self, trading_pair: str) -> dict[str, str]:
         return {"symbol": self.exchange_symbol_associated_to_pair(trading_pair)}
@@ -226,12 +215,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
         params = messages.build_order_params(
             order_id, symbol, amount, trade_type, order_type, price, position_action, is_hedged, **options
         )
-        try:
-            if order_type.is_conditional():
-                return self._parse_placed(await self._request_order(constants.PLACE_ALGO, params))
-            return self._parse_placed(await self._request_order(constants.PLACE_ORDER, params))
-        except ThrottledError as error:
-            raise OrderRejectedError(str(error)) from error  # our own refusal: nothing was sent
+        endpoint = constants.PLACE_ALGO if order_type.is_conditional() else constants.PLACE_ORDER
+        return self._parse_placed(await self._request_order(endpoint, params))
 
     def _parse_placed(self, answer: dict[str, Any]) -> tuple[str, float]:
         update = self.parse_order_result(answer)
@@ -255,27 +240,13 @@ class BinancePerpetual(PerpetualDerivativeBase):
             )
             for order, more in zip(orders, options, strict=True)
         ]
-        try:
-            answers = await self._request(constants.PLACE_BATCH, {"batchOrders": orjson.dumps(batch).decode()})
-        except ThrottledError as error:
-            raise OrderRejectedError(str(error)) from error
-        return self._parse_batch(answers, self._parse_placed)
+        answers = await self._request(constants.PLACE_BATCH, {"batchOrders": orjson.dumps(batch).decode()})
+        return messages.parse_batch(answers, self._parse_placed)
 
     async def _place_cancel_batch(self, orders: list[InFlightOrder]) -> list[OrderUpdate | Exception]:
         ids = orjson.dumps([int(order.exchange_order_id) for order in orders]).decode()
         params = self._symbol_param(orders[0].trading_pair) | {"orderIdList": ids}
-        return self._parse_batch(await self._request(constants.CANCEL_BATCH, params), self.parse_order_result)
-
-    @staticmethod
-    def _parse_batch(answers: list[dict[str, Any]], parse: Callable[[dict[str, Any]], T]) -> list[T | Exception]:
-        """What became of each order of a batch; an answer that cannot be read is that order's alone."""
-        results: list[T | Exception] = []
-        for answer in answers:
-            try:
-                results.append(messages.parse_batch_error(answer) if "code" in answer else parse(answer))
-            except MessageError as error:
-                results.append(error)
-        return results
+        return messages.parse_batch(await self._request(constants.CANCEL_BATCH, params), self.parse_order_result)
 
     async def _place_cancel(self, order_id: str, tracked_order: InFlightOrder) -> OrderUpdate | bool:
         if self._waits(tracked_order):
@@ -313,8 +284,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         symbol = self._symbol_param(trading_pair)
         waiting = await self._request(constants.OPEN_ALGOS, symbol)
         orders = await self._request(constants.OPEN_ORDERS, symbol)  # last: what is triggered moves there
-        updates = [messages.parse_algo_order(order, trading_pair) for order in waiting]
-        return updates + [messages.parse_order(order, trading_pair) for order in orders]
+        return messages.parse_algo_orders(waiting, trading_pair) + messages.parse_orders(orders, trading_pair)
 
     async def _request_order_status(self, tracked_order: InFlightOrder) -> OrderUpdate:
         params = self._order_params(tracked_order)
@@ -347,37 +317,34 @@ class BinancePerpetual(PerpetualDerivativeBase):
     async def _all_trade_updates_for_order(self, order: InFlightOrder) -> list[TradeUpdate]:
         if order.exchange_order_id is None or self._waits(order):
             return []  # fills are found by the exchange's id of the order, which a status query brings
-        fills = await self._request_fills(order.trading_pair, {"orderId": order.exchange_order_id})
-        return [messages.parse_user_trade(fill, order.trading_pair, order.client_order_id) for fill in fills]
+        return await self._request_fills(
+            order.trading_pair, {"orderId": order.exchange_order_id}, order.client_order_id
+        )
 
     async def _trade_updates_since(self, trading_pair: str, since_s: float) -> list[TradeUpdate]:
-        fills = await self._request_fills(trading_pair, {"startTime": str(int(since_s * 1e3))})
-        return [messages.parse_user_trade(fill, trading_pair, "") for fill in fills]
+        return await self._request_fills(trading_pair, {"startTime": str(int(since_s * 1e3))})
 
-    async def _request_fills(self, trading_pair: str, first: dict[str, str]) -> list[dict[str, Any]]:
+    async def _request_fills(
+        self, trading_pair: str, first: dict[str, str], client_order_id: str = ""
+    ) -> list[TradeUpdate]:
         """All fills from the first page's condition on."""
         params = self._symbol_param(trading_pair) | {"limit": str(constants.FILLS_PER_PAGE)}
-        fills: dict[int, dict[str, Any]] = {}
-        page = await self._request(constants.USER_TRADES, params | first)
-        first = {name: value for name, value in first.items() if name != "startTime"}  # not together with fromId
-        while new := {int(fill["id"]): fill for fill in page if int(fill["id"]) not in fills}:
-            fills |= new  # none: fromId was not heeded
-            if len(page) < constants.FILLS_PER_PAGE:
+        fills: dict[int, TradeUpdate] = {}
+        last = first
+        while True:
+            answer = await self._request(constants.USER_TRADES, params | last)
+            page = messages.parse_user_trades(answer, trading_pair, client_order_id)
+            new = {int(fill.trade_id): fill for fill in page if int(fill.trade_id) not in fills}
+            fills |= new
+            if not new or len(page) < constants.FILLS_PER_PAGE:  # nothing new: fromId was not heeded
                 break
-            page = await self._request(constants.USER_TRADES, params | first | {"fromId": str(max(fills) + 1)})
+            last = {name: value for name, value in first.items() if name != "startTime"}  # not together with fromId
+            last["fromId"] = str(max(fills) + 1)
         return list(fills.values())
 
     async def _request_order(self, endpoint: Endpoint, params: dict[str, str]) -> Any:
         """One request that changes an order: over the WebSocket API where that is the order path, up and answering."""
-        stream = self._order_stream
-        if stream is not None and stream.is_live:
-            try:
-                return await stream.request(
-                    endpoint.ws_method, params, weights=endpoint.weights, priority=endpoint.priority
-                )
-            except (CircuitOpenError, NotReadyError):
-                pass  # nothing was sent
-        return await self._request(endpoint, params)
+        return await self._rest.call_over(self._order_stream, endpoint, params)
 
     async def _start_order_stream(self, url: str) -> None:
         self._order_stream = stream = RequestStream(
@@ -385,7 +352,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
             clock=self._clock,
             throttler=self._throttler,
             build_request=self._build_ws_request,
-            parse_answer=self._parse_ws_answer,
+            parse_answer=messages.parse_ws_answer,
             on_timestamp_error=self._rest.sync_time,
             logon_method=constants.WS_LOGON if self._auth.can_log_on else "",
             handshake_weights=constants.WS_HANDSHAKE_WEIGHTS,
@@ -401,26 +368,15 @@ class BinancePerpetual(PerpetualDerivativeBase):
         complete = self._auth.stamp_params if in_session else self._auth.sign_params
         return orjson.dumps({"id": request_id, "method": method, "params": complete(params)}).decode()
 
-    def _parse_ws_answer(self, data: str | bytes) -> tuple[Any, Any]:
-        """The request's id, and its result or error. The counters in it are taken over."""
-        answer = orjson.loads(data)
-        for limit in answer.get("rateLimits", ()):
-            limit_id = constants.USED_COUNTERS.get(
-                (limit["rateLimitType"], f"{limit['intervalNum']}{limit['interval']}")
-            )
-            if limit_id is not None:
-                self._throttler.observe_used(limit_id, int(limit["count"]))
-        result = answer.get("result")
-        return answer.get("id"), messages.parse_ws_error(answer) if result is None else result
-
     def parse_error(self, code: int | None, message: str, http_status: int | None = None) -> VenueError:
         return messages.parse_error(code, message, http_status)
 
     def parse_order_result(self, payload: dict[str, Any]) -> OrderUpdate:
         """The OrderUpdate of an order object, of an algo order too, as REST and WebSocket API answer it."""
-        pair = self._pair_of(payload.get("symbol", ""))
+        symbol = messages.parse_symbol(payload, "symbol")
+        pair = self._pair_of(symbol)
         if pair is None:
-            raise MessageError(f"Binance order: unknown symbol {payload.get('symbol')!r}")
+            raise MessageError(f"Binance order: unknown symbol {symbol!r}")
         return messages.parse_algo_order(payload, pair) if "algoId" in payload else messages.parse_order(payload, pair)
 
     def _account_name(self) -> str:
@@ -435,19 +391,13 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     async def _update_positions(self) -> None:
         venue_s = self._venue_time_s()
-        positions = [
-            messages.parse_position(row, pair)
-            for row in await self._request(constants.POSITIONS)
-            if (pair := self._pair_of(row["symbol"]))
-        ]
-        for position in positions:
-            self._set_leverage(position.trading_pair, int(position.leverage), venue_s)
-        self._set_positions(positions, venue_s)
+        answer = await self._request(constants.POSITIONS)
+        self._set_positions(messages.parse_positions(answer, self._pair_of), venue_s)
 
     async def _request_position_mode(self) -> PositionMode:
         answer = await self._request(constants.ACCOUNT_CONFIG)
-        self.is_multi_assets_mode = bool(answer["multiAssetsMargin"])
-        return PositionMode.HEDGE if answer["dualSidePosition"] else PositionMode.ONEWAY
+        mode, self.is_multi_assets_mode = messages.parse_account_config(answer)
+        return mode
 
     async def _set_trading_pair_leverage(self, trading_pair: str, leverage: int) -> None:
         await self._request(constants.LEVERAGE, self._symbol_param(trading_pair) | {"leverage": str(leverage)})
@@ -478,9 +428,7 @@ class BinancePerpetual(PerpetualDerivativeBase):
         payments: list[FundingPayment] = []
         for number in itertools.count(1):
             page = await self._request(constants.INCOME, params | {"page": str(number)})
-            payments += [
-                messages.parse_funding_payment(row, pair) for row in page if (pair := self._pair_of(row["symbol"]))
-            ]
+            payments += messages.parse_funding_payments(page, self._pair_of)
             if not since_s or len(page) < constants.INCOME_PER_PAGE:
                 break
         return payments
@@ -488,8 +436,8 @@ class BinancePerpetual(PerpetualDerivativeBase):
     async def _request_settled_funding_rate(self, trading_pair: str, timestamp_s: float) -> Decimal | None:
         around_ms = int(timestamp_s * 1e3)
         span = {"startTime": str(around_ms - FUNDING_SPAN_MS), "endTime": str(around_ms + FUNDING_SPAN_MS)}
-        rates = await self._request(constants.FUNDING_RATES, self._symbol_param(trading_pair) | span)
-        return messages.amount(rates[-1]["fundingRate"]) if rates else None
+        params = self._symbol_param(trading_pair) | span
+        return messages.parse_settled_rate(await self._request(constants.FUNDING_RATES, params))
 
     # -- user stream ---------------------------------------------------------------------------------------
 
@@ -512,16 +460,14 @@ class BinancePerpetual(PerpetualDerivativeBase):
         self._order_stream = self._user_stream = None
 
     async def _request_user_stream_url(self) -> str:
-        answer = await self._request(constants.LISTEN_KEY_CREATE)
-        return f"{self._ws_private_url}/ws?listenKey={answer['listenKey']}"
+        key = messages.parse_listen_key(await self._request(constants.LISTEN_KEY_CREATE))
+        return f"{self._ws_private_url}/ws?listenKey={key}"
 
     def _on_user_message(self, data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
-        self.user_stream_received_ns = received_ns
         if self._user_scanner.process_message(data):
             self._balances_changed()
             return
-        event = orjson.loads(data)
-        event = event.get("data", event)
+        event = messages.parse_event(data)
         match event.get("e"):
             case "ORDER_TRADE_UPDATE":
                 self._on_order_trade_update(event)
@@ -538,18 +484,14 @@ class BinancePerpetual(PerpetualDerivativeBase):
             # TRADE_LITE repeats a fill without its fee; ORDER_TRADE_UPDATE is the truth.
 
     def _on_order_trade_update(self, event: dict[str, Any]) -> None:
-        pair = self._pair_of(event["o"]["s"])
+        pair = self._pair_of(messages.parse_symbol(event, "o", "s"))
         if pair is None:
             return
-        order_update, trade_update = messages.parse_order_trade_update(event, pair)
-        self._process_amend(order_update)
-        if trade_update is not None:
-            self._order_tracker.process_trade_update(trade_update)
-        self._order_tracker.process_order_update(order_update)
+        self._process_report(*messages.parse_order_trade_update(event, pair))
         self._balances_changed()
 
     def _on_algo_update(self, event: dict[str, Any]) -> None:
-        pair = self._pair_of(event["o"]["s"])
+        pair = self._pair_of(messages.parse_symbol(event, "o", "s"))
         if pair is None:
             return
         update, is_finished = messages.parse_algo_update(event, pair)
@@ -561,32 +503,25 @@ class BinancePerpetual(PerpetualDerivativeBase):
             self._resolve(order)  # how the order that it placed has ended
 
     def _on_account_update(self, event: dict[str, Any]) -> None:
-        update = messages.parse_account_update(event)
+        update = messages.parse_account_update(event, self._pair_of)
         for balance in update.balances:
             self._set_balance(balance.asset, balance.total, None, update.venue_s)
-        is_hedged = self.position_mode is PositionMode.HEDGE
-        for symbol, position in update.positions:
-            pair = self._pair_of(symbol)
-            if pair is not None and (position.position_side is not PositionSide.BOTH) is is_hedged:
-                leverage = Decimal(self.get_leverage(pair))
-                self._set_position(position._replace(trading_pair=pair, leverage=leverage), update.venue_s)
+        for position in update.positions:
+            self._set_position(position, update.venue_s)
         self._balances_changed()
         if update.reason == "FUNDING_FEE":
             self._funding_paid()
 
     def _on_account_config_update(self, event: dict[str, Any]) -> None:
-        if (changed := event.get("ac")) and (pair := self._pair_of(changed["s"])):
-            self._set_leverage(pair, int(changed["l"]), event["T"] / 1e3)
-        if changed := event.get("ai"):
-            self.is_multi_assets_mode = bool(changed["j"])
+        update = messages.parse_account_config_update(event)
+        if update.leverage is not None and (pair := self._pair_of(update.leverage[0])) is not None:
+            self._set_leverage(pair, update.leverage[1], update.venue_s)
+        if update.is_multi_assets_mode is not None:
+            self.is_multi_assets_mode = update.is_multi_assets_mode
 
     def _on_margin_call(self, event: dict[str, Any]) -> None:
-        for position, mark_price, maintenance_margin in messages.parse_margin_call(event):
-            pair = self._pair_of(position.trading_pair)
-            if pair is not None:
-                leverage = Decimal(self.get_leverage(pair))
-                called = position._replace(trading_pair=pair, leverage=leverage)
-                self._margin_called(called, mark_price, maintenance_margin)
+        for position, mark_price, maintenance_margin in messages.parse_margin_call(event, self._pair_of):
+            self._margin_called(position, mark_price, maintenance_margin)
 
     # -- market data ---------------------------------------------------------------------------------------
 
@@ -596,20 +531,11 @@ class BinancePerpetual(PerpetualDerivativeBase):
 
     async def _start_order_books(self) -> None:
         """Books, tickers and trades of all trading pairs from the public streams."""
-        streams = []
-        for pair in self._trading_pairs:
-            symbol = self.exchange_symbol_associated_to_pair(pair)
-            feed = BookFeed(
-                BookSync(self._order_books[pair]),
-                partial(self._request_depth, symbol),
-                clock=self._clock,
-                name=f"{pair} book",
-            )
-            self._book_feeds[symbol] = feed
+        feeds = self._market.start_books()
+        for symbol, feed in feeds.items():
             self._market_scanner.add_book(symbol, feed)
-            self._spawn(feed.run(), f"{pair} book")
-            streams += [f"{symbol.lower()}@{channel}" for channel in ("depth@100ms", "bookTicker", "trade")]
-        await self._start_market_stream(self._ws_public_url, "public stream", streams, self._book_feeds)
+        streams = [f"{symbol.lower()}@{name}" for symbol in feeds for name in ("depth@100ms", "bookTicker", "trade")]
+        await self._market.connect(f"{self._ws_public_url}/ws", "public stream", streams, feeds.values())
 
     async def _start_funding_info(self) -> None:
         """Mark and index prices and funding rates of all trading pairs: once over REST, then from the stream."""
@@ -619,64 +545,11 @@ class BinancePerpetual(PerpetualDerivativeBase):
             answer = await self._request(constants.PREMIUM_INDEX, {"symbol": symbol})
             self._set_funding_info(messages.parse_premium_index(answer, pair))
             streams.append(f"{symbol.lower()}@markPrice@1s")
-        await self._start_market_stream(self._ws_market_url, "market stream", streams, {})
+        await self._market.connect(f"{self._ws_market_url}/ws", "market stream", streams)
 
     async def _stop_market_data(self) -> None:
-        for stream in self._market_streams:
-            await stream.close()
-        for feed in self._book_feeds.values():
-            feed.stop()
-        self._market_streams.clear()
+        await self._market.close()
         self._market_scanner.remove_books()
-        self._book_feeds.clear()
-        self._book_tickers.clear()
-
-    def get_book_ticker(self, trading_pair: str) -> messages.BookTicker | None:
-        """The newest best prices: the book's, or those of a ticker that is newer by the venue's update id, up to 100 ms
-        before the book has them. None while the book is not valid."""
-        book = self.get_order_book(trading_pair)
-        if not book.valid:
-            return None
-        since_ns, ticker = self._book_tickers.get(trading_pair, (0, None))
-        if ticker is not None and since_ns == book.valid_since_ns and ticker.update_id > book.last_update_id:
-            return ticker
-        return messages.BookTicker(
-            book.last_update_id, book.best_bid, book.best_bid_size, book.best_ask, book.best_ask_size
-        )
-
-    async def _start_market_stream(
-        self, url: str, name: str, channels: list[str], feeds: Mapping[str, BookFeed]
-    ) -> None:
-        """A connection for the channels; `feeds` are the books it carries."""
-        if not channels:
-            return
-
-        def on_message(data: str | bytes, received_ns: int, monotonic_ns: int) -> None:
-            if self._market_scanner.process_message(data, received_ns):
-                return
-            event = orjson.loads(data)
-            event = event.get("data", event)
-            if "e" in event:
-                self._on_market_event(event, received_ns)
-            elif "error" in event:
-                error = event["error"]
-                stream.resolve(event.get("id"), self.parse_error(error.get("code"), str(error.get("msg"))))
-            else:
-                stream.resolve(event.get("id"), event)
-
-        stream = SubscribedStream(
-            f"{url}/ws",
-            channels,
-            messages.build_subscription,
-            clock=self._clock,
-            on_message=on_message,
-            feeds=list(feeds.values()),
-            name=f"{self.name} {name}",
-            timeout_s=STREAM_TIMEOUT_S,
-        )
-        self._market_streams.append(stream)
-        self._spawn(stream.run(), name)
-        await stream.wait_live(STREAM_TIMEOUT_S)
 
     async def request_raw_depth(self, symbol: str) -> dict[str, Any]:
         """The venue's own answer to a depth request, its deepest."""
@@ -685,19 +558,25 @@ class BinancePerpetual(PerpetualDerivativeBase):
     async def _request_depth(self, symbol: str) -> messages.DepthSnapshot:
         return messages.parse_depth_snapshot(await self.request_raw_depth(symbol), self._clock.now_ns())
 
+    def _on_market_message(self, stream: SubscribedStream, data: str | bytes, received_ns: int) -> None:
+        if self._market_scanner.process_message(data, received_ns):
+            return
+        event = messages.parse_event(data)
+        if "e" in event:
+            self._on_market_event(event, received_ns)
+        else:
+            stream.resolve(*messages.parse_subscription_answer(event))
+
     def _on_market_event(self, event: dict[str, Any], received_ns: int) -> None:
-        symbol = event["s"]
+        symbol = messages.parse_symbol(event, "s")
         pair = self._pair_of(symbol)
         if pair is None:
             return
         match event["e"]:
             case "depthUpdate":
-                self._book_feeds[symbol].process_diff(messages.parse_depth_diff(event, received_ns))
+                self._market.feeds[symbol].process_diff(messages.parse_depth_diff(event, received_ns))
             case "bookTicker":
-                ticker = messages.parse_book_ticker(event)
-                since_ns, known = self._order_books[pair].valid_since_ns, self._book_tickers.get(pair)
-                if known is None or known[0] != since_ns or ticker.update_id > known[1].update_id:
-                    self._book_tickers[pair] = since_ns, ticker
+                self._set_book_ticker(pair, messages.parse_book_ticker(event))
             case "trade":
                 trade = messages.parse_trade(event)
                 self._order_books[pair].apply_trade(

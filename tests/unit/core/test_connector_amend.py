@@ -246,6 +246,23 @@ async def test_the_price_of_an_order_that_was_amended_and_filled_between_two_ans
     assert (order.current_state, order.price) == (OrderState.FILLED, Decimal("60000.5"))
 
 
+async def test_a_report_of_the_amends_own_millisecond_is_older_than_the_end(exchange, kit) -> None:
+    order = await open_order(exchange, kit)
+    exchange.venue.execute(order.client_order_id, "0.1")
+    trade = exchange.venue.orders[order.client_order_id]["trades"][0]
+    before = exchange.venue.report(order.client_order_id)
+    exchange.venue.amend(order.client_order_id, Decimal("60000.5"), Decimal("0.5"))
+    exchange.venue.end(order.client_order_id, OrderState.EXPIRED)
+    end = exchange.venue.report(order.client_order_id)
+    before = before._replace(update_timestamp=end.update_timestamp)
+    for report in (end, before):  # the stream turned them round
+        exchange._process_amend(report)
+        exchange.stream(report)
+    assert (order.awaits_fills, order.price) == (True, Decimal("60000.5"))
+    exchange.stream(trade)
+    assert (order.current_state, order.price) == (OrderState.EXPIRED, Decimal("60000.5"))
+
+
 async def test_market_orders_unconnected_and_unable_connectors_are_refused(exchange, kit, monkeypatch) -> None:
     market = exchange.order(exchange.buy(PAIR, "0.5", OrderType.MARKET))
     await kit.settle(lambda: market.current_state is OrderState.OPEN)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from qtxconn.core.book_types import BookTicker
 from qtxconn.core.connectors import ConnectorBase, PerpetualDerivativeBase, SpotExchangeBase
 from qtxconn.core.types import (
     AccountEvent,
@@ -40,7 +41,7 @@ def idle(kit) -> Any:
 
 
 def position(amount: str) -> Position:
-    return Position(PAIR, PositionSide.LONG, Decimal(0), Decimal(60000), Decimal(amount), Decimal(1))
+    return Position(PAIR, PositionSide.BOTH, Decimal(0), Decimal(60000), Decimal(amount), Decimal(1))
 
 
 async def test_connect_runs_the_hooks_in_order_and_is_ready(idle) -> None:
@@ -420,6 +421,19 @@ async def test_the_status_poll_finds_what_the_stream_never_told(exchange, kit) -
     assert exchange.kinds() == ["created", "cancelled"]
 
 
+async def test_the_account_is_read_on_whatever_one_look_at_it_ends_in(exchange) -> None:
+    looks = []
+
+    async def update_balances() -> None:
+        looks.append(exchange.current_timestamp)
+        raise (RequestTimeoutError("no answer"), KeyError("asset"))[len(looks) % 2]
+
+    exchange._update_balances = update_balances
+    for count in (1, 2, 3):
+        await exchange._clock.advance(exchange.status_poll_interval_s + 1)
+        assert len(looks) == count
+
+
 async def test_an_older_status_answer_resolves_an_unknown_order(exchange, kit) -> None:
     # The stream's event time is later than the order's own: the answer is older than what is known, and still counts.
     order_id = exchange.buy(PAIR, "0.5", OrderType.LIMIT, "60000")
@@ -448,6 +462,45 @@ async def test_balances_and_positions_are_what_the_venue_said_last(exchange) -> 
     assert exchange.get_position(PAIR) is None
     assert exchange.get_all_positions() == []
     assert len(seen) == 2
+
+
+async def test_a_position_of_a_side_that_the_mode_does_not_have_is_left_out(exchange) -> None:
+    exchange._set_position(position("0.5")._replace(position_side=PositionSide.LONG))
+    assert exchange.get_all_positions() == []
+
+
+async def test_the_leverage_of_a_position_is_the_pairs_where_it_is_not_told(exchange) -> None:
+    exchange._set_positions([position("0")._replace(leverage=Decimal(20))])
+    assert exchange.get_leverage(PAIR) == 20
+    assert exchange.get_all_positions() == []
+    exchange._set_position(position("0.5")._replace(leverage=Decimal(0)))
+    assert exchange.get_position(PAIR).leverage == 20
+
+
+async def test_a_ticker_counts_while_it_is_ahead_of_the_book_that_it_was_told_with(exchange) -> None:
+    book = exchange.get_order_book(PAIR)
+
+    def snapshot(update_id: int) -> None:
+        book.apply_snapshot([("59999", "1")], [("60001", "2")], update_id)
+
+    def ticker(update_id: int) -> BookTicker:
+        return BookTicker(update_id, Decimal(59990), Decimal(1), Decimal(59995), Decimal(1))
+
+    snapshot(10)
+    of_book = exchange.get_book_ticker(PAIR)
+    assert of_book == (10, Decimal(59999), Decimal(1), Decimal(60001), Decimal(2))
+    exchange._set_book_ticker(PAIR, ticker(9))
+    assert exchange.get_book_ticker(PAIR) == of_book
+    exchange._set_book_ticker(PAIR, ticker(12))
+    exchange._set_book_ticker(PAIR, ticker(11))  # late
+    assert exchange.get_book_ticker(PAIR) == ticker(12)
+    book.invalidate("gap")
+    assert exchange.get_book_ticker(PAIR) is None
+    await exchange._clock.advance(1.0)
+    snapshot(11)
+    assert exchange.get_book_ticker(PAIR).update_id == 11  # the ticker was of the book that was lost
+    with pytest.raises(OrderValidationError):
+        exchange.get_book_ticker("DOGE-USDT")
 
 
 async def test_a_position_closed_while_away_is_gone_after_reconnect(exchange) -> None:

@@ -74,7 +74,13 @@ async def test_options_of_buy_reach_the_hook_once(exchange, kit) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [OrderRejectedError("no", code=-2010), InsufficientBalanceError("x", code=-2019)], **by_name
+    "error",
+    [
+        OrderRejectedError("no", code=-2010),
+        InsufficientBalanceError("x", code=-2019),
+        ThrottledError("not sent", retry_after=30.0),
+    ],
+    **by_name,
 )
 async def test_the_venues_refusal_fails_the_order_with_its_words(exchange, kit, error: VenueError) -> None:
     exchange.fail["place"] = error

@@ -44,8 +44,10 @@ class ScriptedBinance:
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.sockets: dict[str, list[web.WebSocketResponse]] = {"public": [], "market": [], "private": []}
         self.subscribed: list[list[str]] = []
+        self.subscription_answer: dict[str, Any] = {"result": None}
         self.placed: dict[str, dict[str, str]] = {}  # client order id -> parameters
         self.url = ""
+        self.counted = "1234"  # weight, as told with its time
         self.answers: dict[str, Any] = {
             "GET /fapi/v1/time": lambda _: {"serverTime": TIME_MS},
             "GET /fapi/v1/exchangeInfo": {"symbols": [SYMBOL]},
@@ -93,7 +95,7 @@ class ScriptedBinance:
             answer = await answer if asyncio.iscoroutine(answer) else answer
         except Refusal as refusal:
             return web.Response(status=refusal.status, body=orjson.dumps(refusal.body))
-        headers = {"X-MBX-USED-WEIGHT-1M": "1234"} if call == "GET /fapi/v1/time" else {}
+        headers = {"X-MBX-USED-WEIGHT-1M": self.counted} if call == "GET /fapi/v1/time" else {}
         return web.Response(body=orjson.dumps(answer), headers=headers)
 
     async def handle_socket(self, request: web.Request) -> web.WebSocketResponse:
@@ -106,7 +108,7 @@ class ScriptedBinance:
             if message.type is WSMsgType.TEXT:
                 ask = orjson.loads(message.data)
                 self.subscribed.append(ask["params"])
-                await socket.send_str(orjson.dumps({"result": None, "id": ask["id"]}).decode())
+                await socket.send_str(orjson.dumps(self.subscription_answer | {"id": ask["id"]}).decode())
         return socket
 
     def order(self, params: dict[str, str], status: str = "NEW", executed: str = "0", **more: Any) -> dict[str, Any]:

@@ -122,8 +122,7 @@ def raw_account_update(raw: Any) -> tuple[Any, ...]:
     a = raw["a"]
     balances = [(row["a"], D(row["wb"]), None) for row in a.get("B", [])]
     positions = [
-        (row["s"], Position(row["s"], PositionSide(row["ps"]), D(row["up"]), D(row["ep"]), D(row["pa"]), D(0)))
-        for row in a["P"]
+        Position(row["s"], PositionSide(row["ps"]), D(row["up"]), D(row["ep"]), D(row["pa"]), D(0)) for row in a["P"]
     ]
     return a["m"], raw["T"] / 1e3, balances, positions
 
@@ -138,9 +137,9 @@ def raw_premium(raw: Any) -> FundingInfo:
     return FundingInfo(PAIR, D(raw["indexPrice"]), D(raw["markPrice"]), next_s, D(raw["lastFundingRate"]))
 
 
-def rate(raw: Any) -> Decimal:
+def rate(raw: Any) -> Decimal | None:
     """As the connector reads the one field of a settled rate that it needs."""
-    return messages.wire("fundingRate")(lambda: messages.amount(raw["fundingRate"]))()
+    return messages.parse_settled_rate([raw])
 
 
 KINDS = {
@@ -179,7 +178,9 @@ KINDS = {
     "trade": Kind(messages.parse_trade, raw_trade),
     "ORDER_TRADE_UPDATE": Kind(order_trade, raw_order_trade, *[frozenset({"N", "n"})] * 2),
     "ALGO_UPDATE": Kind(lambda raw: messages.parse_algo_update(raw, PAIR), raw_algo_update),
-    "ACCOUNT_UPDATE": Kind(messages.parse_account_update, raw_account_update, frozenset({"B", "P"})),
+    "ACCOUNT_UPDATE": Kind(
+        lambda raw: messages.parse_account_update(raw, str), raw_account_update, frozenset({"B", "P"})
+    ),
 }
 
 
@@ -270,7 +271,7 @@ def ours(kind: str, raw: Any) -> Any:
     if kind == "ORDER_TRADE_UPDATE":
         raw["o"] |= {"s": "BTCUSDT", "c": "x-1", "q": "0.01", "p": "7000"}
         raw["o"] |= {"l": "0.001", "z": "0.001"} if D(raw["o"]["l"]) else {}
-        raw["o"] |= {"N": None} if "N" in raw["o"] else {}  # a fee's asset is first met on the generic path
+        raw["o"] |= {"N": None, "n": None}  # a fee's asset is first met on the generic path
     else:
         raw |= {"s": "BTCUSDT"} | ({"pu": 102, "U": 103, "u": 105} if kind == "depthUpdate" else {})
     return raw

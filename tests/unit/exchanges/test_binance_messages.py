@@ -170,11 +170,24 @@ def order_event(**fields: Any) -> dict[str, Any]:
         {"x": None},
         {"x": "TRADE", "l": "1", "L": "1", "t": 5, "m": "false"},
         {"x": "TRADE", "l": "1", "L": "1", "t": 5, "N": {}, "n": "1"},
+        {"x": "TRADE", "l": "1", "L": "1", "t": 5, "n": "1"},
+        {"x": "TRADE", "l": "1", "L": "1", "t": 5, "N": "", "n": "-0.01"},
+        {"x": "TRADE", "l": "1", "L": "1", "t": 5, "N": None, "n": "x"},
+        {"x": "TRADE", "l": "1", "L": "1", "t": 5, "N": "USDT"},
+        {"x": "TRADE", "l": "1", "L": "1", "t": 5, "N": "USDT", "n": None},
     ],
 )
 def test_a_broken_order_update_is_a_message_error(fields: dict[str, Any]) -> None:
     with pytest.raises(MessageError, match="Binance ORDER_TRADE_UPDATE"):
         messages.parse_order_trade_update(order_event(**fields), PAIR)
+
+
+@pytest.mark.parametrize("told", [{}, {"N": None, "n": None}, {"N": "", "n": "0"}, {"n": "0.00000000"}])
+def test_a_fill_without_a_fee(told: dict[str, Any]) -> None:
+    event = order_event(x="TRADE", l="1", L="1", t=5, **told)
+    _, trade = messages.parse_order_trade_update(event, PAIR)
+    assert trade is not None
+    assert trade.fee.flat_fees == []
 
 
 def test_rest_order_objects(payload: Any) -> None:
@@ -264,16 +277,17 @@ def test_a_limit_order_takes_another_time_in_force_and_needs_a_price() -> None:
 
 
 def test_account_update(payload: Any) -> None:
-    update = messages.parse_account_update(payload("account_update"))
+    update = messages.parse_account_update(payload("account_update"), {"BTCUSDT": PAIR}.get)
     assert update.reason == "ORDER"
     assert update.balances == [messages.Balance("USDT", D("122624.12345678"), None)]
-    assert [(symbol, p.position_side, p.amount) for symbol, p in update.positions] == [
-        ("BTCUSDT", PositionSide.BOTH, 0),
-        ("BTCUSDT", PositionSide.LONG, 20),
-        ("BTCUSDT", PositionSide.SHORT, -10),
+    assert [(p.trading_pair, p.position_side, p.amount) for p in update.positions] == [
+        (PAIR, PositionSide.BOTH, 0),
+        (PAIR, PositionSide.LONG, 20),
+        (PAIR, PositionSide.SHORT, -10),
     ]
-    assert update.positions[1][1].entry_price == D("6563.6")
-    assert update.positions[1][1].unrealized_pnl == D("2850.21200")
+    assert update.positions[1].entry_price == D("6563.6")
+    assert update.positions[1].unrealized_pnl == D("2850.21200")
+    assert messages.parse_account_update(payload("account_update"), {}.get).positions == []
 
 
 def test_balances_and_positions(payload: Any) -> None:
@@ -345,8 +359,14 @@ def test_no_bytes_from_outside_raise_anything_but_a_message_error(value: Any) ->
         lambda: messages.parse_order(value, PAIR),
         lambda: messages.parse_order_trade_update(value, PAIR),
         lambda: messages.parse_order_trade_update({"o": value}, PAIR),
-        lambda: messages.parse_account_update({"a": value}),
-        lambda: messages.parse_account_update(value),
+        lambda: messages.parse_account_update({"a": value}, str),
+        lambda: messages.parse_account_update(value, str),
+        lambda: messages.parse_margin_call(value, str),
+        lambda: messages.parse_margin_call({"p": [value]}, str),
+        lambda: messages.parse_account_config_update(value),
+        lambda: messages.parse_account_config_update({"T": 1, "ac": value, "ai": value}),
+        lambda: messages.parse_subscription_answer(value),
+        lambda: messages.parse_subscription_answer({"error": value}),
         lambda: messages.parse_exchange_info({"symbols": [value]}),
         lambda: messages.parse_balances([value]),
         lambda: messages.parse_position(value, PAIR),

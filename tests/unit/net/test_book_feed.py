@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from qtxconn.core.book_sync import BookSync, DepthDiff, DepthSnapshot
 from qtxconn.core.order_book import OrderBook
 from qtxconn.errors import NetworkError
@@ -91,12 +93,13 @@ async def test_a_snapshot_from_before_a_break_is_not_used_after_it() -> None:
         assert book.invalid_reason is None
 
 
-async def test_errors_and_lagging_snapshots_are_asked_for_again_with_a_pause() -> None:
+@pytest.mark.parametrize("error", [NetworkError("down"), KeyError("bids")], ids=repr)
+async def test_errors_and_lagging_snapshots_are_asked_for_again_with_a_pause(error: Exception) -> None:
     async with feeding() as (feed, book, snapshots, clock):
         feed.process_diff(diff(10))
         feed.start()
         await settle()
-        snapshots.asked[0].set_exception(NetworkError("down"))
+        snapshots.asked[0].set_exception(error)
         await settle()
         assert len(snapshots.asked) == 1
         await clock.advance(1.0)

@@ -23,7 +23,7 @@ from qtxconn.errors import (
     TimestampError,
     VenueError,
 )
-from qtxconn.net.request_stream import RequestStream
+from qtxconn.net.request_stream import RequestStream, StreamAnswer
 from qtxconn.net.throttler import RateLimit, Throttler
 
 ERRORS = {"auth": AuthenticationError, "time": TimestampError, "limit": RateLimitedError, "other": VenueError}
@@ -61,11 +61,10 @@ def build(request_id: str, method: str, params: Any, in_session: bool) -> str:
     return orjson.dumps({"id": request_id, "method": method, "signed": not in_session}).decode()
 
 
-def parse(data: str | bytes) -> tuple[Any, Any]:
+def parse(data: str | bytes) -> StreamAnswer:
     answer = orjson.loads(data)
-    if "error" in answer:
-        return answer["id"], ERRORS[answer["error"]]("no")
-    return answer["id"], answer["result"]
+    result = ERRORS[answer["error"]]("no") if "error" in answer else answer["result"]
+    return StreamAnswer(answer["id"], result, answer.get("used", {}))
 
 
 @asynccontextmanager

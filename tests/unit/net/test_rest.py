@@ -96,7 +96,7 @@ async def test_an_answer_is_decoded_and_the_query_goes_out_exactly_as_signed() -
     seen: list[str] = []
     async with (
         serving(echo) as url,
-        client(url, on_headers=lambda headers: seen.append(headers["X-Used"])) as rest,
+        client(url, on_headers=lambda headers, _: seen.append(headers["X-Used"])) as rest,
     ):
         answer = await rest.request("POST", "/a", params={"b": "x y+z/:", "a": "ü"}, json={"n": 1}, auth=sign)
     assert answer["query"] == f"/a?b=x+y%2Bz%2F%3A&a=%C3%BC&signature={SECRET}"

@@ -111,7 +111,7 @@ async def test_one_sees_what_the_other_spent_observed_and_was_told_to_wait(tmp_p
     clock = FakeClock()
     one, other = make(tmp_path, clock), make(tmp_path, clock)
     await one.acquire({"weight": 3, "orders": 1})
-    other.observe_used("weight", 8)  # 5 that neither of them sent
+    other.observe_used({"weight": 8}, clock.monotonic_ns())  # 5 that neither of them sent
     assert one.used("weight") == other.used("weight") == 8
     assert other.used("orders") == 1
     with pytest.raises(ThrottledError):

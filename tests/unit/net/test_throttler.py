@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -137,12 +138,86 @@ async def test_the_venues_own_count_corrects_upwards_only() -> None:
     clock = FakeClock()
     throttler = Throttler([RateLimit("ip", 100, 60.0)], clock)
     await throttler.acquire({"ip": 10})
-    throttler.observe_used("ip", 3)
+    throttler.observe_used({"ip": 3}, clock.monotonic_ns())
     assert throttler.used("ip") == 10
-    throttler.observe_used("ip", 95)
+    throttler.observe_used({"ip": 95}, clock.monotonic_ns())
     assert throttler.used("ip") == 95
     await clock.advance(60.0)
     assert throttler.used("ip") == 0
+
+
+async def test_what_others_spent_is_not_hidden_by_what_was_spent_before_the_venues_window() -> None:
+    clock = FakeClock()  # at 1 s
+    throttler = Throttler([RateLimit("ip", 100, 60.0, reserved=10)], clock, venue_ns=clock.monotonic_ns)
+    await throttler.acquire({"ip": 50})
+    await clock.advance(59.5)  # the venue counts anew since 60 s
+    await throttler.acquire({"ip": 10})
+    throttler.observe_used({"ip": 55}, clock.monotonic_ns())  # so 45 are by others, though it is less than our 60
+    await clock.advance(1.0)
+    assert throttler.used("ip") == 10
+    order: list[object] = []
+    calls = [asyncio.create_task(grants(throttler, clock, order, "call", {"ip": 7})) for _ in range(6)]
+    await settle()
+    assert len(order) == 5  # 55 + 5 * 7 are all but the reserve
+    await grants(throttler, clock, order, "cancel", {"ip": 10}, priority=True)
+    await clock.advance(59.0)
+    assert order[5:] == [("cancel", 60.5), ("call", 119.0)]  # when the venue counts anew
+    assert all(call.done() for call in calls)
+
+
+async def test_the_newest_count_is_what_counts() -> None:
+    clock = FakeClock()
+    throttler = Throttler([RateLimit("ip", 100, 60.0)], clock, venue_ns=clock.monotonic_ns)
+    throttler.observe_used({"ip": 30}, clock.monotonic_ns())
+    await clock.advance(60.0)
+    throttler.observe_used({"ip": 5}, clock.monotonic_ns())
+    await throttler.acquire({"ip": 95}, wait_max_s=0.0)
+    with pytest.raises(ThrottledError):
+        await throttler.acquire({"ip": 1}, wait_max_s=58.9)
+
+
+steps = st.lists(st.tuples(st.floats(0, 8), st.integers(1, 10), st.integers(0, 15)), min_size=1, max_size=40)
+
+
+@given(steps)
+def test_the_venue_counts_no_more_than_the_limit_and_what_it_has_not_told_yet(asked: list) -> None:
+    """(seconds until then, our weight, what others spend just before): the venue counts from 0, 10, 20 s ... on."""
+
+    async def scenario() -> None:
+        clock = FakeClock()
+        throttler = Throttler([RateLimit("ip", 20, 10.0)], clock, venue_ns=clock.monotonic_ns)
+        counts: Counter[int] = Counter()  # by the number of the venue's window
+
+        async def ask(weight: int, others: int) -> None:
+            untold_in = clock.monotonic_ns() // (10 * SECOND_NS)
+            counts[untold_in] += others
+            await throttler.acquire({"ip": weight})
+            window = clock.monotonic_ns() // (10 * SECOND_NS)
+            counts[window] += weight
+            assert counts[window] <= 20 + (others if window == untold_in else 0)
+            throttler.observe_used({"ip": counts[window]}, clock.monotonic_ns())
+
+        for wait_s, weight, others in asked:
+            await clock.advance(wait_s)
+            asking = asyncio.create_task(ask(weight, others))
+            await settle()
+            while not asking.done():
+                await clock.advance(1.0)
+            await asking
+
+    asyncio.run(scenario())
+
+
+async def test_a_count_of_the_window_before_says_nothing_of_this_one() -> None:
+    clock = FakeClock()
+    throttler = Throttler([RateLimit("ip", 100, 60.0)], clock, venue_ns=clock.monotonic_ns)
+    await clock.advance(58.5)  # at 59.5 s
+    sent_ns = clock.monotonic_ns()
+    await throttler.acquire({"ip": 100})
+    await clock.advance(0.6)
+    throttler.observe_used({"ip": 100}, sent_ns)  # the answer comes when the venue counts anew
+    await clock.advance(59.5)
+    await throttler.acquire({"ip": 100}, wait_max_s=0.0)
 
 
 async def test_too_long_a_wait_is_refused_and_does_not_hold_up_others() -> None:

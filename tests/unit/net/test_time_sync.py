@@ -18,7 +18,7 @@ MS = 1_000_000
 def test_without_a_sample_it_is_the_local_time() -> None:
     clock = FakeClock()
     sync = TimeSync(clock)
-    assert sync.now_ns() == clock.now_ns()
+    assert sync.now_ns() == sync.earliest_ns() == clock.now_ns()
     assert sync.offset_ns == 0
     assert sync.uncertainty_ns is None
 
@@ -38,6 +38,7 @@ def test_the_true_time_is_within_the_uncertainty(skew_ns: int, trips: list[tuple
         sync.record(sent_ns, clock.monotonic_ns(), server_ns)
     assert sync.uncertainty_ns is not None
     assert abs(sync.now_ns() - (clock.now_ns() + skew_ns)) <= sync.uncertainty_ns
+    assert sync.earliest_ns() == sync.now_ns() - sync.uncertainty_ns <= clock.now_ns() + skew_ns
     assert sync.uncertainty_ns <= min(there + back for there, back in trips[-16:]) // 2 + 2 * MS
 
 
