@@ -101,7 +101,7 @@ def order_updates(orders: int) -> list[bytes]:
 
 
 def depth_updates(count: int, seed: int) -> list[bytes]:
-    """Diffs of 20 levels a side, of one chain, around a price that drifts."""
+    """Diffs of 20 levels a side, of one chain, around a price that drifts; by price, as Binance sends them."""
     chance = random.Random(seed)
     middle, lines = 600_000, []
     for number in range(1, count + 1):
@@ -112,7 +112,8 @@ def depth_updates(count: int, seed: int) -> list[bytes]:
             prices = [best + direction * (1 + offset) for offset in offsets]
             gone = [best + direction * -offset for offset in range(2)]  # what the price has moved over
             levels = [(price, chance.choice((0, chance.randrange(1, 9_999)))) for price in prices[2:]]
-            return [(f"{price / 10:.2f}", f"{lots / 1000:.3f}") for price, lots in [(p, 0) for p in gone] + levels]
+            changes = sorted([(price, 0) for price in gone] + levels)
+            return [(f"{price / 10:.2f}", f"{lots / 1000:.3f}") for price, lots in changes]
 
         event = {"e": "depthUpdate", "E": number, "T": number, "s": SYMBOL, "U": number, "u": number, "pu": number - 1}
         lines.append(orjson.dumps(event | {"b": side(-1), "a": side(1)}))

@@ -228,8 +228,8 @@ inline bool read_side(JsonScanner& json, TradeType& out) noexcept {
 
 [[gnu::flatten]] inline bool read_levels(JsonScanner& json, Fixed tick, Fixed lot, BookLevel* out,
                                          std::size_t& count) noexcept {
-    JsonScanner::Increments price{tick, {}};
-    JsonScanner::Increments size{lot, {}};
+    JsonScanner::Column price(tick);
+    JsonScanner::Column size(lot);
     count = 0;
     return json.array([&] {
         if (count == kDepthLevelsMax) {

@@ -1,6 +1,7 @@
 // A cursor over JSON text for readers that know the shape they expect. It gives the right value or none.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -21,6 +22,9 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "eight characters are l
 //     JsonScanner json(text);
 //     json.object([&](std::string_view key) { return key == "id" ? json.integer(id) : json.skip(); }) && json.end();
 class JsonScanner {
+    using Characters [[gnu::vector_size(16)]] = unsigned char;
+    using Words [[gnu::vector_size(16)]] = std::uint64_t;
+
 public:
     static constexpr int kDepthMax = 16;   // of values that are skipped
     static constexpr int kDigitsMax = 18;  // of a number: what always fits an int64
@@ -117,30 +121,41 @@ public:
     // Decimal text in quotes ("-12.50"), exactly.
     bool decimal(Fixed& out) noexcept { return take('"') && (short_decimal(out) || long_decimal(out)); }
 
-    // How wide the last decimal was, in bits: eight a digit, before and behind the point.
-    struct Widths {
-        unsigned whole = 8;
-        unsigned fraction = 8;
-    };
-
-    // A count is worth `step` (> 0). Texts of one column are mostly as wide as the one before, which is tried first.
-    struct Increments {
-        Fixed step;
-        Widths widths;
-    };
-
-    // The same as a count of increments, of which it must be a multiple that is not negative.
+    // The same as a count of steps (> 0), of which it must be a multiple that is not negative.
     bool increments(Fixed step, std::int64_t& out) noexcept {
-        Increments column{step, {}};
-        return take('"') && units(column, out) && divide(out, step.units);
+        Fixed value;
+        return decimal(value) && value.units >= 0 && value.scale <= step.scale &&
+               !__builtin_mul_overflow(value.units, detail::kPow10[step.scale - value.scale], &out) &&
+               divide(out, step.units);
     }
 
+    // Numbers that are told one below the other, as a count of `step` each. Most texts of a column look like the one
+    // before: as many digits, and the same characters around them.
+    class Column {
+    public:
+        explicit Column(Fixed step_) noexcept : step(step_) {}
+
+    private:
+        friend class JsonScanner;
+
+        Fixed step;
+        // What the last text looked like, and what stood behind it: each character, with '0' for the digits that count,
+        // and by how much it may differ: 9 for these, 0 for others, 255 beyond the text.
+        Characters shape = {};
+        Characters slack = {};
+        std::ptrdiff_t size = 0;         // 0: there was none yet
+        std::ptrdiff_t fraction_at = 0;  // behind the point
+        unsigned drop_behind_whole = 0;  // bits, of a word with the whole digits in front
+        unsigned make_room = 0;          // bits, behind them for the fraction's
+        unsigned drop_behind_fraction = 0;
+        std::int64_t power = 1;  // what the last digit that counts is worth, in units of the step's scale
+    };
+
     // An array of two such counts, as the levels of books are written: ["60000.10","0.002"].
-    bool increments_pair(Increments& first, Increments& second, std::int64_t& out_first,
-                         std::int64_t& out_second) noexcept {
-        return (take_text(R"([")") || (take('[') && take('"'))) && units(first, out_first) &&
-               (take_text(R"(,")") || (take(',') && take('"'))) && units(second, out_second) && take(']') &&
-               divide(out_first, first.step.units) && divide(out_second, second.step.units);
+    bool increments_pair(Column& first, Column& second, std::int64_t& out_first, std::int64_t& out_second) noexcept {
+        return short_pair(first, second, out_first, out_second) ||
+               (take('[') && increments(first.step, out_first) && take(',') && increments(second.step, out_second) &&
+                take(']'));
     }
 
     // Any value, which is checked all the same.
@@ -226,15 +241,6 @@ private:
             return false;
         }
         ++at_;
-        return true;
-    }
-
-    // Two characters without blanks. False, with nothing taken, if there is something else.
-    bool take_text(const char (&text)[3]) noexcept {
-        if (end_ - at_ < 2 || std::memcmp(at_, text, 2) != 0) {
-            return false;
-        }
-        at_ += 2;
         return true;
     }
 
@@ -355,69 +361,91 @@ private:
         return take_here('"');
     }
 
-    // Decimal text behind its opening quote, with its closing one, as units of the step's scale.
-    bool units(Increments& column, std::int64_t& out) noexcept {
-        return short_units(column.step.scale, column.widths, out) || long_units(column.step.scale, out);
-    }
+    // -- columns: where a text ends is not looked for but known from the one before, and then checked ---------------
+    // (Were it looked for, the next text could not be begun before it is found.)
 
-    // Of up to eight digits in all and a point between them. Where the text ends is guessed and then checked, by a
-    // branch: were it calculated, the next text could not be begun before that is done. False, with nothing taken, for
-    // any other text.
-    bool short_units(std::int32_t scale, Widths& widths, std::int64_t& out) noexcept {
-        if (end_ - at_ < 16 || (!has(widths) && !measure(widths))) {
+    static constexpr int kShapeMax = sizeof(Characters);
+
+    // A pair of which each number has up to eight digits that count. False, with nothing taken, for any other text.
+    bool short_pair(Column& first, Column& second, std::int64_t& out_first, std::int64_t& out_second) noexcept {
+        constexpr std::ptrdiff_t kRoom = 2 + 2 * (kShapeMax + 1);
+        if (end_ - at_ < kRoom || std::memcmp(at_, R"([")", 2) != 0) {
             return false;
         }
-        const char* const fraction = at_ + widths.whole / 8 + 1;
-        const std::uint64_t before = (load(at_) ^ each('0')) << (64 - widths.whole) >> widths.fraction;
-        const std::uint64_t after = (load(fraction) ^ each('0')) << (64 - widths.fraction);
-        std::uint64_t values = before | after;
-        const int missing = scale - static_cast<int>(widths.fraction / 8);
-        if (missing < 0) {  // those beyond the scale must be zeros
-            const int extra_bits = -8 * missing;
-            if (scale < 0 || values >> (64 - extra_bits) != 0) {
+        const char* const text = at_ + 2;
+        if (second.size == 0 || any(misfit(first, text) | misfit(second, text + first.size))) {
+            if (!reshape(first, text, R"(",")") || !reshape(second, text + first.size, R"("])")) {
                 return false;
             }
-            values <<= extra_bits;
         }
-        if (missing > 10) {
+        out_first = units(first, text);
+        out_second = units(second, text + first.size);
+        if (!divide(out_first, first.step.units) || !divide(out_second, second.step.units)) {
             return false;
         }
-        out = static_cast<std::int64_t>(eight_digits(values)) * (missing > 0 ? detail::kPow10[missing] : 1);
-        at_ = fraction + widths.fraction / 8 + 1;
+        at_ = text + first.size + second.size;
         return true;
     }
 
-    // Whether there are so many digits here, a point, so many digits, and a quote. 16 characters can be read.
-    bool has(const Widths& widths) const noexcept {
-        const std::uint64_t first = load(at_);
-        const std::uint64_t second = load(at_ + widths.whole / 8 + 1);
-        std::uint64_t behind_whole = 0;
-        std::uint64_t behind_fraction = 0;
-        digit_values(first, behind_whole);
-        digit_values(second, behind_fraction);
-        return behind_whole << (56 - widths.whole) == kTopBit && behind_fraction << (56 - widths.fraction) == kTopBit &&
-               (first >> widths.whole & 0xFF) == '.' && (second >> widths.fraction & 0xFF) == '"';
+    // Marks the characters in which a text differs from the column's shape.
+    static Characters misfit(const Column& column, const char* text) noexcept {
+        Characters characters;
+        std::memcpy(&characters, text, sizeof characters);
+        return reinterpret_cast<Characters>((characters ^ column.shape) > column.slack);
     }
 
-    // The widths of the text here; false if it is none for short_units().
-    [[gnu::noinline]] bool measure(Widths& out) const noexcept {
-        std::uint64_t others = 0;
-        digit_values(load(at_), others);
-        const int whole = others == 0 ? 0 : first_of(others);
-        digit_values(load(at_ + whole + 1), others);
-        const int fraction = others == 0 ? 0 : first_of(others);
-        if (whole == 0 || fraction == 0 || whole + fraction > 8) {
+    static bool any(Characters marks) noexcept {
+        const auto words = reinterpret_cast<Words>(marks);
+        return (words[0] | words[1]) != 0;
+    }
+
+    static std::int64_t units(const Column& column, const char* text) noexcept {
+        const std::uint64_t whole = (load(text) ^ each('0')) << column.drop_behind_whole >> column.make_room;
+        const std::uint64_t fraction = (load(text + column.fraction_at) ^ each('0'))
+                                       << column.drop_behind_fraction << 8;  // by 64 in all where there is none
+        return static_cast<std::int64_t>(eight_digits(whole | fraction)) * column.power;
+    }
+
+    // Gives a column the shape of this text and of what has to follow it; false if it has none.
+    [[gnu::noinline]] static bool reshape(Column& column, const char* text, std::string_view behind) noexcept {
+        const int whole = count_digits(text);
+        const bool has_point = text[whole] == '.';
+        const int fraction = has_point ? count_digits(text + whole + 1) : 0;
+        const int counted = std::min(fraction, column.step.scale);  // those beyond must be zeros
+        const int end = whole + (has_point ? 1 + fraction : 0);
+        const int size = end + static_cast<int>(behind.size());
+        if (whole == 0 || (has_point && fraction == 0) || counted < 0 || whole + counted > 8 || size > kShapeMax ||
+            column.step.scale - counted > kDigitsMax - 8) {
             return false;
         }
-        out = Widths{8 * static_cast<unsigned>(whole), 8 * static_cast<unsigned>(fraction)};
-        return has(out);
+        const auto at = [](int i) { return static_cast<unsigned char>(i); };
+        constexpr Characters kIndex = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+        const auto is_digit = (kIndex < at(whole)) | ((kIndex > at(whole)) & (kIndex <= at(whole + counted)));
+        Characters shape = kIndex == at(whole) ? Characters{} + '.' : Characters{} + '0';
+        for (int i = end; i < size; ++i) {
+            shape[i] = behind[i - end];
+        }
+        Column made = column;
+        made.shape = shape;
+        made.slack = (reinterpret_cast<Characters>(is_digit) & 9) | reinterpret_cast<Characters>(kIndex >= at(size));
+        if (any(misfit(made, text))) {
+            return false;
+        }
+        made.size = size;
+        made.fraction_at = whole + 1;
+        made.drop_behind_whole = 8 * static_cast<unsigned>(8 - whole);
+        made.make_room = 8 * static_cast<unsigned>(counted);
+        made.drop_behind_fraction = 8 * static_cast<unsigned>(7 - counted);
+        made.power = detail::kPow10[column.step.scale - counted];
+        column = made;
+        return true;
     }
 
-    // The same for text of any length.
-    [[gnu::noinline]] bool long_units(std::int32_t scale, std::int64_t& out) noexcept {
-        Fixed value;
-        return long_decimal(value) && value.units >= 0 && value.scale <= scale &&
-               !__builtin_mul_overflow(value.units, detail::kPow10[scale - value.scale], &out);
+    // At the beginning of a text, up to eight.
+    static int count_digits(const char* text) noexcept {
+        std::uint64_t others = 0;
+        digit_values(load(text), others);
+        return others == 0 ? 8 : first_of(others);
     }
 
     // Units to a count of increments; false if they are no multiple.

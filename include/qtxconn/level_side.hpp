@@ -51,13 +51,16 @@ public:
         }
     }
 
-    // As set() for one after the other; fast where they come as messages bring them, the best first.
+    // As set() for one after the other; faster where they are near each other, as the levels of a message are.
     [[gnu::noinline]] void set_levels(const BookLevel* level, std::size_t count) {
         const BookLevel* const end = level + count;
-        if (window_ == 0 && count_ + count <= kLevelsMax) {
-            level = merge_into_array(level, end);
-        }
-        if (level != end) {
+        if (count_ + count > kLevelsMax) {
+            set_each(level, end);
+        } else if (window_ != 0) {
+            set_in_ring(level, end);
+        } else if (level = set_from_top(level, end); level == end || set_by_tick(level, end)) {
+            array_has_changed();
+        } else {
             set_each(level, end);
         }
     }
@@ -157,6 +160,7 @@ private:
     // ring has to move again.
     static constexpr std::uint64_t kBelowBest = kRing / 4 * 3;
     static constexpr std::uint64_t kLow = kRing / 8;
+    static constexpr std::uint64_t kSpread = 512;  // ticks
     static constexpr std::uint64_t kBaseMax = UINT64_MAX - kRing + 1;
     static_assert(kBaseMax % 64 == 0);
 
@@ -174,24 +178,48 @@ private:
         return static_cast<std::int64_t>(ring_[kWords + key % kRing]);
     }
 
+    // Sets a level where sizes lie by tick, with a bit for each tick that has one; by how much their number changes.
+    // Without a branch on what is there and what comes, since neither is likely.
+    static std::uint32_t put(std::uint64_t* words, std::uint64_t* sizes, std::uint64_t tick,
+                             std::int64_t size) noexcept {
+        const std::uint64_t has = size > 0 ? 1 : 0;
+        const std::uint64_t old = words[tick / 64];
+        words[tick / 64] = (old & ~(std::uint64_t{1} << tick % 64)) | has << tick % 64;
+        sizes[tick] = static_cast<std::uint64_t>(size);
+        return static_cast<std::uint32_t>(has) - static_cast<std::uint32_t>(old >> tick % 64 & 1);
+    }
+
     [[gnu::noinline]] void set_each(const BookLevel* level, const BookLevel* end) {
         for (; level != end; ++level) {
             set(level->price, level->size);
         }
     }
 
-    // Without a branch on what there is at the key, since neither is likely. The array has room for one more level.
+    // The array has room for one more level.
     void set_in_ring(std::uint64_t key, std::int64_t size) noexcept {
-        std::uint64_t* const ring = ring_.get();
-        const std::uint64_t has = size > 0 ? 1 : 0;
-        const std::uint64_t old = ring[word_of(key)];
-        const std::uint64_t now = (old & ~(std::uint64_t{1} << key % 64)) | has << key % 64;
-        ring[word_of(key)] = now;
-        ring[kWords + key % kRing] = static_cast<std::uint64_t>(size);
-        count_ += static_cast<std::uint32_t>(has) - static_cast<std::uint32_t>(old >> key % 64 & 1);
+        count_ += put(ring_.get(), ring_.get() + kWords, key % kRing, size);
         if (key >= best_key_) {
             find_best(key);
         }
+    }
+
+    // All of these, and then the best is looked for once.
+    [[gnu::noinline]] void set_in_ring(const BookLevel* level, const BookLevel* end) {
+        reserve(count_ + static_cast<std::size_t>(end - level));
+        std::uint64_t* const ring = ring_.get();
+        std::uint64_t highest = std::max(best_key_, base_);
+        for (; level != end; ++level) {
+            const std::uint64_t key = key_of(level->price);
+            if (key - base_ < kRing) {
+                count_ += put(ring, ring + kWords, key % kRing, level->size);
+                highest = std::max(highest, key);
+            } else {
+                find_best(highest);
+                set_elsewhere(key, level->size);
+                highest = std::max(best_key_, base_);
+            }
+        }
+        find_best(highest);
     }
 
     // The best level is at `key` or deeper, and was in the ring before the last change.
@@ -283,59 +311,35 @@ private:
         array_has_changed();
     }
 
-    // Sets levels up to the first that is not below the one before it; which that is. First sizes are written where
-    // they belong, what is to come is only counted, and what is to go keeps its place: most messages change nothing
-    // but sizes.
-    [[gnu::always_inline]] const BookLevel* merge_into_array(const BookLevel* const begin, const BookLevel* const end) {
-        const BookLevel* const first = drop_from_top(begin, end);
-        BookLevel* const deepest = array_.data();
-        BookLevel* at = deepest + array_.size();  // the level behind it is next
-        const BookLevel* level = first;
-        std::uint64_t last_key = 0;
-        std::size_t missing = 0;
-        std::uint64_t gone = 0;  // the uppermost bit: some size is 0 or less
-        while (level != end) {
+    // Messages that tell the best level first begin with what is better than all there are, or takes the best away;
+    // behind it they often change nothing but sizes. The first level that is something else.
+    [[gnu::always_inline]] const BookLevel* set_from_top(const BookLevel* const begin, const BookLevel* const end) {
+        const BookLevel* level = begin;
+        std::uint64_t last_key = UINT64_MAX;
+        std::size_t better = 0;
+        for (; level != end; ++level) {
             const std::uint64_t key = key_of(level->price);
-            if (key >= last_key && level != first) {
+            if (key >= last_key || key < best_key_ || (key == best_key_ && (level->size > 0 || array_.empty()))) {
                 break;
             }
-            while (at != deepest && key_of(at[-1].price) > key) {
-                --at;
+            if (key == best_key_) {
+                array_.pop_back();
+                take_best_of_array();
             }
-            if (at == deepest || at[-1].price != level->price) {
-                missing += level->size > 0 ? 1 : 0;
-                last_key = key;
-                ++level;
-                continue;
+            better += level->size > 0 ? 1 : 0;
+            last_key = key;
+        }
+        const BookLevel* next = level;
+        level += set_run(level, end);
+        reserve(array_.size() + better);
+        while (better != 0) {
+            if ((--next)->size > 0) {
+                array_.push_back(*next);
+                --better;
             }
-            const std::ptrdiff_t run = set_run(at, level, std::min(end - level, at - deepest), gone);
-            at -= run;
-            level += run;
-            last_key = key_of(at->price);
-        }
-        if (gone >> 63 != 0) {
-            erase_gone(static_cast<std::size_t>(at - deepest));
-        }
-        if (missing != 0) {
-            insert_missing(first, missing);
         }
         count_ = static_cast<std::uint32_t>(array_.size());
-        array_has_changed();
         return level;
-    }
-
-    // Messages begin with what has gone from the touch. The first level that is something else.
-    const BookLevel* drop_from_top(const BookLevel* level, const BookLevel* end) noexcept {
-        while (true) {
-            while (level != end && level->size <= 0 && key_of(level->price) > best_key_) {
-                ++level;
-            }
-            if (level == end || level->size > 0 || level->price != best_.price || array_.empty()) {
-                return level;
-            }
-            array_.pop_back();
-            take_best_of_array();
-        }
     }
 
     using LevelBits [[gnu::vector_size(sizeof(BookLevel))]] = std::uint64_t;  // price, size
@@ -346,10 +350,11 @@ private:
         return bits;
     }
 
-    // Sets the sizes of levels that are at the same prices as those before `at`, until one is not; of how many.
-    [[gnu::always_inline]] static std::ptrdiff_t set_run(BookLevel* at, const BookLevel* level, std::ptrdiff_t count,
-                                                         std::uint64_t& gone) noexcept {
-        LevelBits is_gone = {};
+    // Sets the sizes of levels that are at the same prices as the best ones, until one is not; of how many.
+    [[gnu::always_inline]] std::ptrdiff_t set_run(const BookLevel* level, const BookLevel* end) noexcept {
+        BookLevel* at = array_.data() + array_.size();
+        const std::ptrdiff_t count = std::min(end - level, at - array_.data());
+        LevelBits is_gone = {};  // the uppermost bit of its sizes: some size is 0 or less
         std::ptrdiff_t done = 0;
         for (; done + 4 <= count; done += 4) {
             const LevelBits first = bits_of(level[0]), second = bits_of(level[1]);
@@ -367,10 +372,13 @@ private:
             at -= 4;
             level += 4;
         }
-        gone |= is_gone[1];
+        std::uint64_t gone = is_gone[1];
         for (; done != count && (--at)->price == level->price; ++done, ++level) {
             at->size = level->size;
             gone |= static_cast<std::uint64_t>(level->size) - 1;
+        }
+        if (gone >> 63 != 0) {
+            erase_gone(array_.size() - static_cast<std::size_t>(done));
         }
         return done;
     }
@@ -381,27 +389,66 @@ private:
                      array_.end());
     }
 
-    // Puts in those of the levels that the array does not have: `missing` in all. Two sorted runs are merged in place,
-    // from the back on, until the deepest that is missing has its place.
-    [[gnu::noinline]] void insert_missing(const BookLevel* level, std::size_t missing) {
-        const std::size_t count = array_.size();
-        reserve(count + missing);
-        array_.resize(count + missing);
-        BookLevel* const deepest = array_.data();
-        BookLevel* from = deepest + count;
-        BookLevel* to = from + missing;
-        for (; to != from; ++level) {
-            if (level->size <= 0) {
-                continue;
-            }
-            const std::uint64_t key = key_of(level->price);
-            while (from != deepest && key_of(from[-1].price) > key) {
-                *--to = *--from;
-            }
-            if (from == deepest || from[-1].price != level->price) {
-                *--to = *level;
+    // Sets levels that are near each other: they and those between which they come are laid out by tick, and read back
+    // in order. False, with nothing done: they are too far apart, or not sorted at all.
+    [[gnu::noinline]] bool set_by_tick(const BookLevel* level, const BookLevel* end) {
+        const std::uint64_t one = key_of(level->price);
+        const std::uint64_t other = key_of(end[-1].price);
+        const std::uint64_t low = std::min(one, other);
+        const std::uint64_t span = std::max(one, other) - low;
+        if (span >= kSpread) {
+            return false;
+        }
+        std::uint64_t words[kSpread / 64] = {};  // as in the ring: a bit for each tick that has a level,
+        std::uint64_t sizes[kSpread];            // and its size
+        std::size_t last = array_.size();
+        while (last != 0 && key_of(array_[last - 1].price) > low + span) {
+            --last;
+        }
+        std::size_t first = last;
+        for (; first != 0 && key_of(array_[first - 1].price) >= low; --first) {
+            const std::uint64_t tick = key_of(array_[first - 1].price) - low;
+            words[tick / 64] |= std::uint64_t{1} << tick % 64;
+            sizes[tick] = static_cast<std::uint64_t>(array_[first - 1].size);
+        }
+        bool inside = true;
+        for (; level != end; ++level) {
+            const std::uint64_t tick = key_of(level->price) - low;
+            inside &= tick <= span;
+            put(words, sizes, tick % kSpread, level->size);
+        }
+        if (!inside) {
+            return false;
+        }
+        std::size_t count = 0;
+        for (std::uint64_t word = 0; word <= span / 64; ++word) {
+            count += static_cast<std::size_t>(__builtin_popcountll(words[word]));
+        }
+        make_place(first, last, count);
+        BookLevel* to = array_.data() + first;
+        for (std::uint64_t word = 0; word <= span / 64; ++word) {
+            for (std::uint64_t bits = words[word]; bits != 0; bits &= bits - 1) {
+                const std::uint64_t tick = word * 64 + static_cast<std::uint64_t>(__builtin_ctzll(bits));
+                *to++ = BookLevel{price_of(low + tick), static_cast<std::int64_t>(sizes[tick])};
             }
         }
+        return true;
+    }
+
+    // Moves the levels from `last` on to where there is place for `count` others between them and those before `first`.
+    void make_place(std::size_t first, std::size_t last, std::size_t count) {
+        const std::size_t above = array_.size() - last;
+        const std::size_t size = first + count + above;
+        if (size > array_.size()) {
+            reserve(size);
+            array_.resize(size);
+        }
+        if (above != 0) {
+            BookLevel* const levels = array_.data();
+            std::memmove(static_cast<void*>(levels + first + count), levels + last, above * sizeof *levels);
+        }
+        array_.resize(size);
+        count_ = static_cast<std::uint32_t>(size);
     }
 
     void array_has_changed() {

@@ -117,14 +117,19 @@ void drifting_levels_are_those_of_a_map(const Plan& plan, Side which, std::uint6
             }
         }
         if (rng() % 40 == 0) {
-            // A depth message as a whole: the best first, but for a step back now and then.
+            // A depth message as a whole: the best first or the best last, but for a step back now and then.
             auto at = static_cast<std::int64_t>(touch) - deeper * static_cast<std::int64_t>(rng() % 12);
             std::vector<BookLevel> message(rng() % 60);
             const bool keeps_all = rng() % 4 == 0;
             for (BookLevel& level : message) {
                 level = {at, !keeps_all && rng() % 4 == 0 ? 0 : static_cast<std::int64_t>(rng() % 1000) + 1};
-                model.set(level.price, level.size);
                 at += rng() % 100 == 0 ? -3 * deeper : deeper * static_cast<std::int64_t>(rng() % 10 == 0 ? 4 : 1);
+            }
+            if (rng() % 2 == 0) {
+                std::reverse(message.begin(), message.end());
+            }
+            for (const BookLevel& level : message) {
+                model.set(level.price, level.size);
             }
             side.set_levels(message.data(), message.size());
             check_all(side, model);
@@ -183,20 +188,21 @@ void prices_at_the_ends_of_the_range_are_levels_like_others() {
 void levels_set_together_are_those_set_one_after_the_other() {
     std::mt19937_64 rng(17);
     for (const Side which : {Side::bid, Side::ask}) {
-        for (const std::uint64_t width : {6U, 40U, 400U}) {
+        for (const std::uint64_t width : {6U, 40U, 400U, 4000U}) {
             LevelSide together(which);
             Model model(which);
             for (int n = 0; n < 3000; ++n) {
                 std::vector<BookLevel> message(rng() % 12);
-                const bool is_sorted = rng() % 8 != 0;
+                const auto order = rng() % 8;
                 const std::int64_t end = rng() % 3 == 0 ? INT64_MAX : rng() % 2 == 0 ? INT64_MIN : 0;
                 for (BookLevel& level : message) {
                     const auto near = static_cast<std::int64_t>(rng() % width);
                     level = {end < 0 ? end + near : end - near, static_cast<std::int64_t>(rng() % 4) - 1};
                 }
-                if (is_sorted) {
-                    std::sort(message.begin(), message.end(), [which](const BookLevel& a, const BookLevel& b) {
-                        return which == Side::bid ? a.price > b.price : a.price < b.price;
+                if (order != 0) {
+                    const bool best_first = order % 2 == 0;
+                    std::sort(message.begin(), message.end(), [=](const BookLevel& a, const BookLevel& b) {
+                        return (which == Side::bid) == best_first ? a.price > b.price : a.price < b.price;
                     });
                 }
                 for (const BookLevel& level : message) {
