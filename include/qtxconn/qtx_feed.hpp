@@ -418,22 +418,21 @@ private:
         return done;
     }
 
-    // Empties a socket, batch by batch.
+    // Empties a socket, batch by batch. While it was empty before, the first datagram is taken alone: it is applied
+    // before the kernel is asked for one that in all likelihood is not there.
     int receive(FeedSocket& socket, int max_count) noexcept {
         int done = 0;
-        while (done < max_count) {
-            const std::size_t wanted = std::min(static_cast<std::size_t>(max_count - done), ReceiveBatch::kCount);
+        bool was_full = true;
+        while (was_full && done < max_count) {
+            const std::size_t wanted = std::min(static_cast<std::size_t>(max_count - done), socket.batch_size);
             const int got = batch_.receive(socket, wanted);
-            if (got <= 0) {
-                if (got != -EAGAIN && got != -EINTR && got != 0) {
-                    socket_errors_.add(1);  // reading it has cleared it
-                }
-                break;
-            }
-            apply_batch(socket, static_cast<std::size_t>(got));
-            done += got;
-            if (static_cast<std::size_t>(got) < wanted) {
-                break;
+            was_full = got == static_cast<int>(wanted);
+            socket.batch_size = was_full ? ReceiveBatch::kCount : 1;
+            if (got > 0) {
+                apply_batch(socket, static_cast<std::size_t>(got));
+                done += got;
+            } else if (got != -EAGAIN && got != -EINTR && got != 0) {
+                socket_errors_.add(1);  // reading it has cleared it
             }
         }
         return done;

@@ -30,6 +30,7 @@ struct FeedSocket {
     in_addr source{};  // of a multicast socket: whose datagrams count. Others are connected: the kernel does it
     bool is_multicast = false;
     std::uint32_t kernel_drops = 0;  // as the kernel counts them
+    std::size_t batch_size = 1;      // how many datagrams the next call asks for
     IndexTable indices;
     std::uint64_t bytes = 0;
     std::uint64_t messages = 0;  // that were applied
