@@ -354,7 +354,7 @@ cdef class ConnectorBase(ConnectorOrders):
         async with self._lifecycle:
             if self._connected:
                 return
-            missing = missing_order_hooks(type(self)) if self._trading_required else []
+            missing = missing_order_hooks(self) if self._trading_required else []
             if missing:
                 raise ConfigurationError(f"{type(self).__name__} cannot trade: it must define {', '.join(missing)}; "
                                          "or make it with trading_required=False")

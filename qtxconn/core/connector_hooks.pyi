@@ -10,7 +10,7 @@ from qtxconn.errors import VenueError
 
 ORDER_HOOKS: tuple[str, ...]
 
-def missing_order_hooks(connector_class: type) -> list[str]: ...
+def missing_order_hooks(connector: ConnectorHooks) -> list[str]: ...
 
 class ConnectorHooks:
     name: str
@@ -30,6 +30,7 @@ class ConnectorHooks:
     batch_size_max: int
     batch_cancel_size_max: int
     supports_countdown_cancel: bool
+    reads_order_answers: bool
     order_options: tuple[str, ...] | None
     times_in_force: tuple[str, ...]
     trigger_sources: tuple[str, ...]

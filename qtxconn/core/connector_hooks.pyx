@@ -22,13 +22,15 @@ _OPTIONAL_HOOKS = (
     ("batch_size_max", "_place_order_batch"),
     ("batch_cancel_size_max", "_place_cancel_batch"),
     ("supports_countdown_cancel", "_place_countdown_cancel"),
+    ("reads_order_answers", "parse_error"),
+    ("reads_order_answers", "parse_order_result"),
 )
 
 
-def missing_order_hooks(type connector_class):
-    """The order hooks that a connector class has not written."""
-    hooks = ORDER_HOOKS + tuple(hook for value, hook in _OPTIONAL_HOOKS if getattr(connector_class, value))
-    return [hook for hook in hooks if getattr(connector_class, hook) is getattr(ConnectorHooks, hook)]
+def missing_order_hooks(ConnectorHooks connector not None):
+    """The order hooks that a connector needs and its class has not written."""
+    hooks = ORDER_HOOKS + tuple(hook for value, hook in _OPTIONAL_HOOKS if getattr(connector, value))
+    return [hook for hook in hooks if getattr(type(connector), hook) is getattr(ConnectorHooks, hook)]
 
 
 cdef class ConnectorHooks:
@@ -53,6 +55,7 @@ cdef class ConnectorHooks:
     batch_size_max = 0          # orders in one _place_order_batch; 0: one by one
     batch_cancel_size_max = 0   # cancels in one _place_cancel_batch
     supports_countdown_cancel = False   # _place_countdown_cancel is written
+    reads_order_answers = False     # orders go by another way, whose answers parse_error and parse_order_result read
     order_options = None        # names of the further keywords of buy(); None: _place_order sees to them itself
     times_in_force = ("GTC", "IOC", "FOK")      # of LIMIT orders, where `time_in_force` is an option
     trigger_sources = ()        # what the trigger of a conditional order can watch: "last", "mark", "index"

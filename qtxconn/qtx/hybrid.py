@@ -118,6 +118,7 @@ class QtxHybridMixin:
         if self._uses_queue:  # a slot holds one order, sooner than any request
             self.batch_size_max = self.batch_cancel_size_max = 0
             self.supports_cancel_all = False
+            self.reads_order_answers = True
             if getattr(self, "position_mode", None) is PositionMode.HEDGE:
                 raise ConfigurationError("position_mode: the order queue has no position side; it must be ONEWAY")
             self.supported_position_modes = (PositionMode.ONEWAY,)

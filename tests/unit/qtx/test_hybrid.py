@@ -188,7 +188,7 @@ async def manager():
     manager.close()
 
 
-def make(server, manager=None, **changes: Any):
+def make(server, manager=None, *, of: type | None = None, **changes: Any):
     options = {
         "qtx_perpetual_host": "127.0.0.1",
         "qtx_perpetual_port": server.port if server else 8080,
@@ -198,7 +198,7 @@ def make(server, manager=None, **changes: Any):
         "trading_pairs": ["BTC-USDT"],
         **changes,
     }
-    return create_qtx_connector_class(ToyPerpetual)(**options)
+    return (of or create_qtx_connector_class(ToyPerpetual))(**options)
 
 
 @pytest.fixture
@@ -301,6 +301,21 @@ class TestConnecting:
             with pytest.raises(NotReadyError, match=r"did not register the API key.*is it running"):
                 await connector.connect()
             assert connector.shm_manager is None
+
+    @pytest.mark.parametrize("hook", ["parse_error", "parse_order_result"])
+    async def test_an_exchange_that_cannot_read_its_answers_is_refused_before_anything_opens(
+        self, server, manager, hook
+    ):
+        class Mute(create_qtx_connector_class(ToyPerpetual)):
+            pass
+
+        setattr(Mute, hook, getattr(PerpetualDerivativeBase, hook))
+        connector = make(server, manager, of=Mute)
+        with pytest.raises(ConfigurationError, match=f"must define {hook};"):
+            await connector.connect()
+        assert connector.shm_manager is None
+        async with make(server, of=Mute) as without_queue:
+            assert without_queue.is_ready
 
     async def test_market_data_alone(self, server):
         async with make(server, trading_required=False, exchange_api_key="", exchange_api_secret="") as connector:
