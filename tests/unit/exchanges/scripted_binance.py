@@ -12,6 +12,7 @@ from aiohttp import WSMsgType, web
 
 KEY, SECRET = "scripted-key", "scripted-secret"
 TIME_MS = 1_700_000_000_000
+PLACE, CANCEL, QUERY = "POST /fapi/v1/order", "DELETE /fapi/v1/order", "GET /fapi/v1/order"
 
 SYMBOL = {
     "symbol": "BTCUSDT",

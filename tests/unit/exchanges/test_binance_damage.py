@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -13,19 +12,11 @@ import pytest
 from qtxconn.core.types import OrderRequest, OrderState, OrderType, TradeType
 from qtxconn.errors import MessageError, RequestTimeoutError
 
-from .scripted_binance import ScriptedBinance, scripted_binance, until
-from .test_binance_perpetual import CANCEL, PAIR, PLACE, QUERY, buy, connector, trading
+from .scripted_binance import QUERY, ScriptedBinance, until
+from .test_binance_perpetual import PAIR, buy, connector, trading
 
 D = Decimal
 POSITIONS, CONFIG, TRADES = "GET /fapi/v2/positionRisk", "GET /fapi/v1/accountConfig", "GET /fapi/v1/userTrades"
-
-
-@pytest.fixture
-async def venue() -> AsyncIterator[ScriptedBinance]:
-    async with scripted_binance() as venue:
-        venue.answers[PLACE] = venue.answers[QUERY] = venue.order
-        venue.answers[CANCEL] = lambda params: venue.order(params, "CANCELED")
-        yield venue
 
 
 def alarms_of(exchange: Any) -> list[Any]:

@@ -21,11 +21,21 @@ from qtxconn.errors import (
 from qtxconn.exchanges.binance import perpetual
 from qtxconn.exchanges.binance.perpetual import BinancePerpetual
 
-from .scripted_binance import KEY, SECRET, SYMBOL, TIME_MS, Refusal, ScriptedBinance, scripted_binance, until
+from .scripted_binance import (
+    CANCEL,
+    KEY,
+    PLACE,
+    QUERY,
+    SECRET,
+    SYMBOL,
+    TIME_MS,
+    Refusal,
+    ScriptedBinance,
+    until,
+)
 
 D = Decimal
 PAIR = "BTC-USDT"
-PLACE, CANCEL, QUERY = "POST /fapi/v1/order", "DELETE /fapi/v1/order", "GET /fapi/v1/order"
 
 
 def connector(venue: ScriptedBinance, **options: Any) -> BinancePerpetual:
@@ -40,15 +50,6 @@ def refusing(code: int, message: str = "refused", status: int = 400) -> Callable
         raise Refusal(code, message, status)
 
     return refuse
-
-
-@pytest.fixture
-async def venue() -> AsyncIterator[ScriptedBinance]:
-    async with scripted_binance() as venue:
-        venue.answers[PLACE] = venue.order
-        venue.answers[QUERY] = venue.order
-        venue.answers[CANCEL] = lambda params: venue.order(params, "CANCELED")
-        yield venue
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
@@ -12,20 +11,12 @@ import pytest
 
 from qtxconn.core.types import AccountEvent, OrderState, PositionSide
 
-from .scripted_binance import TIME_MS, ScriptedBinance, scripted_binance, until
-from .test_binance_perpetual import CANCEL, PAIR, PLACE, QUERY, buy, connector, names, trading
+from .scripted_binance import QUERY, TIME_MS, ScriptedBinance, until
+from .test_binance_perpetual import PAIR, buy, connector, names, trading
 
 D = Decimal
 SOON_MS = TIME_MS + 30_000  # after every request of a test
 POSITION = {"s": "BTCUSDT", "ep": "50000", "up": "3", "ps": "BOTH"}
-
-
-@pytest.fixture
-async def venue() -> AsyncIterator[ScriptedBinance]:
-    async with scripted_binance() as venue:
-        venue.answers[PLACE] = venue.answers[QUERY] = venue.order
-        venue.answers[CANCEL] = lambda params: venue.order(params, "CANCELED")
-        yield venue
 
 
 def account_update(after_ms: int, balance: str, position: str) -> dict[str, Any]:
