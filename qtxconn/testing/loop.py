@@ -62,6 +62,12 @@ class SimLoop(Scheduler, base_events.BaseEventLoop):
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
         raise SimulationError(f"a simulation has one thread; {getattr(func, '__name__', func)} would run in another")
 
+    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+        raise SimulationError(f"there are no real sockets here; file {fd} would be one")
+
+    def add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+        raise SimulationError(f"there are no real sockets here; file {fd} would be one")
+
     def _process_events(self, event_list: object) -> None:
         raise SimulationError("there are no real events here")
 
